@@ -1,0 +1,36 @@
+"""First thing that runs on a node: makes the packed modules importable from memory and calls the program's ``main``."""
+
+import importlib
+import importlib.abc
+import importlib.machinery
+import sys
+from typing import Any, Dict, Optional
+
+PACKAGES = ("beowulf", "beowulf.agent")
+
+
+class MemoryImporter(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
+    """Serves ``beowulf.agent.<name>`` from a dictionary of sources."""
+
+    def __init__(self, sources: Dict[str, str]) -> None:
+        self._sources = {"beowulf.agent." + name: text for name, text in sources.items()}
+
+    def find_spec(self, fullname: str, path: Any, target: Any = None) -> Optional[importlib.machinery.ModuleSpec]:
+        if fullname not in PACKAGES and fullname not in self._sources:
+            return None
+        origin = fullname.replace(".", "/") + ".py"
+        return importlib.machinery.ModuleSpec(fullname, self, origin=origin, is_package=fullname in PACKAGES)
+
+    def get_source(self, fullname: str) -> str:
+        return self._sources.get(fullname, "")
+
+    def exec_module(self, module: Any) -> None:
+        spec = module.__spec__
+        code = compile(self.get_source(spec.name), spec.origin, "exec", 0, True)
+        exec(code, module.__dict__)
+
+
+def run(sources: Dict[str, str]) -> None:
+    sys.meta_path.insert(0, MemoryImporter(sources))
+    program = importlib.import_module("beowulf.agent." + sys.argv[1])
+    sys.exit(program.main())

@@ -1,0 +1,76 @@
+"""What the API needs of the running head. The daemon provides it; tests fake it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, Protocol
+
+from beowulf.controller.commands import Command
+from beowulf.model.job import Job, JobId, JobSpec
+from beowulf.model.node import Endpoint, NodeId
+from beowulf.model.snapshot import Snapshot
+from beowulf.store import StoredEvent, StoredReport
+
+
+class Head(Protocol):
+    """Called from many threads at once. Everything but ``snapshot``, ``ask`` and ``subscribe`` may block."""
+
+    @property
+    def cluster(self) -> str: ...
+
+    @property
+    def epoch(self) -> int: ...
+
+    @property
+    def version(self) -> str: ...
+
+    def snapshot(self) -> Snapshot:
+        """The newest committed one."""
+
+    def ask(self, command: Command) -> Future[Any]:
+        """Done once the command's events are committed, or with an error of the tree."""
+
+    def reason(self, job: Job) -> str:
+        """Why a job waits or ended so, as one sentence."""
+
+    def events(self, after: int, limit: int, job_id: str) -> list[StoredEvent]: ...
+
+    def reports(self, job_id: JobId, attempt: int, after: int, limit: int) -> list[StoredReport]: ...
+
+    def latest_reports(self, job_id: JobId, attempt: int) -> list[StoredReport]:
+        """The last one of each rank."""
+
+    def subscribe(self, wake: Callable[[], None]) -> Callable[[], None]:
+        """``wake`` is called, from any thread, after each commit and each arrival of log bytes. → unsubscribe."""
+
+    def log_files(self, job_id: JobId, attempt: int | None) -> Mapping[str, Path]:
+        """Process → its log so far on the head; ``None`` is the newest attempt."""
+
+    def logs_complete(self, job_id: JobId, attempt: int) -> bool:
+        """Everything the attempt wrote has arrived, or will never."""
+
+    def discover(self, networks: Sequence[str], ports: Sequence[int], user: str) -> list[dict[str, Any]]: ...
+
+    def scan(self, endpoint: Endpoint) -> dict[str, Any]:
+        """``{host_key, fingerprint}`` or ``{problem}``."""
+
+    def doctor(self, node: NodeId | None) -> list[dict[str, Any]]: ...
+
+    def dry_run(self, spec: JobSpec, array: Sequence[int]) -> dict[str, Any]: ...
+
+    def why(self, job_id: JobId) -> dict[str, Any]: ...
+
+    def has_tree(self, digest: str) -> bool: ...
+
+    def put_tree(self, digest: str, chunks: Iterator[bytes]) -> None:
+        """``chunks`` of a tar. Raises `BadInput` when it is not the tree of that digest."""
+
+    def outputs(self, job_id: JobId) -> Path | None:
+        """The folder they came home to."""
+
+    def ssh_command(self, node: NodeId) -> list[str]: ...
+
+    def shutdown(self) -> None:
+        """Begins to end the daemon, and returns at once."""

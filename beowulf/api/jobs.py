@@ -1,0 +1,137 @@
+"""Requests about jobs."""
+
+from __future__ import annotations
+
+import hashlib
+
+from starlette.responses import Response, StreamingResponse
+
+from beowulf.api import logs, render
+from beowulf.api.archive import tar_of
+from beowulf.api.bodies import JobBody, PlanBody
+from beowulf.api.call import Call, answer
+from beowulf.api.sanity import check
+from beowulf.controller.commands import Cancel, Submit
+from beowulf.model.codec import encode
+from beowulf.model.errors import BadInput, NotFound
+from beowulf.model.job import Job, JobSpec
+from beowulf.model.snapshot import Snapshot
+
+JSON_LINES = "application/x-ndjson"
+LIVE = "LIVE"
+
+
+async def submit(call: Call) -> Response:
+    body = await call.body(JobBody)
+    check(body.spec, body.array)
+    digest = request_digest(body.spec, body.array, call.caller.uid)
+    job_id = await call.ask(Submit(call.caller, body.spec, body.array, body.key, digest))
+    return answer({"job_id": job_id}, 201)
+
+
+def request_digest(spec: JobSpec, array: tuple[int, ...], uid: int) -> str:
+    """Of what was asked and by whom: another user's key is never answered with a job."""
+    return hashlib.sha256(f"{uid} {array} {encode(spec)}".encode()).hexdigest()
+
+
+async def plan(call: Call) -> Response:
+    body = await call.body(PlanBody)
+    check(body.spec, body.array)
+    return answer(await call.blocking(call.head.dry_run, body.spec, body.array))
+
+
+async def list_jobs(call: Call) -> Response:
+    """``state`` is words with commas between them, or ``live``; ``limit`` keeps the newest."""
+    words = frozenset(filter(None, call.text("state").upper().split(",")))
+    owner, name, limit = call.text("owner"), call.text("name"), call.number("limit")
+
+    def wanted(job: Job) -> bool:
+        right_state = not words or job.word in words or (LIVE in words and job.live)
+        return right_state and owner in ("", job.owner) and name in ("", job.spec.name)
+
+    def listed() -> Response:
+        found = sorted(filter(wanted, _candidates(call.head.snapshot(), words)), key=_order)
+        rows = [render.job_summary(job, call.head.reason(job)) for job in found[-limit:]]
+        return answer({"jobs": rows, "total": len(found)})
+
+    return await call.blocking(listed)  # ten thousand jobs must not hold up other requests
+
+
+def _candidates(snapshot: Snapshot, words: frozenset[str]) -> list[Job]:
+    if words == {LIVE}:
+        return [snapshot.jobs[job_id] for index in (snapshot.pending, snapshot.active) for job_id in index]
+    return list(snapshot.jobs.values())
+
+
+def _order(job: Job) -> tuple[int, int]:
+    return (job.number, job.array_index or 0)
+
+
+async def show(call: Call) -> Response:
+    """The job; for an array's id ``{"id", "tasks": [summaries]}``."""
+    snapshot, job_id = call.head.snapshot(), call.path("id")
+    job = snapshot.job(job_id)
+    if job is not None:
+        return answer(render.job_whole(job, call.head.reason(job), call.caller))
+    tasks = tasks_of(snapshot, job_id)
+    if not tasks:
+        raise _unknown(job_id)
+    return answer({"id": job_id, "tasks": [render.job_summary(job, call.head.reason(job)) for job in tasks]})
+
+
+def tasks_of(snapshot: Snapshot, job_id: str) -> list[Job]:
+    """In the order of their indexes; empty unless ``job_id`` is an array's."""
+    if not (job_id.isascii() and job_id.isdigit() and len(job_id) < 19):
+        return []
+    number = int(job_id)
+    tasks = [job for job in snapshot.jobs.values() if job.number == number and job.array_index is not None]
+    return sorted(tasks, key=_order)
+
+
+def _unknown(job_id: str) -> NotFound:
+    return NotFound(f"job {job_id[:40]} is not known", hint="beowulf ps and beowulf history list those there are")
+
+
+def _one(call: Call) -> Job:
+    snapshot, job_id = call.head.snapshot(), call.path("id")
+    job = snapshot.job(job_id)
+    if job is not None:
+        return job
+    tasks = tasks_of(snapshot, job_id)
+    if tasks:
+        raise BadInput(f"job {job_id} is an array of {len(tasks)} tasks", hint=f"name one of them: {tasks[0].id}")
+    raise _unknown(job_id)
+
+
+async def cancel(call: Call) -> Response:
+    return answer({"cancelled": list(await call.ask(Cancel(call.caller, call.path("id"))))})
+
+
+async def why(call: Call) -> Response:
+    return answer(await call.blocking(call.head.why, _one(call).id))
+
+
+async def reports(call: Call) -> Response:
+    job = _one(call)
+    attempt = call.number("attempt") or len(job.attempts)
+    if call.flag("latest"):
+        found = await call.blocking(call.head.latest_reports, job.id, attempt)
+    else:
+        after, limit = call.number("after"), call.number("limit", 1000)
+        found = await call.blocking(call.head.reports, job.id, attempt, after, limit)
+    return answer({"reports": [render.report(stored) for stored in found]})
+
+
+async def read_logs(call: Call) -> Response:
+    reading = logs.reading_of(call, _one(call))
+    return StreamingResponse(logs.lines(call, reading, call.flag("follow")), media_type=JSON_LINES)
+
+
+async def outputs(call: Call) -> Response:
+    job = _one(call)
+    folder = await call.blocking(call.head.outputs, job.id)
+    if folder is None:
+        declared = bool(job.spec.outputs)
+        hint = "they come home after the job's end" if declared else "the job's file declares none (outputs:)"
+        raise NotFound(f"job {job.id} has no outputs here", hint=hint)
+    return StreamingResponse(tar_of(folder), media_type="application/x-tar")

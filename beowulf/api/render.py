@@ -1,0 +1,94 @@
+"""Values → what JSON answers hold."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from beowulf.controller.commands import Caller
+from beowulf.model.codec import plain
+from beowulf.model.job import Job
+from beowulf.model.node import Node
+from beowulf.model.snapshot import Snapshot
+from beowulf.store import StoredEvent, StoredReport
+
+HIDDEN = "(hidden)"
+
+
+def job_summary(job: Job, reason: str) -> dict[str, Any]:
+    """A row of ``ps``: nothing that grows with the job's script."""
+    attempt = job.attempt
+    return {
+        "id": job.id,
+        "number": job.number,
+        "array_index": job.array_index,
+        "name": job.spec.name,
+        "owner": job.owner,
+        "state": job.state.value,
+        "result": job.result.value if job.result else None,
+        "word": job.word,
+        "reason": reason,
+        "launcher": job.spec.launcher.value,
+        "queue": job.spec.queue,
+        "priority": job.spec.priority,
+        "min_nodes": job.spec.min_nodes,
+        "nodes": attempt.allocation.nodes if attempt else (),
+        "ranks": attempt.allocation.world_size if attempt else 0,
+        "attempts": len(job.attempts),
+        "submitted_at": job.submitted_at,
+        "placed_at": attempt.placed_at if attempt else 0.0,
+        "started_at": attempt.started_at if attempt else 0.0,
+        "ended_at": job.ended_at,
+    }
+
+
+def job_whole(job: Job, reason: str, caller: Caller) -> dict[str, Any]:
+    """Everything; the values of environment variables, which may be secrets, for the owner and admins only."""
+    value: dict[str, Any] = {**plain(job), "word": job.word, "reason": reason}
+    if not may_see(caller, job.uid):
+        value["spec"] = _without_secrets(value["spec"])
+    return value
+
+
+def node(value: Node, snapshot: Snapshot) -> dict[str, Any]:
+    shares = list(snapshot.held[value.id].values()) if value.id in snapshot.held else []
+    return {
+        **plain(value),
+        "used_cpus": len({cpu for share in shares for cpu in share.cpus}),
+        "used_gpus": len({gpu for share in shares for gpu in share.gpus}),
+        "used_memory_mib": sum(share.memory_mib for share in shares),
+    }
+
+
+def event(stored: StoredEvent, caller: Caller) -> dict[str, Any]:
+    body = json.loads(stored.body)
+    if stored.kind == "JobSubmitted" and not may_see(caller, body["uid"]):
+        body["spec"] = _without_secrets(body["spec"])
+    return {
+        "seq": stored.seq,
+        "at": stored.at,
+        "kind": stored.kind,
+        "job_id": stored.job_id,
+        "node_id": stored.node_id,
+        "body": body,
+    }
+
+
+def report(stored: StoredReport) -> dict[str, Any]:
+    return {
+        "cursor": stored.cursor,
+        "job_id": stored.job_id,
+        "attempt": stored.attempt,
+        "rank": stored.rank,
+        "seq": stored.seq,
+        "at": stored.at,
+        "body": stored.body,
+    }
+
+
+def may_see(caller: Caller, uid: int) -> bool:
+    return caller.admin or caller.uid == uid
+
+
+def _without_secrets(spec: dict[str, Any]) -> dict[str, Any]:
+    return {**spec, "envs": dict.fromkeys(spec["envs"], HIDDEN)}

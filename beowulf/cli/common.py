@@ -1,0 +1,116 @@
+"""What all verbs share: ``--host`` and ``--json``, the client, tables, and the voice on standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from beowulf.client import Client
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass
+class Said:
+    """What was said on the command line for every verb, before or after its name."""
+
+    host: str = ""
+    json: bool = False
+    connect: Callable[[str], Client] | None = None  # tests bring their own
+
+    def client(self) -> Client:
+        from beowulf.client import Client
+
+        if self.connect is not None:
+            return self.connect(self.host)
+        return Client.over_ssh(self.host) if self.host else Client.find()
+
+
+def common(function: F) -> F:
+    """Adds ``--host`` and ``--json``."""
+
+    def keep(context: click.Context, option: click.Parameter, value: Any) -> None:
+        if value:
+            setattr(context.ensure_object(Said), str(option.name), value)
+
+    host = click.option(
+        "--host", metavar="USER@HEAD", expose_value=False, callback=keep, help="Drive the head there, through SSH."
+    )
+    as_json = click.option(
+        "--json", is_flag=True, expose_value=False, callback=keep, help="One JSON object with a versioned schema."
+    )
+    return host(as_json(function))
+
+
+def example(*lines: str) -> str:
+    """The end of a verb's help."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines) if len(lines) > 1 else f"Example:  {lines[0]}"
+
+
+def emit(name: str, **data: Any) -> None:
+    """``{"schema": "beowulf.NAME/1", …}`` on standard output."""
+    named = {"schema": f"beowulf.{name}/1", **{key: value for key, value in data.items() if key != "schema"}}
+    click.echo(json.dumps(named, indent=1, ensure_ascii=True))
+
+
+def say(text: str) -> None:
+    """Chatter: on standard error, so that standard output is data alone."""
+    click.echo(text, err=True)
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, colour: int = -1) -> None:
+    """Aligned columns; ``colour``: the column whose words are coloured on a terminal."""
+    body = [tuple(row) for row in rows]
+    lines = [tuple(columns), *body]
+    widths = [max(len(line[place]) for line in lines) for place in range(len(columns))]
+    for number, line in enumerate(lines):
+        cells = [cell.ljust(width) for cell, width in zip(line, widths, strict=True)]
+        if number and colour >= 0:
+            cells[colour] = click.style(cells[colour], fg=COLOURS.get(line[colour]))
+        _echo("  ".join(cells).rstrip())
+
+
+def pairs(facts: Iterable[tuple[str, str]]) -> None:
+    """``label: value`` lines, the values below each other."""
+    known = list(facts)
+    width = max((len(label) for label, _ in known), default=0)
+    for label, value in known:
+        _echo(f"{label.ljust(width)}  {value}")
+
+
+def _echo(text: str) -> None:
+    click.echo(text, color=None if wants_colour() else False)
+
+
+def wants_colour() -> bool:
+    import os
+
+    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb" and sys.stdout.isatty()
+
+
+COLOURS: Mapping[str, str] = {
+    "RUNNING": "green",
+    "COMPLETED": "green",
+    "IDLE": "green",
+    "CONFIGURING": "cyan",
+    "COMPLETING": "cyan",
+    "MIXED": "cyan",
+    "ALLOCATED": "cyan",
+    "PENDING": "yellow",
+    "DRAINED": "yellow",
+    "DRAINING": "yellow",
+    "UNKNOWN": "yellow",
+    "FAILED": "red",
+    "TIMEOUT": "red",
+    "NODE_FAIL": "red",
+    "OUT_OF_MEMORY": "red",
+    "DOWN": "red",
+    "error": "red",
+    "warning": "yellow",
+}

@@ -1,0 +1,31 @@
+"""``beowulf events``"""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from beowulf.cli.common import Said, common, example
+
+
+@click.command(epilog=example("beowulf events -f", "beowulf events --job 17 --json"))
+@click.option("--follow", "-f", is_flag=True, help="Go on as they come, until Ctrl-C.")
+@click.option("--job", default="", help="Only of this job.")
+@click.option("--after", type=click.IntRange(0), default=0, help="Only those after this number.")
+@click.option("--limit", "-n", type=click.IntRange(0), default=0, help="At most so many.")
+@common
+@click.pass_obj
+def events(said: Said, follow: bool, job: str, after: int, limit: int) -> None:
+    """Everything that happened, in order: each change of state has an event. With --json, one object per line."""
+    from beowulf.views import clock_time, printable
+
+    with said.client() as client:
+        for event in client.events(after, limit=limit, job_id=job, follow=follow):
+            if said.json:
+                click.echo(json.dumps({"schema": "beowulf.event/1", **event}))
+                continue
+            body = event["body"]
+            about = event["job_id"] or event["node_id"]
+            told = printable(body.get("reason") or body.get("detail") or body.get("result") or "")
+            click.echo(f"{event['seq']}  {clock_time(event['at'])}  {event['kind']}  {about}  {told}".rstrip())

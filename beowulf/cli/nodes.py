@@ -1,0 +1,147 @@
+"""``beowulf nodes …``"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import click
+
+from beowulf.cli.common import Said, common, emit, example, pairs, say, table
+from beowulf.cli.nodes_add import add, rekey
+
+STATE = 1  # the column that is coloured
+TIMED_OUT = 124
+
+
+@click.group(
+    epilog=example("beowulf nodes discover 10.0.0.0/24", "beowulf nodes add n1=me@10.0.0.11", "beowulf nodes list")
+)
+def nodes() -> None:
+    """Find, add, list, drain and remove machines."""
+
+
+nodes.add_command(add)
+nodes.add_command(rekey)
+
+
+@nodes.command("list", epilog=example("beowulf nodes list"))
+@common
+@click.pass_obj
+def list_nodes(said: Said) -> None:
+    """One line per node."""
+    from beowulf.views import NODE_COLUMNS, node_rows
+
+    with said.client() as client:
+        found = client.nodes()
+    if said.json:
+        emit("nodes", nodes=found)
+    else:
+        table(NODE_COLUMNS, node_rows(found), colour=STATE)
+
+
+@nodes.command(epilog=example("beowulf nodes show n3"))
+@click.argument("node")
+@common
+@click.pass_obj
+def show(said: Said, node: str) -> None:
+    """Everything known of one node."""
+    from beowulf.views import node_details
+
+    with said.client() as client:
+        found = client.node(node)
+    if said.json:
+        emit("node", node=found)
+    else:
+        pairs(node_details(found, time.time()))
+
+
+@nodes.command(epilog=example("beowulf nodes discover 10.0.0.0/24 --port 22 --port 2222", "beowulf nodes discover"))
+@click.argument("networks", nargs=-1)
+@click.option("--port", "ports", type=click.IntRange(1, 65535), multiple=True, default=(22,), show_default=True)
+@click.option("--user", default="", help="Try to log in as this user.")
+@common
+@click.pass_obj
+def discover(said: Said, networks: tuple[str, ...], ports: tuple[int, ...], user: str) -> None:
+    """SSH servers in NETWORKS, and which of our keys opens them; without NETWORKS, hosts you have known so far."""
+    from beowulf.views import printable
+
+    with said.client() as client:
+        found = client.discover(networks, ports=ports, user=user)
+    if said.json:
+        emit("discover", found=found)
+        return
+    rows = (
+        tuple(
+            printable(cell)
+            for cell in (
+                f"{one['host']}:{one['port']}",
+                one["fingerprint"],
+                f"{one['user']}: {one['opens_with']}" if one["opens_with"] else "none of our keys",
+                one["problem"] or one["banner"],
+            )
+        )
+        for one in found
+    )
+    table(("HOST", "HOST KEY", "OPENS WITH", "SAYS"), rows)
+    say(f"{len(found)} found; next: beowulf nodes add NAME=USER@HOST")
+
+
+@nodes.command(epilog=example("beowulf nodes remove n3"))
+@click.argument("names", nargs=-1, required=True, metavar="NODE...")
+@common
+@click.pass_obj
+def remove(said: Said, names: tuple[str, ...]) -> None:
+    """Forget nodes. Refused while jobs are there."""
+    with said.client() as client:
+        for name in names:
+            client.remove_node(name)
+            click.echo(name)
+
+
+@nodes.command(epilog=example('beowulf nodes drain n3 "fan is loud"'))
+@click.argument("node")
+@click.argument("reason")
+@common
+@click.pass_obj
+def drain(said: Said, node: str, reason: str) -> None:
+    """Start no more jobs on NODE; those there go on."""
+    with said.client() as client:
+        client.drain(node, reason)
+
+
+@nodes.command(epilog=example("beowulf nodes resume n3"))
+@click.argument("node")
+@common
+@click.pass_obj
+def resume(said: Said, node: str) -> None:
+    """Use NODE for jobs again."""
+    with said.client() as client:
+        client.resume(node)
+
+
+@nodes.command(epilog=example("beowulf nodes wait --timeout 60"))
+@click.argument("names", nargs=-1, metavar="[NODE...]")
+@click.option("--timeout", type=click.FloatRange(0), default=60.0, show_default=True, help="Seconds.")
+@common
+@click.pass_obj
+def wait(said: Said, names: tuple[str, ...], timeout: float) -> int:
+    """Wait until the nodes, or all of them, can take jobs. Ends with 124 if they are not in time, and says which."""
+    deadline = time.monotonic() + timeout
+    with said.client() as client:
+        while True:
+            absent = [node for node in client.nodes() if _missing(node, names)]
+            if not absent or time.monotonic() >= deadline:
+                break
+            time.sleep(0.2)
+    for node in absent:
+        say(f"{node['id']} is {node['state']}: {node['reason'] or 'nothing more is known so far'}")
+    if said.json:
+        emit("nodes-wait", waiting_for=[node["id"] for node in absent])
+    return TIMED_OUT if absent else 0
+
+
+def _missing(node: dict[str, Any], names: tuple[str, ...]) -> bool:
+    """Up, and what it has is known: before that no job can be placed there."""
+    ready = node["state"] == "UP" and node["facts"]["memory_mib"]
+    return (not names or node["id"] in names) and not ready

@@ -1,0 +1,107 @@
+"""A job as written → a spec whose folders are with the head."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from beowulf.cli.common import say
+from beowulf.model.errors import BadInput
+
+if TYPE_CHECKING:
+    from beowulf.client import Client
+    from beowulf.client.pack import Packed
+    from beowulf.model.job import JobSpec
+    from beowulf.specs.job import JobRequest
+
+
+def job_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Every option that stands for a key of the job file; they arrive as ``overrides``."""
+    from beowulf.specs.job_keys import OPTIONS
+
+    def keep(context: click.Context, option: click.Parameter, value: Any) -> None:
+        values = value if isinstance(value, tuple) else (value,)
+        given = context.meta.setdefault(OVERRIDES, [])
+        given += [(option.opts[0], text) for text in values if text is not None]
+
+    for name, path in reversed(list(OPTIONS.items())):
+        function = click.option(
+            name,
+            multiple=name == "--env",
+            metavar="NAME=VALUE" if name == "--env" else None,
+            expose_value=False,
+            callback=keep,
+            help=f"The job file's {'.'.join(path)}.",
+        )(function)
+    return function
+
+
+OVERRIDES = "beowulf.overrides"
+
+
+def overrides() -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = click.get_current_context().meta.get(OVERRIDES, [])
+    return found
+
+
+def read_text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except UnicodeDecodeError as error:
+        raise BadInput(f"is not UTF-8 text (byte {error.start})", where=str(path)) from error
+    except OSError as error:
+        raise BadInput(f"cannot be read: {error.strerror}", where=str(path)) from error
+
+
+def packed_spec(request: JobRequest) -> tuple[JobSpec, tuple[Packed, ...]]:
+    """The spec to submit, and the folders it names. Paths are relative to where beowulf is run. Raises `BadInput`."""
+    from beowulf.specs.job import complete
+
+    workdir = _packed(request.workdir, "workdir") if request.workdir is not None else None
+    mounts = [_packed(mount.source, "file_mounts", PurePosixPath(mount.target).name) for mount in request.file_mounts]
+    # A file travels as a folder that holds it: what is named is then where that folder goes.
+    targets = tuple(
+        replace(mount, target=_above(mount.target)) if packed.single else mount
+        for mount, packed in zip(request.file_mounts, mounts, strict=True)
+    )
+    lines = read_text(Path(request.requirements_file).expanduser()).splitlines() if request.requirements_file else ()
+    spec = complete(
+        replace(request, file_mounts=targets),
+        workdir_tree=workdir.tree if workdir else None,
+        mount_trees=[packed.tree for packed in mounts],
+        requirements_lines=lines,
+        submit_dir=str(Path.cwd()),
+    )
+    return spec, tuple(packed for packed in (workdir, *mounts) if packed is not None)
+
+
+def _above(target: str) -> str:
+    above = str(PurePosixPath(target).parent)
+    return "" if above == "." else above
+
+
+def _packed(source: str, key: str, name: str = "") -> Packed:
+    from beowulf.client.pack import pack
+
+    path = Path(source).expanduser()
+    if not path.exists():
+        raise BadInput(f"{source} is not here", where=key, hint=f"looked for {path.absolute()}")
+    if key == "workdir" and not path.is_dir():
+        raise BadInput(f"{source} is not a folder", where=key)
+    return pack(path, name=name)
+
+
+def hand_in(client: Client, folders: Iterable[Packed]) -> None:
+    """Sends what the head does not have yet."""
+    from beowulf.views import bytes_amount
+
+    for packed in folders:
+        if client.has_tree(packed.tree.digest):
+            continue
+        amount = bytes_amount(packed.tree.size_bytes)
+        say(f"sending {packed.tree.source}: {packed.tree.files} file{'s' * (packed.tree.files != 1)}, {amount}")
+        client.put_tree(packed.tree.digest, packed.chunks())

@@ -1,0 +1,31 @@
+"""``beowulf why``"""
+
+from __future__ import annotations
+
+import click
+
+from beowulf.cli.common import Said, common, emit, example, table
+
+
+@click.command(epilog=example("beowulf why 17"))
+@click.argument("job")
+@common
+@click.pass_obj
+def why(said: Said, job: str) -> None:
+    """Why a job waits: the reason, every node's answer, and who is ahead; or why it ended so."""
+    from beowulf.views import printable
+
+    with said.client() as client:
+        answer = client.why(job)
+    if said.json:
+        emit("why", **answer)
+        return
+    click.echo(f"job {answer['job_id']} {answer['word']}: {printable(answer['sentence'])}")
+    if answer.get("when_idle"):
+        click.echo(f"Not even the idle cluster could run it: {printable(answer['when_idle'])}")
+    ahead = answer.get("ahead") or []
+    if ahead:
+        click.echo(f"{len(ahead)} ahead of it in the queue: {', '.join(ahead[:10])}{', …' if len(ahead) > 10 else ''}")
+    if answer.get("nodes"):
+        click.echo("")
+        table(("NODE", "ANSWER"), ((node["node"], printable(node["answer"])) for node in answer["nodes"]))

@@ -1,0 +1,1 @@
+"""The one writer: events in, apply, plan, commit, perform."""

@@ -1,0 +1,176 @@
+"""Commands of people → events, or an error that says why not. Nothing is changed by a command that is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from beowulf import launch
+from beowulf.controller import commands as co
+from beowulf.controller import gang
+from beowulf.controller.draft import Connect, Draft, Drop
+from beowulf.controller.verdict import Verdict
+from beowulf.model import event as ev
+from beowulf.model.errors import BadInput, Forbidden, NotFound, Refused
+from beowulf.model.job import Job, JobSpec, JobState, Result
+from beowulf.model.node import Node, NodeId
+from beowulf.model.snapshot import Snapshot
+
+
+def answer(draft: Draft, command: co.Command) -> Any:
+    return _ANSWERS[type(command)](draft, command)
+
+
+def _submit(draft: Draft, command: co.Submit) -> str:
+    known = draft.snapshot.keys.get(command.key) if command.key else None
+    if known is not None:
+        if known[1] != command.key_digest:
+            raise Refused(f"idempotency key {command.key!r} was used for another request (job {known[0]})")
+        return known[0]
+    _check(draft.snapshot, command.spec)
+    number = draft.snapshot.next_number
+    draft.record(
+        ev.JobSubmitted(
+            draft.now,
+            str(number),
+            number,
+            command.spec,
+            command.caller.user,
+            command.caller.uid,
+            command.array,
+            command.key,
+            command.key_digest,
+        )
+    )
+    return str(number)
+
+
+def _check(snapshot: Snapshot, spec: JobSpec) -> None:
+    refusal = launch.supported(spec)
+    if refusal is not None:
+        raise Refused(refusal.sentence)
+    for dependency in spec.dependencies:
+        if not tasks_of(snapshot, dependency.job_id):
+            raise BadInput(f"there is no job {dependency.job_id} to depend on", where="dependency")
+    for node in (*spec.nodelist, *spec.exclude):
+        if node not in snapshot.nodes:
+            known = ", ".join(sorted(snapshot.nodes)) or "none"
+            raise BadInput(f"there is no node {node} (known: {known})", where="nodelist")
+
+
+def tasks_of(snapshot: Snapshot, job_id: str) -> list[Job]:
+    """The job itself, or all tasks of an array."""
+    job = snapshot.jobs.get(job_id)
+    if job is not None:
+        return [job]
+    return [task for task in snapshot.jobs.values() if str(task.number) == job_id]
+
+
+def _cancel(draft: Draft, command: co.Cancel) -> list[str]:
+    jobs = tasks_of(draft.snapshot, command.job_id)
+    if not jobs:
+        raise NotFound(f"there is no job {command.job_id}", hint="beowulf ps -a")
+    live = [job for job in jobs if job.live]
+    if not live:
+        raise Refused(f"job {command.job_id} has already ended ({jobs[0].word})")
+    if not command.caller.admin and any(job.uid != command.caller.uid for job in live):
+        raise Forbidden(f"job {command.job_id} belongs to {live[0].owner}: only its owner or an admin may cancel it")
+    for job in live:
+        _cancel_one(draft, job, command.caller.user)
+    return [job.id for job in live]
+
+
+def _cancel_one(draft: Draft, job: Job, by: str) -> None:
+    draft.record(ev.CancelRequested(draft.now, job.id, by))
+    reason = f"cancelled by {by}"
+    if job.state is JobState.PENDING:
+        draft.record(ev.JobEnded(draft.now, job.id, Result.CANCELLED, reason))
+    else:
+        gang.end(draft, draft.snapshot.jobs[job.id], Verdict(Result.CANCELLED, reason))
+
+
+def _admin(caller: co.Caller, what: str) -> None:
+    if not caller.admin:
+        raise Forbidden(f"only an admin may {what} (you are {caller.user})")
+
+
+def _node(draft: Draft, node_id: NodeId) -> Node:
+    node = draft.snapshot.nodes.get(node_id)
+    if node is None:
+        raise NotFound(f"there is no node {node_id}", hint="beowulf nodes list")
+    return node
+
+
+def _add_node(draft: Draft, command: co.AddNode) -> str:
+    _admin(command.caller, "add nodes")
+    existing = draft.snapshot.nodes.get(command.node)
+    if existing is not None:
+        if existing.endpoint == command.endpoint and existing.host_key == command.host_key:
+            return existing.id
+        raise Refused(f"there is a node {command.node} already", hint=f"beowulf nodes remove {command.node}")
+    if not command.endpoint.local and not command.host_key:
+        raise BadInput("a node needs a pinned host key", where=command.node)
+    for other in draft.snapshot.nodes.values():
+        if other.endpoint.host == command.endpoint.host and other.endpoint.port == command.endpoint.port:
+            raise Refused(f"{other.id} is already {other.endpoint.host}:{other.endpoint.port}")
+    draft.record(
+        ev.NodeAdded(
+            draft.now,
+            command.node,
+            command.endpoint,
+            command.host_key,
+            command.groups,
+            command.tags,
+            command.site,
+            command.max_cpus,
+            command.max_memory_mib,
+        )
+    )
+    draft.do(Connect(command.node))
+    return command.node
+
+
+def _remove_node(draft: Draft, command: co.RemoveNode) -> str:
+    _admin(command.caller, "remove nodes")
+    node = _node(draft, command.node)
+    busy = sorted(tag for tag in draft.snapshot.held.get(node.id, {}) if draft.current(tag))
+    if busy:
+        raise Refused(f"{node.id} works for job {busy[0].rpartition('.')[0]}", hint=f"beowulf nodes drain {node.id}")
+    draft.record(ev.NodeRemoved(draft.now, node.id))
+    draft.volatile.links.discard(node.id)
+    draft.do(Drop(node.id))
+    return node.id
+
+
+def _drain(draft: Draft, command: co.DrainNode) -> str:
+    _admin(command.caller, "drain nodes")
+    node = _node(draft, command.node)
+    draft.record(ev.NodeDrained(draft.now, node.id, command.reason, command.caller.user))
+    return node.id
+
+
+def _resume(draft: Draft, command: co.ResumeNode) -> str:
+    _admin(command.caller, "resume nodes")
+    node = _node(draft, command.node)
+    draft.record(ev.NodeResumed(draft.now, node.id, command.caller.user))
+    draft.volatile.failures.pop(node.id, None)
+    return node.id
+
+
+def _rekey(draft: Draft, command: co.RekeyNode) -> str:
+    _admin(command.caller, "re-key nodes")
+    node = _node(draft, command.node)
+    draft.record(ev.NodeRekeyed(draft.now, node.id, command.host_key, command.caller.user))
+    draft.do(Connect(node.id))
+    return node.id
+
+
+_ANSWERS: Mapping[type[Any], Callable[[Draft, Any], Any]] = {
+    co.Submit: _submit,
+    co.Cancel: _cancel,
+    co.AddNode: _add_node,
+    co.RemoveNode: _remove_node,
+    co.DrainNode: _drain,
+    co.ResumeNode: _resume,
+    co.RekeyNode: _rekey,
+}

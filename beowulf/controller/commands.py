@@ -1,0 +1,82 @@
+"""What people may ask of the controller. Each is answered after the commit, or refused with an error of the tree."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from beowulf.model.job import JobId, JobSpec
+from beowulf.model.node import Endpoint, NodeId
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks, by the socket's peer credentials. Admins are root and the user the daemon runs as."""
+
+    user: str
+    uid: int
+    admin: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Submit:
+    """→ the job's id. The same key with the same digest answers with the job it made; with another, `Refused`."""
+
+    caller: Caller
+    spec: JobSpec
+    array: tuple[int, ...] = ()
+    key: str = ""
+    key_digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """→ the ids it concerned (an array's id means all its tasks). Owner or admin only."""
+
+    caller: Caller
+    job_id: JobId
+
+
+@dataclass(frozen=True, slots=True)
+class AddNode:
+    """→ the node's id. ``host_key`` was shown to the admin and accepted; ``""`` only for local nodes."""
+
+    caller: Caller
+    node: NodeId
+    endpoint: Endpoint
+    host_key: str
+    groups: tuple[str, ...] = ()
+    tags: Mapping[str, str] = field(default_factory=dict)
+    site: str = "lab"
+    max_cpus: int = 0
+    max_memory_mib: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveNode:
+    caller: Caller
+    node: NodeId
+
+
+@dataclass(frozen=True, slots=True)
+class DrainNode:
+    caller: Caller
+    node: NodeId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeNode:
+    caller: Caller
+    node: NodeId
+
+
+@dataclass(frozen=True, slots=True)
+class RekeyNode:
+    caller: Caller
+    node: NodeId
+    host_key: str
+
+
+Command: TypeAlias = Submit | Cancel | AddNode | RemoveNode | DrainNode | ResumeNode | RekeyNode

@@ -1,0 +1,168 @@
+"""One turn of the controller: inputs go in; events (what changes) and actions (for after the commit) come out."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from beowulf.controller.policy import Policy
+from beowulf.model.apply import apply
+from beowulf.model.event import Event
+from beowulf.model.job import Attempt, Job, split_tag
+from beowulf.model.node import NodeId, NodeState
+from beowulf.model.snapshot import Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """A frame for a node's agent."""
+
+    node: NodeId
+    header: Mapping[str, Any]
+    payload: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Bring to ``node`` what the attempt needs and the node said it lacks."""
+
+    node: NodeId
+    tag: str
+
+
+@dataclass(frozen=True, slots=True)
+class StopStaging:
+    """The attempt is being ended: what still travels for it may stop."""
+
+    tag: str
+
+
+@dataclass(frozen=True, slots=True)
+class LetGo:
+    """The attempt has ended: nothing more comes of it."""
+
+    tag: str
+
+
+@dataclass(frozen=True, slots=True)
+class Collect:
+    """Bring the attempt's outputs home from ``nodes``, the last one's files winning."""
+
+    tag: str
+    nodes: tuple[NodeId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Expect:
+    """Tell the controller when the head's log files of ``tag`` on ``node`` have reached these sizes."""
+
+    node: NodeId
+    tag: str
+    sizes: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Follow:
+    """Ask ``node`` for the attempt's logs from where the head's files end; when ``again``, for its reports likewise."""
+
+    node: NodeId
+    tag: str
+    again: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Connect:
+    node: NodeId
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    node: NodeId
+
+
+Action: TypeAlias = Send | Stage | StopStaging | LetGo | Collect | Expect | Follow | Connect | Drop
+
+
+@dataclass(slots=True)
+class Gathering:
+    """How far an attempt's nodes are on the way to its launch. A restart forgets it and asks for every step again."""
+
+    prepared: dict[NodeId, int] = field(default_factory=dict)  # node → port it listens on
+    reached: set[NodeId] = field(default_factory=set)
+    ready: set[NodeId] = field(default_factory=set)
+    staging: set[NodeId] = field(default_factory=set)
+    staged: set[NodeId] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class Volatile:
+    """What only this controller's lifetime knows: links, and steps between two commits."""
+
+    links: set[NodeId] = field(default_factory=set)
+    down_since: dict[NodeId, float] = field(default_factory=dict)
+    gatherings: dict[str, Gathering] = field(default_factory=dict)
+    failures: dict[NodeId, deque[float]] = field(default_factory=dict)
+    logs_due: dict[str, dict[NodeId, float]] = field(default_factory=dict)  # tag → node → since
+    collecting: set[str] = field(default_factory=set)
+    collected: dict[str, str] = field(default_factory=dict)  # tag → "" or what went wrong
+    pythons: dict[NodeId, str] = field(default_factory=dict)  # what the agent runs with
+    renewed: dict[NodeId, float] = field(default_factory=dict)  # when the leases of its ranks were last renewed
+    asked: dict[NodeId, float] = field(default_factory=dict)  # when the node's facts were last asked for
+
+    def gathering(self, tag: str) -> Gathering:
+        return self.gatherings.setdefault(tag, Gathering())
+
+    def forget(self, tag: str) -> None:
+        self.gatherings.pop(tag, None)
+        self.logs_due.pop(tag, None)
+        self.collecting.discard(tag)
+        self.collected.pop(tag, None)
+
+
+class Draft:
+    """Events are applied as they are recorded, so that later inputs of the same turn see them; actions wait."""
+
+    def __init__(self, snapshot: Snapshot, volatile: Volatile, policy: Policy, now: float) -> None:
+        self.snapshot = snapshot
+        self.volatile = volatile
+        self.policy = policy
+        self.now = now
+        self.events: list[Event] = []
+        self.actions: list[Action] = []
+
+    def record(self, event: Event) -> None:
+        self.snapshot = apply(self.snapshot, event)
+        self.events.append(event)
+
+    def do(self, action: Action) -> None:
+        self.actions.append(action)
+
+    def send(self, node: NodeId, kind: str, tag: str = "", **fields: Any) -> None:
+        """Only to nodes that are linked: whatever a node missed is asked for again when it comes back."""
+        if node in self.volatile.links:
+            header = {"type": kind, **({"attempt": tag} if tag else {}), **fields}
+            self.do(Send(node, header))
+
+    def follow(self, node: NodeId, tag: str, *, again: bool = False) -> None:
+        if node in self.volatile.links:
+            self.do(Follow(node, tag, again))
+
+    def current(self, tag: str) -> tuple[Job, Attempt] | None:
+        """The job and attempt a tag names, if that is the job's newest attempt and it has not ended."""
+        job_id, number = split_tag(tag)
+        job = self.snapshot.jobs.get(job_id)
+        attempt = job.attempt if job else None
+        if job is None or attempt is None or attempt.number != number or attempt.ended_at:
+            return None
+        return job, attempt
+
+    def gone(self, node_id: NodeId) -> bool:
+        """A node that nobody will hear from soon: removed, or down for longer than a gang waits."""
+        node = self.snapshot.nodes.get(node_id)
+        if node is None:
+            return True
+        since = self.volatile.down_since.get(node_id)
+        waited = since is not None and self.now - since >= self.policy.node_fail_after_s
+        return node.state is NodeState.DOWN and waited

@@ -1,0 +1,115 @@
+"""What comes in from nodes and from our own workers, and who takes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import structlog
+
+from beowulf.controller import gang, members, relay
+from beowulf.controller.draft import Draft
+from beowulf.controller.logs import TAG
+from beowulf.model.errors import IllegalMove
+from beowulf.model.job import split_tag
+from beowulf.model.node import NodeId
+from beowulf.store import Report
+from beowulf.transport import LinkDown, LinkUp, Received
+
+log = structlog.get_logger("controller")
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    node: NodeId
+    tag: str
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    tag: str
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LogsComplete:
+    tag: str
+    node: NodeId
+
+
+FromNodes: TypeAlias = LinkUp | LinkDown | Received | Staged | Collected | LogsComplete
+
+
+def handle(draft: Draft, item: FromNodes, reports: list[Report]) -> None:
+    """A frame that makes no sense is dropped and told of: one bad node must not stop the controller."""
+    try:
+        _dispatch(draft, item, reports)
+    except (KeyError, TypeError, ValueError, IllegalMove) as error:
+        log.error("input dropped", input=type(item).__name__, error=repr(error), detail=str(item)[:500])
+
+
+def _dispatch(draft: Draft, item: FromNodes, reports: list[Report]) -> None:
+    match item:
+        case LinkUp():
+            if _member(draft, item.node, item.generation):
+                members.on_link_up(draft, item.node, item.welcome)
+        case LinkDown():
+            if _member(draft, item.node, item.generation):
+                members.on_link_down(draft, item.node, item.reason, item.kind)
+        case Received():
+            if _member(draft, item.node, item.generation):
+                _received(draft, item, reports)
+        case Staged():
+            gang.on_staged(draft, item.tag, item.node, item.error)
+        case Collected():
+            gang.on_collected(draft, item.tag, item.error)
+        case LogsComplete():
+            gang.on_logs_complete(draft, item.tag, item.node)
+
+
+def _member(draft: Draft, node_id: NodeId, generation: int) -> bool:
+    """A link of a node that was removed, or added anew under its name, says nothing to us."""
+    node = draft.snapshot.nodes.get(node_id)
+    return node is not None and node.generation == generation
+
+
+def _received(draft: Draft, item: Received, reports: list[Report]) -> None:
+    header = item.header
+    kind = str(header.get("type"))
+    if not TAG.fullmatch(str(header.get("attempt", "1.1"))):
+        raise ValueError("attempt")
+    if kind in ("spawn_output", "spawn_exit"):
+        relay.on_spawn_answer(draft, item.node, header, item.payload)
+    elif kind == "report":
+        reports.extend(_reports(draft, header))
+    elif kind in _HANDLERS:
+        _HANDLERS[kind](draft, item.node, header)
+    else:
+        log.warning("unexpected frame", node=item.node, type=kind)
+
+
+def _reports(draft: Draft, header: Mapping[str, Any]) -> list[Report]:
+    job_id, attempt = split_tag(str(header["attempt"]))
+    if draft.current(str(header["attempt"])) is None:
+        return []
+    rank = int(header["rank"])
+    lines = zip(header["ends"], header["lines"], strict=True)
+    return [Report(job_id, attempt, rank, int(end), line, draft.now) for end, line in lines]
+
+
+_HANDLERS: Mapping[str, Callable[[Draft, NodeId, Mapping[str, Any]], None]] = {
+    "missing": gang.on_missing,
+    "prepared": gang.on_prepared,
+    "reached": gang.on_reached,
+    "ready": lambda draft, node, header: gang.on_ready(draft, node, str(header["attempt"])),
+    "running": lambda draft, node, header: gang.on_running(draft, node, str(header["attempt"])),
+    "exited": gang.on_exited,
+    "start_failed": gang.on_start_failed,
+    "cleared": gang.on_cleared,
+    "answers": members.on_answers,
+    "spawn": relay.on_spawn,
+    "spawn_kill": relay.on_spawn_kill,
+    "pong": lambda draft, node, header: None,
+}

@@ -1,0 +1,213 @@
+"""The turn of the controller: take what has come, decide, commit once, then do.
+
+One thread owns the snapshot. Everything that happens elsewhere (links, staging, people) arrives through one queue;
+everything that takes time is done elsewhere. All inputs of a turn share one commit, and nobody is answered before it.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
+
+import structlog
+
+from beowulf import scheduler
+from beowulf.controller import deadlines, gang, inputs
+from beowulf.controller.answer import answer
+from beowulf.controller.commands import Command
+from beowulf.controller.draft import Action, Collect, Connect, Draft, Stage, Volatile
+from beowulf.controller.policy import Policy
+from beowulf.controller.reattach import await_logs
+from beowulf.model import event as ev
+from beowulf.model.errors import BeowulfError
+from beowulf.model.job import JobId, Result
+from beowulf.model.snapshot import Snapshot, without_old
+from beowulf.store import RECENT_ENDED, Report, Store, StoreError
+
+log = structlog.get_logger("controller")
+
+DEADLINES_EVERY_S = 0.5
+BATCH = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    command: Command
+    reply: Future[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    pass
+
+
+Input: TypeAlias = "Ask | Stop | inputs.FromNodes"
+
+
+class Hands(Protocol):
+    """Performs actions; never blocks."""
+
+    def perform(self, actions: Sequence[Action], snapshot: Snapshot) -> None: ...
+
+
+class Controller:
+    def __init__(self, store: Store, policy: Policy, clock: Callable[[], float] = time.time) -> None:
+        self.snapshot = store.load()
+        self.waiting: Mapping[JobId, scheduler.Reason] = {}
+        self.failure: BeowulfError | None = None
+        self._store = store
+        self._policy = policy
+        self._clock = clock
+        self._inbox: queue.SimpleQueue[Input] = queue.SimpleQueue()
+        self._volatile = Volatile()
+        self._wakers: list[Callable[[], None]] = []
+        self._hands: Hands | None = None
+        self._thread = threading.Thread(target=self._run, name="controller", daemon=True)
+        self._checked = 0.0
+        self._stale = True  # whether the plan may have changed
+
+    def begin(self, hands: Hands) -> None:
+        """Take over: what nodes are like is not known any more, and every link is asked for."""
+        self._hands = hands
+        draft = self._draft()
+        draft.record(ev.ControllerStarted(draft.now, self._store.epoch))
+        for node in draft.snapshot.nodes:
+            draft.volatile.down_since[node] = draft.now
+            draft.do(Connect(node))
+        await_logs(draft)
+        self._commit(draft, [])
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._inbox.put(Stop())
+        self._thread.join(timeout=30)
+
+    def ask(self, command: Command) -> Future[Any]:
+        reply: Future[Any] = Future()
+        self._inbox.put(Ask(command, reply))
+        return reply
+
+    def post(self, item: inputs.FromNodes) -> None:
+        self._inbox.put(item)
+
+    def subscribe(self, wake: Callable[[], None]) -> Callable[[], None]:
+        """``wake`` is called from any thread after each commit and log arrival; the answer unsubscribes."""
+        self._wakers.append(wake)
+        return lambda: self._wakers.remove(wake) if wake in self._wakers else None
+
+    def wake(self) -> None:
+        for waker in list(self._wakers):
+            waker()
+
+    def _draft(self) -> Draft:
+        return Draft(self.snapshot, self._volatile, self._policy, self._clock())
+
+    def _run(self) -> None:
+        held: list[Input] = []
+        while True:
+            batch = held + self._take(wait=not held)
+            held = []
+            if any(isinstance(item, Stop) for item in batch):
+                return
+            try:
+                self.turn(batch)
+            except StoreError as error:
+                log.error("commit failed", error=str(error))
+                held = self._refuse(batch, error)
+                time.sleep(1.0)
+            except BeowulfError as error:  # another controller took over, or a defect of ours: never go on guessing
+                log.critical("controller stops", error=str(error))
+                self.failure = error
+                self._refuse(batch, error)
+                self.wake()
+                return
+
+    def _take(self, wait: bool) -> list[Input]:
+        batch: list[Input] = []
+        try:
+            if wait:
+                batch.append(self._inbox.get(timeout=DEADLINES_EVERY_S))
+            while len(batch) < BATCH:
+                batch.append(self._inbox.get_nowait())
+        except queue.Empty:
+            pass
+        return batch
+
+    @staticmethod
+    def _refuse(batch: list[Input], error: BeowulfError) -> list[Input]:
+        """People are told at once; what nodes said is kept for the next try."""
+        for item in batch:
+            if isinstance(item, Ask) and not item.reply.done():
+                item.reply.set_exception(error)
+        return [item for item in batch if not isinstance(item, Ask)]
+
+    def turn(self, batch: Sequence[Input]) -> None:
+        """All inputs of ``batch``, one commit, then the actions and the answers."""
+        draft = self._draft()
+        answers: list[tuple[Future[Any], Any]] = []
+        reports: list[Report] = []
+        for item in batch:
+            if isinstance(item, Ask):
+                answers.append((item.reply, _answer(draft, item.command)))
+            elif not isinstance(item, Stop):
+                inputs.handle(draft, item, reports)
+        if draft.now - self._checked >= DEADLINES_EVERY_S:
+            self._checked = draft.now
+            deadlines.check(draft)
+        self._stale = self._stale or bool(draft.events)
+        if self._stale:
+            self._plan(draft)
+        try:
+            self._commit(draft, reports)
+        except StoreError:
+            self._take_back(draft)
+            raise
+        for reply, value in answers:
+            reply.set_exception(value) if isinstance(value, BeowulfError) else reply.set_result(value)
+
+    def _take_back(self, draft: Draft) -> None:
+        """Nothing was kept and nothing will be performed: the next turn decides anew, from the same inputs."""
+        self._stale = True
+        self._checked = 0.0
+        for action in draft.actions:
+            if isinstance(action, Stage):
+                self._volatile.gathering(action.tag).staging.discard(action.node)
+            elif isinstance(action, Collect):
+                self._volatile.collecting.discard(action.tag)
+
+    def _forget_old(self) -> None:
+        """Looked at once per so many ended jobs, so that a turn's cost does not grow with history."""
+        if len(self.snapshot.jobs) - len(self.snapshot.pending) - len(self.snapshot.active) > 2 * RECENT_ENDED:
+            self.snapshot = without_old(self.snapshot, RECENT_ENDED)
+
+    def _plan(self, draft: Draft) -> None:
+        plan = scheduler.plan(draft.snapshot, draft.now)
+        for start in plan.starts:
+            gang.place(draft, start.job_id, start.allocation)
+        for job_id, sentence in plan.dead:
+            draft.record(ev.JobEnded(draft.now, job_id, Result.CANCELLED, sentence))
+        self.waiting = plan.waiting
+        self._stale = bool(plan.dead)
+
+    def _commit(self, draft: Draft, reports: list[Report]) -> None:
+        if draft.events or reports:
+            self._store.commit(draft.events, draft.snapshot, reports)
+            self.snapshot = draft.snapshot
+            self._forget_old()
+            self.wake()
+        if draft.actions and self._hands is not None:
+            self._hands.perform(draft.actions, draft.snapshot)
+
+
+def _answer(draft: Draft, command: Command) -> Any:
+    try:
+        return answer(draft, command)
+    except BeowulfError as error:
+        return error

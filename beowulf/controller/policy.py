@@ -1,0 +1,20 @@
+"""What decisions go by; the settings file may change each number. Times in seconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    cluster: str = ""
+    lease_s: float = 86400.0  # how long a node's ranks go on without a word from the head
+    node_fail_after_s: float = 15.0  # a gang some of whose nodes are gone this long is torn down
+    lost_after_s: float = 600.0  # a gang all of whose nodes are gone this long is given up
+    unreachable_for_s: float = 600.0  # two nodes that could not see each other are kept apart this long
+    quarantine_failures: int = 4  # so many failures of one node …
+    quarantine_window_s: float = 600.0  # … within this time drain it
+    facts_every_s: float = 600.0
+    reach_timeout_s: float = 5.0
+    logs_again_s: float = 2.0  # the rest of a log that is this long overdue is asked for once more
+    log_cap_bytes: int = 1 << 30  # per process

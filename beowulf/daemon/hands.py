@@ -1,0 +1,146 @@
+"""Performs what the controller decided, without ever making it wait: frames are queued, slow work goes to threads."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import structlog
+
+from beowulf.controller.draft import Action, Collect, Connect, Drop, Expect, Follow, LetGo, Send, Stage, StopStaging
+from beowulf.controller.inputs import Collected, FromNodes, Staged
+from beowulf.controller.logs import LogFiles
+from beowulf.daemon.home import Home
+from beowulf.daemon.transfers import Transfers
+from beowulf.model.errors import BeowulfError
+from beowulf.model.job import JobId, split_tag
+from beowulf.model.node import NodeId
+from beowulf.model.snapshot import Snapshot
+from beowulf.store import StoredReport
+from beowulf.sync.cancel import Cancellation
+from beowulf.sync.progress import Progress
+from beowulf.sync.stager import Stager
+from beowulf.transport import Fleet
+
+log = structlog.get_logger("hands")
+
+FOLLOW_CREDIT = 1 << 20
+STAGING_THREADS = 16
+
+
+class WorkingHands:
+    def __init__(
+        self,
+        home: Home,
+        fleet: Fleet,
+        stager: Stager,
+        logs: LogFiles,
+        post: Callable[[FromNodes], None],
+        transfers: Transfers,
+        latest_reports: Callable[[JobId, int], list[StoredReport]],
+    ) -> None:
+        self._home = home
+        self._fleet = fleet
+        self._stager = stager
+        self._logs = logs
+        self._post = post
+        self._transfers = transfers
+        self._latest_reports = latest_reports
+        self._lock = threading.Lock()
+        self._stopped: set[str] = set()
+        self._staging: dict[tuple[str, NodeId], Cancellation] = {}
+        self._pool = ThreadPoolExecutor(STAGING_THREADS, thread_name_prefix="staging")
+
+    def perform(self, actions: Sequence[Action], snapshot: Snapshot) -> None:
+        for action in actions:
+            match action:
+                case Send():
+                    self._fleet.send(action.node, dict(action.header), action.payload)
+                case Follow():
+                    self._follow(action)
+                case Expect():
+                    self._logs.expect(action.node, action.tag, action.sizes)
+                case Stage():
+                    self._pool.submit(self._stage, action, snapshot)
+                case StopStaging():
+                    self._stop_staging(action.tag)
+                case LetGo():
+                    self._logs.close(action.tag)
+                    self._stopped.discard(action.tag)
+                case Collect():
+                    self._pool.submit(self._collect, action, snapshot)
+                case Connect():
+                    self.connect(snapshot, action.node)
+                case Drop():
+                    self._fleet.drop(action.node)
+
+    def connect(self, snapshot: Snapshot, node_id: NodeId) -> None:
+        node = snapshot.nodes[node_id]
+        self._fleet.connect(node.id, node.endpoint, node.host_key, node.generation)
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _follow(self, action: Follow) -> None:
+        job_id, number = split_tag(action.tag)
+        streams = {"*": 0, **self._logs.offsets(action.tag, action.node)}
+        known = self._latest_reports(job_id, number) if action.again else []
+        header = {
+            "type": "follow",
+            "attempt": action.tag,
+            "streams": streams,
+            "credit": FOLLOW_CREDIT,
+            "reports": {str(report.rank): report.seq for report in known},
+        }
+        self._fleet.send(action.node, header)
+
+    def _stop_staging(self, tag: str) -> None:
+        with self._lock:
+            self._stopped.add(tag)
+            stopping = [self._staging[key] for key in self._staging if key[0] == tag]
+        for cancellation in stopping:
+            self._pool.submit(cancellation.cancel)
+
+    def _stage(self, action: Stage, snapshot: Snapshot) -> None:
+        job, node = snapshot.jobs[split_tag(action.tag)[0]], snapshot.nodes[action.node]
+        with self._lock:
+            if action.tag in self._stopped:  # ended while this waited for a thread
+                return
+            cancellation = self._staging[action.tag, action.node] = Cancellation()
+
+        def note(progress: Progress) -> None:
+            self._transfers.note(action.tag, progress)
+
+        error = _error_of(lambda: self._stager.stage(node, job.spec, report=note, cancellation=cancellation))
+        with self._lock:
+            del self._staging[action.tag, action.node]
+        self._transfers.done(action.tag, action.node)
+        self._post(Staged(action.node, action.tag, error))
+
+    def _collect(self, action: Collect, snapshot: Snapshot) -> None:
+        job = snapshot.jobs[split_tag(action.tag)[0]]
+        into = self._home.outputs(job.id)
+        error = ""
+        for node in action.nodes:
+            error = (
+                _error_of(
+                    lambda node=node: self._stager.collect(  # type: ignore[misc]
+                        snapshot.nodes[node], action.tag, job.spec.outputs, into
+                    )
+                )
+                or error
+            )
+        self._post(Collected(action.tag, error))
+
+
+def _error_of(work: Callable[[], object]) -> str:
+    """What went wrong, as a sentence; "" if nothing did. A worker's end is always told: the gang waits for it."""
+    try:
+        work()
+    except BeowulfError as error:
+        return error.message
+    except Exception as error:
+        log.exception("staging broke")
+        return f"{type(error).__name__}: {error}"
+    return ""

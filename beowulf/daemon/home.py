@@ -1,0 +1,62 @@
+"""The head's folder and every path in it. Nothing else in the package spells these names."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    path: Path
+
+    @classmethod
+    def default(cls) -> Home:
+        """``$BEOWULF_HOME``, else ``~/.local/state/beowulf``."""
+        chosen = os.environ.get("BEOWULF_HOME")
+        return cls(Path(chosen).absolute() if chosen else Path.home() / ".local" / "state" / "beowulf")
+
+    def make(self) -> None:
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for folder in (self.jobs, self.trees, self.wheels):
+            folder.mkdir(exist_ok=True)
+
+    @property
+    def database(self) -> Path:
+        return self.path / "beowulf.db"
+
+    @property
+    def socket(self) -> Path:
+        return self.path / "api.sock"
+
+    @property
+    def log(self) -> Path:
+        return self.path / "controller.log"
+
+    @property
+    def pid(self) -> Path:
+        return self.path / "controller.pid"
+
+    @property
+    def key(self) -> Path:
+        return self.path / "id_ed25519"
+
+    @property
+    def settings(self) -> Path:
+        return self.path / "settings.yaml"
+
+    @property
+    def jobs(self) -> Path:
+        return self.path / "jobs"
+
+    @property
+    def trees(self) -> Path:
+        return self.path / "trees"
+
+    @property
+    def wheels(self) -> Path:
+        return self.path / "wheels"
+
+    def outputs(self, job_id: str) -> Path:
+        return self.jobs / job_id / "outputs"

@@ -1,0 +1,161 @@
+"""Builds a head and runs it until it is asked to stop. Jobs on the nodes are not touched by its end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import structlog
+
+from beowulf import transport
+from beowulf.api.server import ApiServer
+from beowulf.controller.inputs import LogsComplete
+from beowulf.controller.logs import LogFiles
+from beowulf.controller.loop import Controller
+from beowulf.controller.policy import Policy
+from beowulf.daemon.hands import WorkingHands
+from beowulf.daemon.head import RunningHead
+from beowulf.daemon.home import Home
+from beowulf.daemon.housekeeping import Housekeeping
+from beowulf.daemon.transfers import Transfers
+from beowulf.model.node import NodeId
+from beowulf.probe import LinkProblem
+from beowulf.specs.settings import Settings, parse_settings
+from beowulf.store import Store
+from beowulf.sync.opening import over
+from beowulf.sync.stager import Stager
+from beowulf.sync.trees import TreeStore
+from beowulf.sync.wheels import WheelHouse
+from beowulf.transport import Fleet, KeyRing, LinkDown, LinkEvent, LinkSettings, LinkUp, Received
+
+log = structlog.get_logger("head")
+
+
+def read_settings(home: Home) -> Settings:
+    if not home.settings.exists():
+        return Settings()
+    return parse_settings(home.settings.read_text(), name=str(home.settings))
+
+
+class Service:
+    """One head from start to stop."""
+
+    def __init__(self, home: Home, settings: Settings) -> None:
+        home.make()
+        self._home = home
+        self._stopping = threading.Event()
+        self._problems: dict[NodeId, LinkProblem] = {}
+        self._transfers = Transfers()
+        self._store = Store.open(f"sqlite:///{home.database}", now=time.time())
+        transport.generate_key(home.key, f"beowulf {self._store.cluster}")
+        keys = KeyRing(home.key)
+        links = LinkSettings(heartbeat_s=settings.heartbeat_s)
+        self._controller = Controller(self._store, policy_of(settings, self._store.cluster))
+        self._fleet = Fleet(self._sink, cluster=self._store.cluster, epoch=self._store.epoch, keys=keys, settings=links)
+        self._logs = LogFiles(home.jobs, self._fleet.send, self._logs_complete)
+        trees = TreeStore(home.trees)
+        stager = Stager(over(self._fleet), trees, WheelHouse(home.wheels))
+        self._housekeeping = Housekeeping(lambda: self._controller.snapshot, stager, trees)
+        self._hands = WorkingHands(
+            home, self._fleet, stager, self._logs, self._controller.post, self._transfers, self._store.latest_reports
+        )
+        head = RunningHead(
+            home,
+            self._store,
+            self._controller,
+            self._logs,
+            trees,
+            keys,
+            links,
+            self._transfers,
+            self._problems,
+            self._stopping,
+        )
+        self._api = ApiServer(head, home.socket)
+
+    def run(self) -> int:
+        """Blocks until SIGTERM, SIGINT or a shutdown by the API; → the exit code."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._stopping.set())
+        self._controller.begin(self._hands)
+        self._controller.start()
+        self._housekeeping.start()
+        self._api.start()
+        self._home.pid.write_text(f"{os.getpid()}\n")
+        log.info("head is up", home=str(self._home.path), cluster=self._store.cluster, epoch=self._store.epoch)
+        while not self._stopping.wait(1.0) and self._controller.failure is None:
+            pass
+        return self._close()
+
+    def _close(self) -> int:
+        self._housekeeping.stop()
+        self._api.stop()
+        self._controller.stop()
+        self._hands.close()
+        self._fleet.close()
+        self._store.close()
+        self._home.pid.unlink(missing_ok=True)
+        failure = self._controller.failure
+        if failure is not None:
+            log.critical("head ends", error=str(failure))
+        return 0 if failure is None else failure.exit_code
+
+    def _sink(self, event: LinkEvent) -> None:
+        """On the links' own threads: log bytes go straight to their files, the rest to the controller."""
+        match event:
+            case Received(header=header) if header.get("type") == "output":
+                self._log_bytes(event)
+            case LinkDown():
+                self._problems[event.node] = LinkProblem(event.kind, event.reason)
+                log.info("link down", node=event.node, kind=event.kind, reason=event.reason)
+                self._controller.post(event)
+            case LinkUp():
+                self._problems.pop(event.node, None)
+                log.info("link up", node=event.node)
+                self._controller.post(event)
+            case _:
+                self._controller.post(event)
+
+    def _log_bytes(self, event: Received) -> None:
+        header = event.header
+        try:
+            tag, stream = str(header["attempt"]), str(header["stream"])
+            if not self._takes_part(event.node, tag):
+                raise ValueError(f"{event.node} has no part in attempt {tag!r}")
+            self._logs.append(event.node, tag, stream, int(header["offset"]), event.payload)
+        except (KeyError, ValueError) as error:
+            log.error("log frame dropped", node=event.node, error=repr(error))
+            return
+        except OSError as error:  # disk full: not acknowledged, so the node keeps it and sends it again
+            log.error("log not written", node=event.node, error=str(error))
+            return
+        self._controller.wake()
+
+    def _takes_part(self, node: NodeId, tag: str) -> bool:
+        """A node writes the logs of its own attempts and of no other's."""
+        job_id, _, number = tag.rpartition(".")
+        job = self._controller.snapshot.jobs.get(job_id)
+        return job is not None and any(str(one.number) == number and node in one.shares for one in job.attempts)
+
+    def _logs_complete(self, tag: str, node: NodeId) -> None:
+        self._controller.post(LogsComplete(tag, node))
+
+
+def policy_of(settings: Settings, cluster: str) -> Policy:
+    return Policy(
+        cluster=cluster,
+        lease_s=settings.lease_s,
+        node_fail_after_s=settings.node_fail_after_s,
+        lost_after_s=settings.lost_after_s,
+        quarantine_failures=settings.quarantine.failures,
+        quarantine_window_s=settings.quarantine.within_s,
+        log_cap_bytes=settings.log_cap_mib << 20,
+    )
+
+
+def serve(folder: Path) -> int:
+    home = Home(folder)
+    return Service(home, read_settings(home)).run()

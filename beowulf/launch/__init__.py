@@ -1,0 +1,26 @@
+"""From a placement to what each node starts, as tuples. Pure: nothing is run, read or looked up in here."""
+
+from beowulf.launch.launchers import (
+    LAUNCHERS,
+    check,
+    ends_with_first_node,
+    needs_port,
+    needs_prepare,
+    processes,
+    supported,
+)
+from beowulf.launch.starting import Launcher, NodeStart, Process, Refusal
+
+__all__ = [
+    "LAUNCHERS",
+    "Launcher",
+    "NodeStart",
+    "Process",
+    "Refusal",
+    "check",
+    "ends_with_first_node",
+    "needs_port",
+    "needs_prepare",
+    "processes",
+    "supported",
+]

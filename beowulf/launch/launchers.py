@@ -1,0 +1,119 @@
+"""The table of launchers, and what the controller asks of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from beowulf.launch import direct, mpi
+from beowulf.launch.environment import HOSTFILE, hostfile, node_environment
+from beowulf.launch.starting import LOG_CAP_BYTES, Gang, Launcher, NodeStart, Process, Refusal
+from beowulf.model.allocation import Allocation, Share
+from beowulf.model.job import Job, JobSpec
+from beowulf.model.job import Launcher as Name
+from beowulf.model.node import Node, NodeId
+
+NO_ENVIRONMENTS: Mapping[NodeId, str] = MappingProxyType({})
+
+
+def _arrives(name: Name) -> Launcher:
+    sentence = f"launcher {name} arrives with its own build; command, mpi and torchrun are here"
+    return Launcher(processes=lambda gang, index, share: (), missing=sentence)
+
+
+LAUNCHERS: Mapping[Name, Launcher] = MappingProxyType(
+    {
+        Name.COMMAND: Launcher(direct.every_rank),
+        Name.TORCHRUN: Launcher(direct.torchrun, always_port=True),
+        Name.MPI: Launcher(mpi.processes, mpi.check, mpi.node_env, mpi.files, spawn=True),
+        Name.HOROVOD: _arrives(Name.HOROVOD),
+        Name.TENSORFLOW: _arrives(Name.TENSORFLOW),
+    }
+)
+
+
+def processes(
+    job: Job,
+    allocation: Allocation,
+    nodes: Mapping[NodeId, Node],
+    *,
+    master_port: int,
+    cluster: str,
+    environments: Mapping[NodeId, str] = NO_ENVIRONMENTS,
+    log_cap_bytes: int = LOG_CAP_BYTES,
+) -> Mapping[NodeId, NodeStart]:
+    """What each node of the job's current attempt starts.
+
+    ``environments``: the digest of the built environment by node, where there is one. ``master_port`` 0: nobody was
+    asked for a free one.
+    """
+    gang = _gang(job, allocation, nodes, master_port, cluster, environments)
+    launcher = LAUNCHERS[job.spec.launcher]
+    return {
+        share.node: _node_start(gang, launcher, index, share, log_cap_bytes)
+        for index, share in enumerate(allocation.shares)
+    }
+
+
+def supported(spec: JobSpec) -> Refusal | None:
+    """Why no such job can be launched at all, asked when it is submitted."""
+    sentence = LAUNCHERS[spec.launcher].missing
+    return Refusal("BadConstraints", sentence) if sentence else None
+
+
+def check(
+    job: Job,
+    allocation: Allocation,
+    nodes: Mapping[NodeId, Node],
+    environments: Mapping[NodeId, str] = NO_ENVIRONMENTS,
+) -> Refusal | None:
+    """Why this gang must not be started, asked before anything is."""
+    gang = _gang(job, allocation, nodes, 0, "", environments)
+    return supported(job.spec) or LAUNCHERS[job.spec.launcher].check(gang)
+
+
+def ends_with_first_node(spec: JobSpec) -> bool:
+    """Whether the gang is over when rank 0's node is: the others only hold what was started from there."""
+    return LAUNCHERS[spec.launcher].spawn
+
+
+def needs_port(job: Job, allocation: Allocation) -> bool:
+    """Whether rank 0's node has to find a free port that its peers can reach."""
+    return allocation.world_size > 1 or LAUNCHERS[job.spec.launcher].always_port
+
+
+def needs_prepare(job: Job, allocation: Allocation) -> bool:
+    """Whether ``prepare`` has anything to do before ``start``: files, an environment or a port."""
+    spec = job.spec
+    has_files = bool(spec.workdir or spec.mounts or spec.environment.requirements or spec.environment.python)
+    return has_files or needs_port(job, allocation)
+
+
+def _gang(
+    job: Job,
+    allocation: Allocation,
+    nodes: Mapping[NodeId, Node],
+    master_port: int,
+    cluster: str,
+    environments: Mapping[NodeId, str],
+) -> Gang:
+    # A lone rank may still rendezvous with itself: the number keeps jobs of one node apart.
+    port = master_port or 20_000 + job.number * 37 % 20_000
+    return Gang(job, allocation, nodes, job.tag, port, cluster, environments)
+
+
+def _node_start(gang: Gang, launcher: Launcher, index: int, share: Share, log_cap_bytes: int) -> NodeStart:
+    node = gang.nodes[share.node]
+    others = [other.node for other in gang.allocation.shares if other.node != share.node]
+    cpus = tuple(sorted(set(share.cpus)))
+    setup = Process("setup", -1, ("bash", "-c", gang.spec.setup), cpus=cpus) if gang.spec.setup else None
+    return NodeStart(
+        processes=launcher.processes(gang, index, share),
+        setup=setup,
+        hold=not gang.alone,
+        env={**node_environment(gang, node), **launcher.node_env(gang, node)},
+        peers=tuple(gang.nodes[other].address for other in others),
+        files={HOSTFILE: hostfile(gang), **launcher.files(gang, index, share)},
+        spawn=launcher.spawn and not gang.alone,
+        log_cap_bytes=log_cap_bytes,
+    )

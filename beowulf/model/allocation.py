@@ -1,0 +1,47 @@
+"""Which ranks sit on which threads and GPUs of which nodes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class RankSlot:
+    """One rank's place. ``cpus`` are operating-system thread numbers, ``gpus`` driver indices."""
+
+    rank: int
+    local_rank: int
+    cpus: tuple[int, ...]
+    gpus: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What one node gives to a gang. ``cpus`` of a share are the union of its ranks' cpus."""
+
+    node: str
+    ranks: tuple[RankSlot, ...]
+    memory_mib: int = 0
+
+    @property
+    def cpus(self) -> tuple[int, ...]:
+        return tuple(cpu for slot in self.ranks for cpu in slot.cpus)
+
+    @property
+    def gpus(self) -> tuple[int, ...]:
+        return tuple(gpu for slot in self.ranks for gpu in slot.gpus)
+
+
+@dataclass(frozen=True, slots=True)
+class Allocation:
+    """A whole gang, rank 0's node first."""
+
+    shares: tuple[Share, ...]
+
+    @property
+    def world_size(self) -> int:
+        return sum(len(share.ranks) for share in self.shares)
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        return tuple(share.node for share in self.shares)

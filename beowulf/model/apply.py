@@ -1,0 +1,276 @@
+"""``apply(snapshot, event) -> snapshot``: the only place where state moves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from immutables import Map
+
+from beowulf.model import event as ev
+from beowulf.model.errors import IllegalMove
+from beowulf.model.job import Attempt, Job, JobId, JobState, ShareState
+from beowulf.model.node import Node, NodeState
+from beowulf.model.snapshot import ACTIVE, Snapshot
+
+# Who may happen when. An event of an attempt that is not the current one never gets here.
+MOVES: Mapping[tuple[JobState, type[Any]], JobState] = {
+    (JobState.PENDING, ev.JobPlaced): JobState.CONFIGURING,
+    (JobState.PENDING, ev.JobEnded): JobState.ENDED,
+    (JobState.CONFIGURING, ev.AttemptLaunched): JobState.CONFIGURING,
+    (JobState.CONFIGURING, ev.ShareStarted): JobState.CONFIGURING,  # RUNNING once the last one is in
+    (JobState.CONFIGURING, ev.AttemptEnding): JobState.COMPLETING,
+    (JobState.RUNNING, ev.AttemptEnding): JobState.COMPLETING,
+    (JobState.COMPLETING, ev.AttemptEnding): JobState.COMPLETING,
+    (JobState.COMPLETING, ev.ShareStarted): JobState.COMPLETING,
+    (JobState.RUNNING, ev.AttemptEnded): JobState.ENDED,  # it ended by itself and its nodes are clear
+    (JobState.COMPLETING, ev.AttemptEnded): JobState.ENDED,  # or PENDING when requeued
+}
+
+
+def apply(snapshot: Snapshot, event: ev.Event) -> Snapshot:
+    """The state after ``event``. Raises `IllegalMove` for a move the table does not have."""
+    return _STEPS[type(event)](snapshot, event)
+
+
+def _move(job: Job, event: Any) -> JobState:
+    to = MOVES.get((job.state, type(event)))
+    if to is None:
+        story = ", ".join(f"attempt {a.number}: {a.ending or 'going'} {a.reason}" for a in job.attempts)
+        raise IllegalMove(
+            f"job {job.id} is {job.word}: {type(event).__name__} does not apply ({story or 'no attempt'})"
+        )
+    return to
+
+
+def _put(snapshot: Snapshot, job: Job) -> Snapshot:
+    """Store ``job`` and keep both indexes true."""
+    pending = snapshot.pending
+    active = snapshot.active
+    if job.state is JobState.PENDING:
+        pending = pending.set(job.id, None)
+    elif job.id in pending:
+        pending = pending.delete(job.id)
+    if job.state in ACTIVE:
+        active = active.set(job.id, None)
+    elif job.id in active:
+        active = active.delete(job.id)
+    return replace(snapshot, jobs=snapshot.jobs.set(job.id, job), pending=pending, active=active)
+
+
+def _current(snapshot: Snapshot, job_id: JobId, attempt: int) -> tuple[Job, Attempt] | None:
+    """The job and its newest attempt if that is the one meant: anything older changes nothing (invariant I2)."""
+    job = snapshot.jobs.get(job_id)
+    newest = job.attempt if job else None
+    if job is None or newest is None or newest.number != attempt or newest.ended_at:
+        return None
+    return job, newest
+
+
+def _with_attempt(job: Job, attempt: Attempt, **changes: Any) -> Job:
+    attempts = (*(a for a in job.attempts if a.number != attempt.number), attempt)
+    return replace(job, attempts=tuple(sorted(attempts, key=lambda a: a.number)), **changes)
+
+
+def _submitted(snapshot: Snapshot, event: ev.JobSubmitted) -> Snapshot:
+    base = Job(event.job_id, event.number, event.spec, event.owner, event.uid, event.at)
+    tasks = [replace(base, id=f"{event.job_id}_{index}", array_index=index) for index in event.array] or [base]
+    keys = snapshot.keys.set(event.key, (event.job_id, event.key_digest)) if event.key else snapshot.keys
+    return replace(
+        snapshot,
+        jobs=snapshot.jobs.update({job.id: job for job in tasks}),
+        pending=snapshot.pending.update({job.id: None for job in tasks}),
+        keys=keys,
+        next_number=max(snapshot.next_number, event.number + 1),
+    )
+
+
+def _placed(snapshot: Snapshot, event: ev.JobPlaced) -> Snapshot:
+    job = snapshot.jobs[event.job_id]
+    if event.attempt != len(job.attempts) + 1:
+        raise IllegalMove(f"job {job.id} has {len(job.attempts)} attempts: {event.attempt} cannot be the next")
+    shares = {share.node: ShareState.PLACED for share in event.allocation.shares}
+    attempt = Attempt(event.attempt, event.allocation, event.at, shares)
+    held = snapshot.held
+    tag = f"{job.id}.{attempt.number}"
+    for share in event.allocation.shares:
+        held = held.set(share.node, held.get(share.node, Map()).set(tag, share))
+    moved = replace(job, state=_move(job, event), reason="", attempts=(*job.attempts, attempt))
+    return replace(_put(snapshot, moved), held=held)
+
+
+def _launched(snapshot: Snapshot, event: ev.AttemptLaunched) -> Snapshot:
+    found = _current(snapshot, event.job_id, event.attempt)
+    if found is None:
+        return snapshot
+    job, attempt = found
+    launched = replace(attempt, launched_at=event.at, master_port=event.master_port)
+    return _put(snapshot, _with_attempt(job, launched, state=_move(job, event)))
+
+
+def _share_started(snapshot: Snapshot, event: ev.ShareStarted) -> Snapshot:
+    found = _current(snapshot, event.job_id, event.attempt)
+    if found is None:
+        return snapshot
+    job, attempt = found
+    if attempt.shares.get(event.node) is not ShareState.PLACED:
+        return snapshot
+    shares = {**attempt.shares, event.node: ShareState.RUNNING}
+    state = _move(job, event)
+    started_at = attempt.started_at
+    # A short rank may be over and its node clear before the last node has said that it began.
+    if state is JobState.CONFIGURING and ShareState.PLACED not in shares.values():
+        state, started_at = JobState.RUNNING, event.at
+    return _put(snapshot, _with_attempt(job, replace(attempt, shares=shares, started_at=started_at), state=state))
+
+
+def _process_exited(snapshot: Snapshot, event: ev.ProcessExited) -> Snapshot:
+    found = _current(snapshot, event.job_id, event.attempt)
+    if found is None:
+        return snapshot
+    job, attempt = found
+    known = {(done.node, done.process) for done in attempt.exits}
+    if (event.exit.node, event.exit.process) in known:
+        return snapshot
+    return _put(snapshot, _with_attempt(job, replace(attempt, exits=(*attempt.exits, event.exit))))
+
+
+def _cancel_requested(snapshot: Snapshot, event: ev.CancelRequested) -> Snapshot:
+    job = snapshot.jobs[event.job_id]
+    return _put(snapshot, replace(job, cancelled_by=event.by)) if job.live else snapshot
+
+
+def _attempt_ending(snapshot: Snapshot, event: ev.AttemptEnding) -> Snapshot:
+    found = _current(snapshot, event.job_id, event.attempt)
+    if found is None:
+        return snapshot
+    job, attempt = found
+    if attempt.ending is not None:  # the first reason is the reason
+        return snapshot
+    ending = replace(attempt, ending=event.result, reason=event.reason)
+    return _put(snapshot, _with_attempt(job, ending, state=_move(job, event), reason=event.reason))
+
+
+def _share_cleared(snapshot: Snapshot, event: ev.ShareCleared) -> Snapshot:
+    """Applies to old attempts too: this is what frees a lost node's devices."""
+    job = snapshot.jobs.get(event.job_id)
+    attempt = next((a for a in job.attempts if a.number == event.attempt), None) if job else None
+    if job is None or attempt is None or attempt.shares.get(event.node) in (None, ShareState.CLEARED):
+        return snapshot
+    shares = {**attempt.shares, event.node: ShareState.CLEARED}
+    cleared = _put(snapshot, _with_attempt(job, replace(attempt, shares=shares)))
+    tag = f"{event.job_id}.{event.attempt}"
+    left = cleared.held.get(event.node, Map())
+    return replace(cleared, held=cleared.held.set(event.node, left.delete(tag))) if tag in left else cleared
+
+
+def _attempt_ended(snapshot: Snapshot, event: ev.AttemptEnded) -> Snapshot:
+    found = _current(snapshot, event.job_id, event.attempt)
+    if found is None:
+        return snapshot
+    job, attempt = found
+    _move(job, event)
+    ended = replace(attempt, ending=event.result, reason=event.reason, ended_at=event.at)
+    if event.requeue:
+        retries = job.retries + (1 if event.counted else 0)
+        return _put(snapshot, _with_attempt(job, ended, state=JobState.PENDING, reason=event.reason, retries=retries))
+    final = _with_attempt(job, ended, state=JobState.ENDED, result=event.result, reason=event.reason, ended_at=event.at)
+    return _put(snapshot, final)
+
+
+def _job_ended(snapshot: Snapshot, event: ev.JobEnded) -> Snapshot:
+    job = snapshot.jobs[event.job_id]
+    ended = replace(job, state=_move(job, event), result=event.result, reason=event.reason, ended_at=event.at)
+    return _put(snapshot, ended)
+
+
+def _node_added(snapshot: Snapshot, event: ev.NodeAdded) -> Snapshot:
+    generation = snapshot.generations + 1
+    node = Node(
+        event.node,
+        event.endpoint,
+        generation,
+        host_key=event.host_key,
+        groups=event.groups,
+        tags=event.tags,
+        site=event.site,
+        max_cpus=event.max_cpus,
+        max_memory_mib=event.max_memory_mib,
+        changed_at=event.at,
+    )
+    return replace(snapshot, nodes=snapshot.nodes.set(node.id, node), generations=generation)
+
+
+def _node_removed(snapshot: Snapshot, event: ev.NodeRemoved) -> Snapshot:
+    return replace(snapshot, nodes=snapshot.nodes.delete(event.node))
+
+
+def _change(snapshot: Snapshot, node_id: str, **changes: Any) -> Snapshot:
+    node: Node | None = snapshot.nodes.get(node_id)
+    if node is None:  # removed meanwhile
+        return snapshot
+    return replace(snapshot, nodes=snapshot.nodes.set(node_id, replace(node, **changes)))
+
+
+def _node_up(snapshot: Snapshot, event: ev.NodeUp) -> Snapshot:
+    return _change(
+        snapshot,
+        event.node,
+        state=NodeState.UP,
+        reason="",
+        root=event.root,
+        facts=event.facts,
+        changed_at=event.at,
+    )
+
+
+def _node_down(snapshot: Snapshot, event: ev.NodeDown) -> Snapshot:
+    return _change(snapshot, event.node, state=NodeState.DOWN, reason=event.reason, changed_at=event.at)
+
+
+def _node_drained(snapshot: Snapshot, event: ev.NodeDrained) -> Snapshot:
+    return _change(snapshot, event.node, drained=True, draining_reason=event.reason, changed_at=event.at)
+
+
+def _node_resumed(snapshot: Snapshot, event: ev.NodeResumed) -> Snapshot:
+    return _change(snapshot, event.node, drained=False, draining_reason="", changed_at=event.at)
+
+
+def _node_rekeyed(snapshot: Snapshot, event: ev.NodeRekeyed) -> Snapshot:
+    return _change(snapshot, event.node, host_key=event.host_key, changed_at=event.at)
+
+
+def _peers_unreachable(snapshot: Snapshot, event: ev.PeersUnreachable) -> Snapshot:
+    return replace(snapshot, unreachable=snapshot.unreachable.set((event.node, event.peer), event.until))
+
+
+def _controller_started(snapshot: Snapshot, event: ev.ControllerStarted) -> Snapshot:
+    doubted = {
+        node.id: replace(node, state=NodeState.UNKNOWN, reason="the head has just started", changed_at=event.at)
+        for node in snapshot.nodes.values()
+    }
+    return replace(snapshot, nodes=snapshot.nodes.update(doubted))
+
+
+_STEPS: Mapping[type[Any], Callable[[Snapshot, Any], Snapshot]] = {
+    ev.JobSubmitted: _submitted,
+    ev.JobPlaced: _placed,
+    ev.AttemptLaunched: _launched,
+    ev.ShareStarted: _share_started,
+    ev.ProcessExited: _process_exited,
+    ev.CancelRequested: _cancel_requested,
+    ev.AttemptEnding: _attempt_ending,
+    ev.ShareCleared: _share_cleared,
+    ev.AttemptEnded: _attempt_ended,
+    ev.JobEnded: _job_ended,
+    ev.NodeAdded: _node_added,
+    ev.NodeRemoved: _node_removed,
+    ev.NodeUp: _node_up,
+    ev.NodeDown: _node_down,
+    ev.NodeDrained: _node_drained,
+    ev.NodeResumed: _node_resumed,
+    ev.NodeRekeyed: _node_rekeyed,
+    ev.PeersUnreachable: _peers_unreachable,
+    ev.ControllerStarted: _controller_started,
+}

@@ -1,0 +1,209 @@
+"""A job: what was asked for (`JobSpec`), where it stands (`Job`) and its tries (`Attempt`).
+
+A job is asked for once and may be tried several times; only the newest attempt counts. States are few and
+say what the cluster is doing; how a job ended is kept apart, in `Result`. The word users see
+(PENDING … COMPLETED, FAILED, …) is `Job.word`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TypeAlias
+
+from beowulf.model.allocation import Allocation
+
+JobId: TypeAlias = str
+"""``"17"``, or ``"17_3"`` for task 3 of the array job 17."""
+
+
+class Launcher(StrEnum):
+    COMMAND = "command"
+    MPI = "mpi"
+    HOROVOD = "horovod"
+    TORCHRUN = "torchrun"
+    TENSORFLOW = "tensorflow"
+
+
+class JobState(StrEnum):
+    PENDING = "PENDING"
+    CONFIGURING = "CONFIGURING"  # placed: files travel, nodes prepare, setup runs
+    RUNNING = "RUNNING"  # every node of the gang said its ranks were started
+    COMPLETING = "COMPLETING"  # the end is decided; nodes are being cleared
+    ENDED = "ENDED"
+
+
+class Result(StrEnum):
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+    TIMEOUT = "TIMEOUT"
+    NODE_FAIL = "NODE_FAIL"
+    PREEMPTED = "PREEMPTED"
+    OUT_OF_MEMORY = "OUT_OF_MEMORY"
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What one node of the gang must offer. Memory and disk in MiB."""
+
+    cpus: int = 0  # hardware threads; 0: one per rank
+    all_cpus: bool = False  # every free thread of a node nobody else uses
+    memory_mib: int = 0
+    disk_mib: int = 0
+    gpus: int = 0
+    gpu_kinds: tuple[str, ...] = ()  # any of these names; empty: any GPU
+    gpu_memory_mib: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """The Python the ranks run with. At most one of ``venv`` and ``requirements`` is set."""
+
+    python: str = ""  # "3.11"; "": the node's own
+    requirements: tuple[str, ...] = ()  # requirement lines, already read from the file
+    venv: str = ""  # absolute path of an environment that is on every node
+    system_mpi: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """A folder (or file) packed at submit; ``digest`` names its content in the head's tree store."""
+
+    digest: str
+    size_bytes: int
+    files: int
+    source: str  # where it came from, for people
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """``tree`` appears at ``target`` on every node: relative to the work folder, or absolute under home (``~/``)."""
+
+    target: str
+    tree: Tree
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    on: tuple[str, ...] = ("node_fail",)  # of: node_fail, preempted, error
+    max: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Dependency:
+    kind: str  # afterok, afternotok, afterany
+    job_id: JobId
+
+
+@dataclass(frozen=True, slots=True)
+class JobSpec:
+    """What a researcher asked for, after reading, checking and filling in defaults. Times in seconds."""
+
+    name: str
+    script: str  # shell text, run once per rank …
+    argv: tuple[str, ...] = ()  # … or, when not empty, exactly these arguments and no shell
+    launcher: Launcher = Launcher.COMMAND
+    setup: str = ""  # shell text, run once per node before any rank starts
+    min_nodes: int = 1
+    max_nodes: int = 1
+    procs_per_node: int = 0  # 0: one per GPU, or one
+    resources: Resources = Resources()
+    environment: Environment = Environment()
+    envs: Mapping[str, str] = field(default_factory=dict)
+    workdir: Tree | None = None
+    mounts: tuple[Mount, ...] = ()
+    outputs: tuple[str, ...] = ()  # paths relative to the work folder, brought home after the end
+    submit_dir: str = ""
+    max_duration_s: float = 0.0  # 0: no limit
+    kill_grace_s: float = 10.0
+    priority: int = 0
+    queue: str = "default"
+    dependencies: tuple[Dependency, ...] = ()
+    retry: Retry = Retry()
+    on_rank_loss: str = "fail"  # fail, requeue
+    torch_elastic: bool = False  # the real elastic agent instead of static rendezvous
+    nodelist: tuple[str, ...] = ()  # only these nodes; empty: any
+    exclude: tuple[str, ...] = ()
+    group: str = ""  # only nodes of this inventory group
+
+
+class ShareState(StrEnum):
+    """Where one node of an attempt stands."""
+
+    PLACED = "PLACED"
+    RUNNING = "RUNNING"
+    CLEARED = "CLEARED"  # the keeper swept: nothing of the attempt is left there
+
+
+@dataclass(frozen=True, slots=True)
+class RankExit:
+    """How one process of an attempt ended. ``at`` is seconds since the epoch by the head's clock."""
+
+    process: str  # "0", "1", … a rank; or "mpirun", "setup"
+    node: str
+    code: int  # exit status; 128 + n for signal n
+    signal: int = 0
+    at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    number: int  # 1, 2, …
+    allocation: Allocation
+    placed_at: float
+    shares: Mapping[str, ShareState]  # by node
+    launched_at: float = 0.0  # since when `start` may have reached a node
+    master_port: int = 0
+    started_at: float = 0.0
+    ending: Result | None = None  # decided, while nodes are being cleared
+    reason: str = ""
+    exits: tuple[RankExit, ...] = ()
+    ended_at: float = 0.0
+
+    @property
+    def cleared(self) -> bool:
+        return all(state is ShareState.CLEARED for state in self.shares.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    id: JobId
+    number: int
+    spec: JobSpec
+    owner: str
+    uid: int
+    submitted_at: float
+    array_index: int | None = None
+    state: JobState = JobState.PENDING
+    result: Result | None = None
+    reason: str = ""  # why it waits, or why it ended so
+    cancelled_by: str = ""
+    attempts: tuple[Attempt, ...] = ()  # oldest first; the last one is current
+    retries: int = 0
+    ended_at: float = 0.0
+
+    @property
+    def attempt(self) -> Attempt | None:
+        return self.attempts[-1] if self.attempts else None
+
+    @property
+    def live(self) -> bool:
+        return self.state is not JobState.ENDED
+
+    @property
+    def word(self) -> str:
+        """The state as users of the field know it."""
+        return self.result.value if self.state is JobState.ENDED and self.result else self.state.value
+
+    @property
+    def tag(self) -> str:
+        """``job.attempt``: what every process, folder and message of the current attempt is named by."""
+        return f"{self.id}.{len(self.attempts)}"
+
+
+def split_tag(tag: str) -> tuple[JobId, int]:
+    """``"17_3.2"`` → ``("17_3", 2)``."""
+    job_id, _, number = tag.rpartition(".")
+    return job_id, int(number)

@@ -1,0 +1,138 @@
+"""A machine we may run on: how to reach it (`Endpoint`), what it is (`Facts`), where it stands (`Node`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TypeAlias
+
+NodeId: TypeAlias = str
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """How the head reaches a node. ``local`` nodes have no SSH: the agent runs over a pipe."""
+
+    host: str
+    port: int = 22
+    user: str = ""  # "": as ~/.ssh/config says, else the head's own user
+    proxy_jump: str = ""  # "user@host:port", or "none" to ignore ~/.ssh/config
+    identity_file: str = ""
+    local: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    index: int
+    kind: str  # "RTX3090", "H200": the short name used in job files
+    vendor: str  # nvidia, amd, gaudi, neuron, tpu
+    name: str  # as the driver spells it
+    memory_mib: int
+    uuid: str = ""
+    driver: str = ""
+    compute_capability: str = ""  # "8.6"; "" where the vendor has no such notion
+    healthy: bool = True
+    complaint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    name: str
+    addresses: tuple[str, ...]
+    speed_mbit: int = 0  # 0: not known
+    up: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class FileSystem:
+    path: str
+    free_mib: int
+    total_mib: int
+    kind: str = ""
+    healthy: bool = True
+    complaint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the node said of itself. Sizes in MiB, times in seconds."""
+
+    hostname: str = ""
+    machine_id: str = ""
+    boot_id: str = ""
+    os: str = ""
+    kernel: str = ""
+    arch: str = ""
+    glibc: str = ""
+    cpu_model: str = ""
+    sockets: int = 1
+    cores: int = 1
+    cpus: tuple[int, ...] = (0,)  # hardware threads the node user may run on, by number
+    instruction_sets: tuple[str, ...] = ()  # of: sse4_2, avx, avx2, fma, f16c, avx512f, amx_tile, …
+    memory_mib: int = 0
+    memory_free_mib: int = 0
+    home: str = ""
+    user: str = ""
+    uid: int = -1
+    file_systems: tuple[FileSystem, ...] = ()
+    interfaces: tuple[Interface, ...] = ()
+    route_interface: str = ""  # the one whose address the head and the peers see
+    gpus: tuple[Gpu, ...] = ()
+    pythons: tuple[str, ...] = ()  # "3.6.8 /usr/bin/python3", best first
+    agent_python: str = ""
+    mpi: str = ""  # "Open MPI 4.1.4"; "": none
+    clock_skew_s: float = 0.0  # node minus head
+    has_rsync: bool = False
+    logind_kills: bool = False  # KillUserProcesses=yes
+    ssh_server: str = ""
+    complaints: tuple[str, ...] = ()  # probes that gave up, as sentences
+
+
+class NodeState(StrEnum):
+    """`UNKNOWN` until the first link; `DOWN` when three heartbeats were missed or the link cannot be made."""
+
+    UNKNOWN = "UNKNOWN"
+    UP = "UP"
+    DOWN = "DOWN"
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    id: NodeId
+    endpoint: Endpoint
+    generation: int  # grows when a node of this name is added again
+    host_key: str = ""  # pinned: "ssh-ed25519 AAAA…"; "" for local nodes
+    groups: tuple[str, ...] = ()
+    tags: Mapping[str, str] = field(default_factory=dict)
+    site: str = "lab"
+    max_cpus: int = 0  # the admin's limit; 0: all
+    max_memory_mib: int = 0
+    state: NodeState = NodeState.UNKNOWN
+    reason: str = ""  # why it is down or drained
+    drained: bool = False
+    draining_reason: str = ""
+    facts: Facts = Facts()
+    root: str = ""  # the agent's folder on the node, absolute
+    changed_at: float = 0.0
+
+    @property
+    def usable_cpus(self) -> tuple[int, ...]:
+        return self.facts.cpus[: self.max_cpus] if self.max_cpus else self.facts.cpus
+
+    @property
+    def usable_memory_mib(self) -> int:
+        total = self.facts.memory_mib
+        return min(total, self.max_memory_mib) if self.max_memory_mib else total
+
+    @property
+    def schedulable(self) -> bool:
+        return self.state is NodeState.UP and not self.drained
+
+    @property
+    def address(self) -> str:
+        """The address its peers reach it by: that of the interface which routes to them."""
+        for interface in self.facts.interfaces:
+            if interface.name == self.facts.route_interface and interface.addresses:
+                return interface.addresses[0]
+        return self.endpoint.host

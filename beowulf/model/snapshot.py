@@ -1,0 +1,95 @@
+"""All the cluster's state as one value. Maps are persistent (HAMT): a new snapshot shares what did not change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from immutables import Map
+
+from beowulf.model.allocation import Share
+from beowulf.model.job import Job, JobId, JobState
+from beowulf.model.node import Node, NodeId
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """``held`` says what each node's threads, GPUs and memory are taken by: ``{node: {"17.1": Share}}``.
+
+    An entry stays until the node was swept, also when the attempt has long ended elsewhere.
+    """
+
+    jobs: Map[JobId, Job] = Map()
+    nodes: Map[NodeId, Node] = Map()
+    held: Map[NodeId, Map[str, Share]] = Map()
+    pending: Map[JobId, None] = Map()  # waiting for a placement
+    active: Map[JobId, None] = Map()  # CONFIGURING, RUNNING or COMPLETING
+    keys: Map[str, tuple[JobId, str]] = Map()  # idempotency key → (job, digest of the request)
+    unreachable: Map[tuple[NodeId, NodeId], float] = Map()  # (a, b) → until
+    next_number: int = 1
+    generations: int = 0  # nodes added so far
+
+    def job(self, job_id: JobId) -> Job | None:
+        return self.jobs.get(job_id)
+
+    def queue(self) -> list[Job]:
+        """Pending jobs, first come first served within a priority; ties break by id."""
+        waiting = (self.jobs[job_id] for job_id in self.pending)
+        return sorted(waiting, key=queue_order)
+
+
+def queue_order(job: Job) -> tuple[int, float, int, int]:
+    return (-job.spec.priority, job.submitted_at, job.number, job.array_index or 0)
+
+
+def restore(jobs: Iterable[Job], nodes: Iterable[Node], keys: Iterable[tuple[str, JobId, str]]) -> Snapshot:
+    """The snapshot that `apply` had built, from the values the store kept; every index is derived again."""
+    all_jobs = {job.id: job for job in jobs}
+    all_nodes = {node.id: node for node in nodes}
+    held: dict[NodeId, dict[str, Share]] = {}
+    for job in all_jobs.values():
+        for tag, share in held_shares(job):
+            held.setdefault(share.node, {})[tag] = share
+    return Snapshot(
+        jobs=Map(all_jobs),
+        nodes=Map(all_nodes),
+        held=Map({node: Map(shares) for node, shares in held.items()}),
+        pending=Map({job.id: None for job in all_jobs.values() if job.state is JobState.PENDING}),
+        active=Map({job.id: None for job in all_jobs.values() if job.state in ACTIVE}),
+        keys=Map({key: (job_id, digest) for key, job_id, digest in keys}),
+        next_number=max((job.number for job in all_jobs.values()), default=0) + 1,
+        generations=max((node.generation for node in all_nodes.values()), default=0),
+    )
+
+
+def without_old(snapshot: Snapshot, keep: int) -> Snapshot:
+    """Without all but the last ``keep`` ended jobs; those a waiting job depends on, or a node still holds, stay.
+
+    They are in the store still: only the memory of a head that runs for months is bounded by this.
+    """
+    needed = {
+        need.job_id.split("_")[0] for job_id in snapshot.pending for need in snapshot.jobs[job_id].spec.dependencies
+    }
+    held = {tag.rpartition(".")[0] for shares in snapshot.held.values() for tag in shares}
+    ended = [
+        job for job in snapshot.jobs.values() if not job.live and str(job.number) not in needed and job.id not in held
+    ]
+    if len(ended) <= keep:
+        return snapshot
+    jobs = snapshot.jobs.mutate()
+    for job in sorted(ended, key=lambda job: job.ended_at)[: len(ended) - keep]:
+        del jobs[job.id]
+    return replace(snapshot, jobs=jobs.finish())
+
+
+ACTIVE = frozenset({JobState.CONFIGURING, JobState.RUNNING, JobState.COMPLETING})
+
+
+def held_shares(job: Job) -> list[tuple[str, Share]]:
+    """``("17.1", share)`` for every share of every attempt whose node was not swept yet."""
+    return [
+        (f"{job.id}.{attempt.number}", share)
+        for attempt in job.attempts
+        for share in attempt.allocation.shares
+        if share.node in attempt.shares and attempt.shares[share.node] != "CLEARED"
+    ]

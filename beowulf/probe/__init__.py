@@ -1,0 +1,11 @@
+"""Which facts to ask a node for (`questions`), how to read the answers (`read`), and what is wrong with it (`doctor`).
+
+Pure: a node's answers, clocks and link state are arguments.
+"""
+
+from beowulf.probe.doctor import compare, doctor
+from beowulf.probe.finding import Finding, LinkProblem, Severity
+from beowulf.probe.questions import questions
+from beowulf.probe.read import read
+
+__all__ = ["Finding", "LinkProblem", "Severity", "compare", "doctor", "questions", "read"]

@@ -1,0 +1,64 @@
+"""What the scheduler says. "No" is a value with a code users know from Slurm and a sentence with the numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from beowulf.model.allocation import Allocation
+from beowulf.model.job import JobId
+from beowulf.model.node import NodeId
+
+RESOURCES = "Resources"  # would fit, but others are there now
+PRIORITY = "Priority"  # somebody ahead waits for the same nodes
+DEPENDENCY = "Dependency"
+DEPENDENCY_NEVER_SATISFIED = "DependencyNeverSatisfied"
+NODE_NOT_AVAILABLE = "ReqNodeNotAvail"  # would fit if nodes were up
+BAD_CONSTRAINTS = "BadConstraints"  # would not fit even on the idle cluster with every node up
+CANCELLED = "Cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    code: str
+    sentence: str
+
+
+Reason: TypeAlias = Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    allocation: Allocation
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    job_id: JobId
+    allocation: Allocation
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """``waiting`` has a reason for every pending job that neither starts nor is ``dead``.
+
+    ``dead``: jobs whose dependency can never be met, with the sentence they should end with.
+    ``impossible``: the waiting ones that the nodes which are up now could never run; they block nobody.
+    """
+
+    starts: tuple[Start, ...] = ()
+    waiting: Mapping[JobId, Reason] = field(default_factory=dict)
+    dead: tuple[tuple[JobId, str], ...] = ()
+    impossible: tuple[JobId, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Everything that keeps one pending job from starting now; ``reason`` is None when it would start."""
+
+    job_id: JobId
+    reason: Reason | None
+    ahead: tuple[JobId, ...] = ()  # pending jobs before it in the queue
+    nodes: tuple[tuple[NodeId, str], ...] = ()  # each node's answer: "fits", or what it lacks
+    when_idle: Reason | None = None  # why not even the idle cluster could run it

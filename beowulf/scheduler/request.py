@@ -1,0 +1,47 @@
+"""What decides where a job fits. Jobs of equal requests get equal answers, so each is worked out once per tick."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from beowulf.model.job import Job, JobSpec, Resources
+from beowulf.model.node import NodeId
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    resources: Resources
+    procs: int  # ranks per node
+    min_nodes: int
+    max_nodes: int
+    nodelist: tuple[NodeId, ...]
+    exclude: tuple[NodeId, ...]
+    group: str
+    system_mpi: bool
+    avoid: tuple[NodeId, ...] = ()  # an earlier attempt of the job was not swept there yet
+
+    @property
+    def cpus(self) -> int:
+        """Hardware threads of one node; of no meaning with ``all_cpus``."""
+        return self.resources.cpus or self.procs
+
+
+def request_of(spec: JobSpec, avoid: tuple[NodeId, ...] = ()) -> Request:
+    return Request(
+        resources=spec.resources,
+        procs=spec.procs_per_node or spec.resources.gpus or 1,
+        min_nodes=spec.min_nodes,
+        max_nodes=max(spec.min_nodes, spec.max_nodes),
+        nodelist=spec.nodelist,
+        exclude=spec.exclude,
+        group=spec.group,
+        system_mpi=spec.environment.system_mpi,
+        avoid=avoid,
+    )
+
+
+def unswept(job: Job) -> tuple[NodeId, ...]:
+    """Nodes where an earlier attempt of this very job may still be alive."""
+    return tuple(
+        sorted({node for attempt in job.attempts for node, state in attempt.shares.items() if state != "CLEARED"})
+    )

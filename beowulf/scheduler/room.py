@@ -1,0 +1,180 @@
+"""What each node has left, and whether one node's part of a request fits into it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import TypeVar
+
+from beowulf.model.allocation import Share
+from beowulf.model.node import Gpu, Node
+from beowulf.scheduler.answers import BAD_CONSTRAINTS, NODE_NOT_AVAILABLE, RESOURCES, Refusal
+from beowulf.scheduler.request import Request
+from beowulf.scheduler.wording import NaturalKey, count, gpu_words, natural, size
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """One node's free threads, GPUs and memory; ``tenants`` are the attempts that hold the rest."""
+
+    node: Node
+    cpus: tuple[int, ...]
+    gpus: tuple[Gpu, ...]
+    memory_mib: int
+    tenants: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """The threads, GPUs and memory a node would give. The smallest ``order`` is the tightest fit."""
+
+    node: Node
+    cpus: tuple[int, ...]
+    gpus: tuple[int, ...]
+    memory_mib: int
+    order: tuple[int, int, int, NaturalKey]
+
+
+def empty_room(node: Node) -> Room:
+    healthy = tuple(gpu for gpu in node.facts.gpus if gpu.healthy)
+    return Room(node, tuple(sorted(node.usable_cpus)), healthy, node.usable_memory_mib)
+
+
+def take(room: Room, tag: str, share: Share) -> Room:
+    cpus, gpus = frozenset(share.cpus), frozenset(share.gpus)
+    return replace(
+        room,
+        cpus=tuple(cpu for cpu in room.cpus if cpu not in cpus),
+        gpus=tuple(gpu for gpu in room.gpus if gpu.index not in gpus) if gpus else room.gpus,
+        memory_mib=room.memory_mib - share.memory_mib,
+        tenants=(*room.tenants, tag),
+    )
+
+
+def room_of(node: Node, held: Mapping[str, Share]) -> Room:
+    """What is left on ``node``. One pass over all that is held: a node may hold hundreds of one-thread shares."""
+    room = empty_room(node)
+    if not held:
+        return room
+    cpus = {cpu for share in held.values() for slot in share.ranks for cpu in slot.cpus}
+    gpus = {gpu for share in held.values() for slot in share.ranks for gpu in slot.gpus}
+    return Room(
+        node,
+        tuple(cpu for cpu in room.cpus if cpu not in cpus),
+        tuple(gpu for gpu in room.gpus if gpu.index not in gpus),
+        room.memory_mib - sum(share.memory_mib for share in held.values()),
+        tuple(sorted(held)),
+    )
+
+
+def unavailable(node: Node) -> Refusal | None:
+    if node.drained:
+        return Refusal(NODE_NOT_AVAILABLE, f"drained: {node.draining_reason or 'no reason given'}")
+    if not node.schedulable:
+        return Refusal(NODE_NOT_AVAILABLE, f"{node.state.lower()}: {node.reason or 'no answer so far'}")
+    return None
+
+
+def not_wanted(request: Request, node: Node) -> Refusal | None:
+    """By name and kind alone: what no waiting changes."""
+    if request.nodelist and node.id not in request.nodelist:
+        return Refusal(BAD_CONSTRAINTS, "not in the job's nodelist")
+    if node.id in request.exclude:
+        return Refusal(BAD_CONSTRAINTS, "excluded by the job")
+    if request.group and request.group not in node.groups:
+        return Refusal(BAD_CONSTRAINTS, f"not in group {request.group}")
+    if request.system_mpi and not node.facts.mpi:
+        return Refusal(BAD_CONSTRAINTS, "has no MPI of its own, and the job asks for the system's")
+    return None
+
+
+def offer(request: Request, room: Room) -> Offer | Refusal:
+    """What this node would give to one node's part of the request, or what it lacks."""
+    wanted = request.resources
+    lack = _lack(request, room)
+    if lack is not None:
+        return Refusal(RESOURCES, lack)
+    cpus = room.cpus if wanted.all_cpus else pick_cpus(room.cpus, request.cpus)
+    gpus = pick_gpus(suitable(request, room.gpus), wanted.gpus) if wanted.gpus else ()
+    left = (len(room.gpus) - len(gpus), len(room.cpus) - len(cpus), room.memory_mib - wanted.memory_mib)
+    return Offer(room.node, cpus, gpus, wanted.memory_mib, (*left, natural(room.node.id)))
+
+
+def _lack(request: Request, room: Room) -> str | None:
+    wanted, node = request.resources, room.node
+    if node.id in request.avoid:
+        return "an earlier attempt of this job was not cleared there yet"
+    if wanted.all_cpus and room.tenants:
+        return f"needs the whole node, {count(len(room.tenants), 'attempt')} there ({room.tenants[0]})"
+    if wanted.gpus:
+        free, known = suitable(request, room.gpus), suitable(request, node.facts.gpus)
+        if len(free) < wanted.gpus:
+            return _numbers(gpu_words(request), len(free), sum(gpu.healthy for gpu in known))
+    if not wanted.all_cpus and len(room.cpus) < request.cpus:
+        return _numbers(count(request.cpus, "thread"), len(room.cpus), len(node.usable_cpus))
+    if wanted.all_cpus and not room.cpus:
+        return "has no thread to give"
+    if wanted.memory_mib > room.memory_mib:
+        verb = "free" if room.tenants else "there"
+        return f"needs {size(wanted.memory_mib)} memory, {size(max(0, room.memory_mib))} {verb}"
+    disk = disk_free_mib(node)
+    if disk is not None and wanted.disk_mib > disk:
+        return f"needs {size(wanted.disk_mib)} disk, {size(disk)} free"
+    return None
+
+
+def _numbers(need: str, free: int, total: int) -> str:
+    return f"needs {need}, {free} free" if free < total else f"needs {need}, has {total}"
+
+
+def suitable(request: Request, gpus: Iterable[Gpu]) -> tuple[Gpu, ...]:
+    wanted = request.resources
+    kinds = {kind.lower() for kind in wanted.gpu_kinds}
+    return tuple(
+        gpu for gpu in gpus if (not kinds or gpu.kind.lower() in kinds) and gpu.memory_mib >= wanted.gpu_memory_mib
+    )
+
+
+def disk_free_mib(node: Node) -> int | None:
+    """Free space where the node's folder lies; None when no probe said."""
+    home = node.root or node.facts.home
+    around = [fs for fs in node.facts.file_systems if (home + "/").startswith(fs.path.rstrip("/") + "/")]
+    return max(around, key=lambda fs: len(fs.path)).free_mib if around else None
+
+
+def pick_cpus(free: tuple[int, ...], number: int) -> tuple[int, ...]:
+    """``number`` of the free threads: the smallest unbroken run that is long enough, else the longest runs first."""
+    runs: list[list[int]] = []
+    for cpu in free:
+        if runs and cpu == runs[-1][-1] + 1:
+            runs[-1].append(cpu)
+        else:
+            runs.append([cpu])
+    enough = [run for run in runs if len(run) >= number]
+    if enough:
+        return tuple(min(enough, key=lambda run: (len(run), run[0]))[:number])
+    longest_first = sorted(runs, key=lambda run: (-len(run), run[0]))
+    return tuple(sorted([cpu for run in longest_first for cpu in run][:number]))
+
+
+def pick_gpus(free: Sequence[Gpu], number: int) -> tuple[int, ...]:
+    """Driver indices: all of one kind where one kind has enough, and rather the kind with the fewest left."""
+    kinds: dict[str, list[Gpu]] = {}
+    for gpu in free:
+        kinds.setdefault(gpu.kind, []).append(gpu)
+    enough = [gpus for gpus in kinds.values() if len(gpus) >= number]
+    pool = min(enough, key=lambda gpus: (len(gpus), gpus[0].memory_mib, gpus[0].kind)) if enough else free
+    return tuple(sorted(gpu.index for gpu in pool)[:number])
+
+
+def split(items: Sequence[T], parts: int) -> list[tuple[T, ...]]:
+    """``parts`` unbroken pieces, as equal as can be; with fewer items than parts, neighbours share one."""
+    if not items:
+        return [()] * parts
+    if len(items) < parts:
+        return [(items[part * len(items) // parts],) for part in range(parts)]
+    edges = [part * len(items) // parts for part in range(parts + 1)]
+    return [tuple(items[start:end]) for start, end in pairwise(edges)]

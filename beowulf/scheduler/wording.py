@@ -1,0 +1,59 @@
+"""Numbers and names as people read them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import TypeAlias
+
+from beowulf.scheduler.request import Request
+
+NaturalKey: TypeAlias = tuple[tuple[int, int, str], ...]
+
+_DIGITS = re.compile(r"(\d+)")
+
+
+def natural(name: str) -> NaturalKey:
+    """Sort key: ``n2`` before ``n10``."""
+    return tuple((0, int(part), "") if part.isdigit() else (1, 0, part) for part in _DIGITS.split(name) if part)
+
+
+def count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def size(mib: int) -> str:
+    return f"{mib / 1024:.3g} GiB" if mib >= 1024 else f"{mib} MiB"
+
+
+def listed(names: Iterable[str], most: int = 4) -> str:
+    """``n1``, ``n1 and n2``, ``n1, n2, n3 and 5 more``."""
+    every = list(names)
+    shown = every[:most] + ([f"{len(every) - most} more"] if len(every) > most else [])
+    return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
+
+
+def gpu_words(request: Request) -> str:
+    wanted = request.resources
+    kinds = " or ".join(wanted.gpu_kinds)
+    noun = f"{kinds} GPU" if kinds else "GPU"
+    with_memory = f" of {size(wanted.gpu_memory_mib)}" if wanted.gpu_memory_mib else ""
+    return count(wanted.gpus, noun) + with_memory
+
+
+def wants(request: Request, free: str = "free ") -> str:
+    """``2 free threads, 1 RTX3090 GPU and 8 GiB memory``: what one node has to give."""
+    wanted = request.resources
+    parts = ["the whole node"] if wanted.all_cpus else [count(request.cpus, f"{free}thread")]
+    parts += [gpu_words(request)] if wanted.gpus else []
+    parts += [f"{size(wanted.memory_mib)} memory"] if wanted.memory_mib else []
+    parts += [f"{size(wanted.disk_mib)} disk"] if wanted.disk_mib else []
+    return listed(parts)
+
+
+def answers_of(refusals: Sequence[tuple[str, str]], most: int = 3) -> str:
+    """``n1: needs 2 threads, 1 free; n2: …; and 6 more nodes``."""
+    shown = [f"{node}: {sentence}" for node, sentence in refusals[:most]]
+    if len(refusals) > most:
+        shown.append(f"and {count(len(refusals) - most, 'more node')}")
+    return "; ".join(shown)

@@ -1,0 +1,83 @@
+"""Settings file (``$BEOWULF_HOME/settings.yaml``) → `Settings`. A missing file means every default."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from beowulf.specs import document as doc
+from beowulf.specs import words
+from beowulf.specs.complaints import Complaints
+from beowulf.specs.kinds import Fields, Key, Record
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantine:
+    """A node that fails ``failures`` times ``within_s`` is drained."""
+
+    failures: int = 4
+    within_s: float = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the head's administrator may set. Times in seconds."""
+
+    heartbeat_s: float = 5.0
+    lease_s: float = 86400.0
+    node_fail_after_s: float = 15.0
+    lost_after_s: float = 600.0
+    log_cap_mib: int = 1024
+    quarantine: Quarantine = Quarantine()
+
+
+QUARANTINE = Record(
+    (
+        Key("failures", words.whole(2, 1000), "So many failures …", "4"),
+        Key("within_s", words.duration, "… within this time drain the node, until `nodes resume`.", "10m"),
+    ),
+    "when a node that keeps failing is left alone",
+)
+SETTINGS = Record(
+    (
+        Key("heartbeat_s", words.duration, "Time between two signs of life on every link; three missed: down.", "5s"),
+        Key("lease_s", words.duration, "How long a job goes on by itself while the head is away.", "24h"),
+        Key("node_fail_after_s", words.duration, "A gang some of whose nodes are down so long is torn down.", "15s"),
+        Key("lost_after_s", words.duration, "A job all of whose nodes are down so long is given up.", "10m"),
+        Key("log_cap", words.memory, "Longest log of one process; what comes after is dropped and said so.", "1GB"),
+        Key("quarantine", QUARANTINE, "When a node that keeps failing is left alone."),
+    )
+)
+
+
+def parse_settings(text: str, *, name: str) -> Settings:
+    """Raises `BadInput` with one line per complaint, each ``file:line:col: …``."""
+    complaints = Complaints()
+    root = doc.read_document(text, name, complaints)
+    complaints.raise_if_any()
+    fields = SETTINGS.read(root, "", complaints) or Fields(root.place)
+    _check(fields, complaints)
+    complaints.raise_if_any()
+    nothing = Fields(root.place)
+    base = Settings()
+    return Settings(
+        heartbeat_s=fields.get("heartbeat_s", base.heartbeat_s),
+        lease_s=fields.get("lease_s", base.lease_s),
+        node_fail_after_s=fields.get("node_fail_after_s", base.node_fail_after_s),
+        lost_after_s=fields.get("lost_after_s", base.lost_after_s),
+        log_cap_mib=fields.get("log_cap", base.log_cap_mib),
+        quarantine=_quarantine(fields.get("quarantine", nothing)),
+    )
+
+
+def _check(fields: Fields, to: Complaints) -> None:
+    heartbeat: float = fields.get("heartbeat_s", Settings().heartbeat_s)
+    lease: float = fields.get("lease_s", Settings().lease_s)
+    if not 0.1 <= heartbeat <= 300:
+        to.add(fields.at("heartbeat_s"), "heartbeat_s must be between 0.1 and 300 seconds")
+    if lease < 6 * heartbeat:
+        to.add(fields.at("lease_s"), f"lease_s must be at least six heartbeats ({6 * heartbeat:g} seconds)")
+
+
+def _quarantine(fields: Fields) -> Quarantine:
+    base = Quarantine()
+    return Quarantine(fields.get("failures", base.failures), fields.get("within_s", base.within_s))

@@ -1,0 +1,61 @@
+"""Rows → the snapshot a controller goes on from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from sqlalchemy import Connection, select
+
+from beowulf.model.codec import decode
+from beowulf.model.job import Job, JobSpec
+from beowulf.model.node import Node
+from beowulf.model.snapshot import Snapshot, restore
+from beowulf.store import tables
+from beowulf.store.rows import job_from
+
+RECENT_KEYS = 100_000
+
+
+def load_snapshot(connection: Connection, recent_ended: int) -> Snapshot:
+    """Every job that is live, holds something of a node, or is depended on; of the others the last ended ones."""
+    jobs = tables.jobs.c
+    found = _jobs(connection, select(jobs.number, jobs.body).where(jobs.open))
+    recent = select(jobs.number, jobs.body).where(~jobs.open).order_by(jobs.ended_at.desc()).limit(recent_ended)
+    found.update(_jobs(connection, recent))
+    wanted = _dependencies(found.values())
+    for start in range(0, len(wanted), 500):  # SQLite takes a limited number of parameters
+        chunk = wanted[start : start + 500]
+        found.update(_jobs(connection, select(jobs.number, jobs.body).where(jobs.number.in_(chunk))))
+    nodes = [decode(Node, body) for (body,) in connection.execute(select(tables.nodes.c.body))]
+    keys = tables.keys.c
+    newest = select(keys.key, keys.job_id, keys.digest).order_by(keys.seq.desc()).limit(RECENT_KEYS)
+    snapshot = restore(found.values(), nodes, [(key, job, digest) for key, job, digest in connection.execute(newest)])
+    counts = read_meta(connection)
+    # The highest number or generation may belong to something no longer loaded.
+    return replace(
+        snapshot,
+        next_number=max(snapshot.next_number, int(counts.get("next_number", "1"))),
+        generations=max(snapshot.generations, int(counts.get("generations", "0"))),
+    )
+
+
+def read_meta(connection: Connection) -> dict[str, str]:
+    return {row.name: row.value for row in connection.execute(select(tables.meta))}
+
+
+def _jobs(connection: Connection, query: object) -> dict[str, Job]:
+    rows = connection.execute(query).all()  # type: ignore[call-overload]
+    numbers = sorted({number for number, _ in rows})
+    specs: dict[int, JobSpec] = {}
+    for start in range(0, len(numbers), 500):
+        columns = select(tables.specs.c.number, tables.specs.c.body)
+        chosen = columns.where(tables.specs.c.number.in_(numbers[start : start + 500]))
+        specs.update({number: decode(JobSpec, body) for number, body in connection.execute(chosen)})
+    jobs = [job_from(body, specs[number]) for number, body in rows]
+    return {job.id: job for job in jobs}
+
+
+def _dependencies(jobs: Iterable[Job]) -> list[int]:
+    numbers = {int(need.job_id.split("_")[0]) for job in jobs if job.live for need in job.spec.dependencies}
+    return sorted(numbers)

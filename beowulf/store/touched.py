@@ -1,0 +1,48 @@
+"""Which current values a group of events may have changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from beowulf.model.event import ControllerStarted, Event, JobSubmitted, PeersUnreachable
+from beowulf.model.job import JobId
+from beowulf.model.node import NodeId
+
+
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """In the order they were first touched."""
+
+    jobs: tuple[JobId, ...]
+    nodes: tuple[NodeId, ...]
+    all_nodes: bool  # every node there is, besides
+    submits: tuple[tuple[int, JobSubmitted], ...]  # with the event's place in the group
+
+
+def touched(events: Sequence[Event]) -> Touched:
+    jobs: dict[JobId, None] = {}
+    nodes: dict[NodeId, None] = {}
+    submits: list[tuple[int, JobSubmitted]] = []
+    for place, event in enumerate(events):
+        if isinstance(event, JobSubmitted):
+            submits.append((place, event))
+            jobs.update(dict.fromkeys(f"{event.job_id}_{index}" for index in event.array))
+        if job_id := job_of(event):
+            jobs[job_id] = None
+        elif not isinstance(event, (PeersUnreachable, ControllerStarted)):  # said anew after every restart
+            nodes[node_of(event)] = None
+    all_nodes = any(isinstance(event, ControllerStarted) for event in events)
+    return Touched(tuple(jobs), tuple(nodes), all_nodes, tuple(submits))
+
+
+def job_of(event: Event) -> JobId:
+    """``""`` for events of a node."""
+    job_id: JobId = getattr(event, "job_id", "")
+    return job_id
+
+
+def node_of(event: Event) -> NodeId:
+    """``""`` for events that concern no single node."""
+    node: NodeId = getattr(event, "node", "")
+    return node

@@ -1,0 +1,79 @@
+"""Sending one tree to one node: what the node has in any of its trees does not travel again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from beowulf.agent.bulk_blocks import Step, plan
+from beowulf.sync.errors import StagingError
+from beowulf.sync.session import Session
+from beowulf.sync.trees import TreeStore
+from beowulf.sync.unpack import CHUNK
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """``content_bytes`` were missing on the node, ``travelled_bytes`` went over the line (packed, without frames)."""
+
+    files: int = 0
+    content_bytes: int = 0
+    travelled_bytes: int = 0
+
+
+def send_tree(talk: Session, store: TreeStore, digest: str, moved: Callable[[int, int], None]) -> Sent:
+    """``moved(done bytes, total bytes)`` hears how far it is. Raises `StagingError`."""
+    by_content = {entry.sha256: entry for entry in store.entries(digest) if entry.kind == "file"}
+    folder = store.path(digest)
+    talk.send({"type": "tree", "digest": digest})
+    travelled = talk.send_stream([store.manifest(digest)])
+    wanted = json.loads(talk.receive_whole())
+    steps: dict[str, list[Step]] = {}
+    parts: list[tuple[Path, int, int]] = []
+    for content, base in wanted:
+        entry = by_content.get(content)
+        if entry is None:
+            raise StagingError(f"{talk.node}: it asked for content that is not in the tree")
+        path = folder / entry.path
+        if base is None:
+            parts.append((path, 0, entry.size))
+            continue
+        steps[content] = _steps(path, entry.size, base)
+        parts += [(path, offset, length) for kind, offset, length in steps[content] if kind == "d"]
+    total = sum(length for _, _, length in parts)
+    done = 0
+
+    def sent(content_bytes: int, _: int) -> None:
+        nonlocal done
+        done += content_bytes
+        moved(done, total)
+
+    travelled += talk.send_stream([json.dumps(steps).encode("ascii")])
+    travelled += talk.send_stream(_contents(parts), sent)
+    talk.answer()
+    return Sent(len(wanted), total, travelled)
+
+
+def _steps(path: Path, size: int, base: list[Any]) -> list[Step]:
+    with path.open("rb") as file:
+        return plan(file, size, base[1], base[0])
+
+
+def _contents(parts: list[tuple[Path, int, int]]) -> Iterator[bytes]:
+    for path, offset, length in parts:
+        with path.open("rb") as file:
+            file.seek(offset)
+            yield from _pieces(file.read, path, length)
+
+
+def _pieces(read: Callable[[int], bytes], path: Path, length: int) -> Iterator[bytes]:
+    left = length
+    while left:
+        piece = read(min(left, CHUNK))
+        if not piece:
+            raise StagingError(f"{path} on the head is shorter than it was", hint="submit the job again")
+        left -= len(piece)
+        yield piece

@@ -1,0 +1,147 @@
+"""What the controller asks of this room: files and environment to a node before a job, outputs home after it."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+from beowulf.model.job import JobSpec
+from beowulf.model.node import Node
+from beowulf.sync import outputs
+from beowulf.sync.cancel import Cancellation
+from beowulf.sync.environment import environment_digest, needs_environment, plan_environment
+from beowulf.sync.errors import Refusal, StagingError
+from beowulf.sync.expiry import Cached, CacheLimits, to_drop
+from beowulf.sync.install import install
+from beowulf.sync.locks import Locks
+from beowulf.sync.outputs import Collected
+from beowulf.sync.progress import Progress, Report, silent
+from beowulf.sync.send_tree import send_tree
+from beowulf.sync.session import OpenBulk, Session, session
+from beowulf.sync.trees import TreeStore
+from beowulf.sync.wheels import WheelHouse
+
+OUTPUTS_LIMIT_BYTES = 16 * 1024**3
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedTree:
+    """What a ``prepare`` frame says of a tree."""
+
+    digest: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """What is on the node now: ``trees`` to be copied into place, ``environment`` a name in ``envs/`` or ``""``."""
+
+    trees: tuple[PlacedTree, ...]
+    environment: str
+
+
+def placed_trees(spec: JobSpec) -> tuple[PlacedTree, ...]:
+    """The work folder first, so that what is mounted in it comes after."""
+    work = (PlacedTree(spec.workdir.digest, "."),) if spec.workdir else ()
+    return (*work, *(PlacedTree(mount.tree.digest, mount.target) for mount in spec.mounts))
+
+
+class Stager:
+    """Every call blocks, raises `StagingError`, and may run in any thread; no node gets a thing twice at a time."""
+
+    def __init__(
+        self,
+        open_bulk: OpenBulk,
+        trees: TreeStore,
+        house: WheelHouse,
+        *,
+        outputs_limit_bytes: int = OUTPUTS_LIMIT_BYTES,
+    ) -> None:
+        self._open_bulk = open_bulk
+        self._trees = trees
+        self._house = house
+        self._outputs_limit_bytes = outputs_limit_bytes
+        self._locks = Locks()
+
+    def stage(
+        self, node: Node, spec: JobSpec, *, report: Report = silent, cancellation: Cancellation | None = None
+    ) -> Staged:
+        """Brings what is missing, and only that."""
+        cancelling = cancellation or Cancellation()
+        environment = environment_digest(spec.environment, node.facts)
+        if isinstance(environment, Refusal):
+            raise StagingError(f"{node.id}: no environment for the job: {environment.sentence}")
+        trees = placed_trees(spec)
+        if trees or environment or spec.environment.venv:
+            with self._session(node, cancelling) as talk:
+                self._stage_trees(talk, tuple(tree.digest for tree in trees), report, cancelling)
+                self._stage_environment(talk, node, spec, report, cancelling)
+                self._check_venv(talk, spec)
+        return Staged(trees, environment)
+
+    def collect(
+        self,
+        node: Node,
+        tag: str,
+        paths: tuple[str, ...],
+        into: Path,
+        *,
+        report: Report = silent,
+        cancellation: Cancellation | None = None,
+    ) -> Collected:
+        """Brings ``paths`` of attempt ``tag``'s work folder to the folder ``into``; what is not there is no error."""
+
+        def moved(done: int, total: int) -> None:
+            report(Progress(node.id, "outputs", done, total))
+
+        with self._session(node, cancellation or Cancellation()) as talk:
+            return outputs.collect(talk, tag, paths, into, self._outputs_limit_bytes, moved)
+
+    def trim(self, node: Node, needed: frozenset[str], limits: CacheLimits, now: float) -> int:
+        """Drops what the node's caches hold beyond the limits, never what ``needed`` names; → how many folders."""
+        with self._session(node, Cancellation()) as talk:
+            held = talk.ask({"type": "held"})
+            named = {
+                (kind, name): Cached(f"{kind}/{name}", size, used_at)
+                for kind in ("trees", "envs", "wheels")
+                for name, size, used_at in held[kind]
+            }
+            kept = frozenset(item.name for (_, name), item in named.items() if name in needed)
+            dropping = set(to_drop(named.values(), kept, limits, now))
+            request: dict[str, list[str]] = {"trees": [], "envs": [], "wheels": []}
+            for (kind, name), item in named.items():
+                if item.name in dropping:
+                    request[kind].append(name)
+            return int(talk.ask({"type": "drop", **request})["dropped"])
+
+    def _session(self, node: Node, cancellation: Cancellation) -> AbstractContextManager[Session]:
+        return session(self._open_bulk, node, cancellation)
+
+    def _stage_trees(self, talk: Session, digests: tuple[str, ...], report: Report, cancelling: Cancellation) -> None:
+        def moved(done: int, total: int) -> None:
+            report(Progress(talk.node, "files", done, total))
+
+        for digest in dict.fromkeys(digests):
+            self._trees.touch(digest)
+            with self._locks.holding((talk.node, digest), cancelling):
+                if digest not in talk.ask({"type": "status", "trees": [digest]})["trees"]:
+                    send_tree(talk, self._trees, digest, moved)
+
+    def _stage_environment(
+        self, talk: Session, node: Node, spec: JobSpec, report: Report, cancelling: Cancellation
+    ) -> None:
+        if not needs_environment(spec.environment):
+            return
+        planned = plan_environment(spec.environment, node.facts)
+        if isinstance(planned, Refusal):
+            raise StagingError(f"{node.id}: no environment for the job: {planned.sentence}")
+        with self._locks.holding((node.id, planned.digest), cancelling):
+            if planned.digest not in talk.ask({"type": "status", "envs": [planned.digest]})["envs"]:
+                install(talk, self._house, planned, report, cancelling)
+
+    def _check_venv(self, talk: Session, spec: JobSpec) -> None:
+        path = spec.environment.venv
+        error = talk.ask({"type": "venv", "path": path}).get("error") if path else None
+        if error:
+            raise StagingError(f"{talk.node}: env.venv {path} cannot be used: {error}")

@@ -1,0 +1,129 @@
+"""The head's store of submitted folders: ``trees/<digest>/``, whole once it has that name."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from beowulf.model.errors import BadInput, NotFound
+from beowulf.model.tree import TreeEntry, digest, manifest, read_manifest, total_bytes
+from beowulf.sync.expiry import Cached
+from beowulf.sync.unpack import unpack_tar
+
+LIMIT_BYTES = 64 * 1024**3
+
+
+class TreeStore:
+    """Safe to use from several threads. What a killed head left half done is removed when the store is opened."""
+
+    def __init__(self, folder: Path, *, limit_bytes: int = LIMIT_BYTES) -> None:
+        self.folder = folder
+        self._limit_bytes = limit_bytes
+        self._manifests = folder / ".manifests"
+        self._manifests.mkdir(mode=0o700, parents=True, exist_ok=True)
+        remove_leftovers(folder)
+
+    def has(self, name: str) -> bool:
+        return self._checked(name).is_dir()
+
+    def path(self, name: str) -> Path:
+        """Where the tree lies. Raises `NotFound`."""
+        if not self.has(name):
+            raise NotFound(f"tree {name[:12]} is not on the head", hint="submit the job again")
+        return self.folder / name
+
+    def put(self, name: str, chunks: Iterable[bytes]) -> tuple[TreeEntry, ...]:
+        """Unpacks a tar (not compressed) as tree ``name``. Raises `BadInput` when it is not that tree, or not safe."""
+        target = self._checked(name)
+        with scratch(self.folder) as temporary:
+            tree = temporary / "tree"
+            tree.mkdir()
+            entries = unpack_tar(chunks, tree, limit_bytes=self._limit_bytes)
+            found = digest(entries)
+            if found != name:
+                raise BadInput(f"the packed folder is not what was announced: {found[:12]}, not {name[:12]}")
+            (temporary / "manifest").write_bytes(manifest(entries))
+            os.replace(temporary / "manifest", self._manifests / name)
+            with contextlib.suppress(FileExistsError):
+                rename_folder(tree, target)
+        return tuple(entries)
+
+    def manifest(self, name: str) -> bytes:
+        self.path(name)
+        return (self._manifests / name).read_bytes()
+
+    def entries(self, name: str) -> tuple[TreeEntry, ...]:
+        return read_manifest(self.manifest(name))
+
+    def touch(self, name: str) -> None:
+        """Its time of use becomes now."""
+        os.utime(self.path(name))
+
+    def held(self) -> list[Cached]:
+        return [
+            Cached(path.name, total_bytes(self.entries(path.name)), path.stat().st_mtime)
+            for path in self.folder.iterdir()
+            if not path.name.startswith(".")
+        ]
+
+    def drop(self, names: Iterable[str]) -> None:
+        for name in names:
+            with scratch(self.folder) as temporary, contextlib.suppress(FileNotFoundError):
+                os.rename(self._checked(name), temporary / "tree")
+                (self._manifests / name).unlink()
+
+    def _checked(self, name: str) -> Path:
+        if len(name) != 64 or set(name) - set("0123456789abcdef"):
+            raise BadInput(f"{name[:80]!r} is not a tree's digest")
+        return self.folder / name
+
+
+def rename_folder(source: Path, target: Path) -> None:
+    """Raises ``FileExistsError`` when another was first; theirs stays."""
+    try:
+        os.rename(source, target)
+    except OSError as error:
+        if target.is_dir():
+            raise FileExistsError(str(target)) from error
+        raise
+
+
+@contextmanager
+def scratch(above: Path) -> Iterator[Path]:
+    """A locked folder in ``above`` that is gone at the end."""
+    path, lock = _locked_folder(above)
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+        os.close(lock)
+
+
+def _locked_folder(above: Path) -> tuple[Path, int]:
+    while True:
+        path = above / f".tmp-{uuid.uuid4().hex}"
+        path.mkdir(mode=0o700)
+        with contextlib.suppress(FileNotFoundError):
+            lock = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if path.is_dir():  # nobody took it for a leftover before it was locked
+                return path, lock
+            os.close(lock)
+
+
+def remove_leftovers(above: Path) -> None:
+    """Removes the scratch folders that nobody holds."""
+    for path in above.glob(".tmp-*"):
+        with contextlib.suppress(FileNotFoundError, BlockingIOError):
+            lock = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(path, ignore_errors=True)
+            finally:
+                os.close(lock)

@@ -1,0 +1,38 @@
+"""JSON values of the API → rows and sentences, the same in CLI and TUI. No terminal, no colour, no clock in here.
+
+Jobs and nodes come in as the API sends them (`beowulf.model.codec.plain`, plus ``word``, ``used_cpus``, ``used_gpus``);
+a missing field shows as empty. Everything that goes out has passed `printable`: it can be written to any terminal.
+"""
+
+from beowulf.views.amounts import ago, bytes_amount, clock_time, duration, mebibytes
+from beowulf.views.hosts import compress_hosts
+from beowulf.views.jobs import JOB_COLUMNS, JobRow, job_row, job_rows
+from beowulf.views.nodes import NODE_COLUMNS, NodeRow, node_details, node_row, node_rows
+from beowulf.views.show import JobDetails, Table, job_details
+from beowulf.views.text import matches, printable, shortened
+from beowulf.views.why import why_sentence
+
+__all__ = [
+    "JOB_COLUMNS",
+    "NODE_COLUMNS",
+    "JobDetails",
+    "JobRow",
+    "NodeRow",
+    "Table",
+    "ago",
+    "bytes_amount",
+    "clock_time",
+    "compress_hosts",
+    "duration",
+    "job_details",
+    "job_row",
+    "job_rows",
+    "matches",
+    "mebibytes",
+    "node_details",
+    "node_row",
+    "node_rows",
+    "printable",
+    "shortened",
+    "why_sentence",
+]

