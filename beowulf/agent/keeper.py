@@ -118,7 +118,8 @@ class Keeper:
         """Forks it. Its end comes as an event, also when it could not be executed."""
         writer = self.outputs.open(process["id"])
         slot = Slot()
-        pid = fork(Recipe(self.folder, process, self._environment), writer, self.marks, slot)
+        recipe = Recipe(self.folder, process, self._environment, self.order.get("ignored") or ())
+        pid = fork(recipe, writer, self.marks, slot)
         os.close(writer)
         started = Started(process["id"], pid, slot)
         self._processes[pid] = started
@@ -201,6 +202,8 @@ class Keeper:
 
     def signal_ranks(self, number: int) -> None:
         inner = self.guests.rank_identities()
+        if not inner and number in (self.order.get("ignored") or ()):
+            inner = sweep.descendants()  # the program may well be a child of the rank's shell, which does not care
         for who in inner or [process.who for process in self._ranks if not process.over]:
             identity.send_signal(who, number)
 

@@ -33,13 +33,13 @@ class Snapshot:
         return self.jobs.get(job_id)
 
     def queue(self) -> list[Job]:
-        """Pending jobs, first come first served within a priority; ties break by id."""
+        """Pending jobs, first come first served within a priority, those that resume before the others."""
         waiting = (self.jobs[job_id] for job_id in self.pending)
         return sorted(waiting, key=queue_order)
 
 
-def queue_order(job: Job) -> tuple[int, float, int, int]:
-    return (-job.spec.priority, job.submitted_at, job.number, job.array_index or 0)
+def queue_order(job: Job) -> tuple[int, bool, float, int, int]:
+    return (-job.spec.priority, not job.resuming, job.submitted_at, job.number, job.array_index or 0)
 
 
 def restore(jobs: Iterable[Job], nodes: Iterable[Node], keys: Iterable[tuple[str, JobId, str]]) -> Snapshot:
