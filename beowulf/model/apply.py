@@ -12,7 +12,7 @@ from beowulf.model import event as ev
 from beowulf.model.errors import IllegalMove
 from beowulf.model.job import Attempt, Checkpoint, Job, JobId, JobState, ShareState
 from beowulf.model.node import Node, NodeState
-from beowulf.model.snapshot import ACTIVE, Snapshot
+from beowulf.model.snapshot import ACTIVE, Snapshot, keeps_cleared_nodes
 
 # Who may happen when. An event of an attempt that is not the current one never gets here.
 MOVES: Mapping[tuple[JobState, type[Any]], JobState] = {
@@ -165,9 +165,13 @@ def _share_cleared(snapshot: Snapshot, event: ev.ShareCleared) -> Snapshot:
         return snapshot
     shares = {**attempt.shares, event.node: ShareState.CLEARED}
     cleared = _put(snapshot, _with_attempt(job, replace(attempt, shares=shares)))
-    tag = f"{event.job_id}.{event.attempt}"
-    left = cleared.held.get(event.node, Map())
-    return replace(cleared, held=cleared.held.set(event.node, left.delete(tag))) if tag in left else cleared
+    return cleared if keeps_cleared_nodes(job, attempt) else _let_go(cleared, job.id, event.attempt, event.node)
+
+
+def _let_go(snapshot: Snapshot, job_id: JobId, attempt: int, node: str) -> Snapshot:
+    tag = f"{job_id}.{attempt}"
+    left = snapshot.held.get(node, Map())
+    return replace(snapshot, held=snapshot.held.set(node, left.delete(tag))) if tag in left else snapshot
 
 
 def _attempt_ended(snapshot: Snapshot, event: ev.AttemptEnded) -> Snapshot:
@@ -176,6 +180,9 @@ def _attempt_ended(snapshot: Snapshot, event: ev.AttemptEnded) -> Snapshot:
         return snapshot
     job, attempt = found
     _move(job, event)
+    for node, state in attempt.shares.items():
+        if state is ShareState.CLEARED:
+            snapshot = _let_go(snapshot, job.id, attempt.number, node)
     ended = replace(attempt, ending=event.result, reason=event.reason, ended_at=event.at)
     if event.requeue:
         waiting = replace(

@@ -149,6 +149,11 @@ class JobSpec:
     exclude: tuple[str, ...] = ()
     group: str = ""  # only nodes of this inventory group
 
+    @property
+    def elastic(self) -> bool:
+        """Whether it can go on from a checkpoint with another number of nodes."""
+        return self.checkpoint is not None and self.max_nodes > self.min_nodes
+
 
 class ShareState(StrEnum):
     """Where one node of an attempt stands."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from immutables import Map
 
 from beowulf.model.allocation import Share
-from beowulf.model.job import Job, JobId, JobState
+from beowulf.model.job import Attempt, Job, JobId, JobState, Result
 from beowulf.model.node import Node, NodeId
 
 
@@ -86,10 +86,17 @@ ACTIVE = frozenset({JobState.CONFIGURING, JobState.RUNNING, JobState.COMPLETING}
 
 
 def held_shares(job: Job) -> list[tuple[str, Share]]:
-    """``("17.1", share)`` for every share of every attempt whose node was not swept yet."""
+    """``("17.1", share)`` for every share of every attempt whose node was not swept yet, or waits for the next one."""
     return [
         (f"{job.id}.{attempt.number}", share)
         for attempt in job.attempts
         for share in attempt.allocation.shares
-        if share.node in attempt.shares and attempt.shares[share.node] != "CLEARED"
+        if share.node in attempt.shares
+        and (attempt.shares[share.node] != "CLEARED" or keeps_cleared_nodes(job, attempt))
     ]
+
+
+def keeps_cleared_nodes(job: Job, attempt: Attempt) -> bool:
+    """Between two attempts of a job that goes on from its checkpoint nobody else gets its nodes."""
+    may_go_on = attempt.ending in (None, Result.RESIZED, Result.NODE_FAIL, Result.FAILED) and not job.cancelled_by
+    return may_go_on and not attempt.ended_at and job.spec.elastic

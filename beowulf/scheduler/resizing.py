@@ -44,8 +44,8 @@ def resizes(snapshot: Snapshot, now: float, every_s: float) -> tuple[Resize, ...
 def _elastic(snapshot: Snapshot) -> list[Job]:
     """Running jobs that can change their size, those served first before the others."""
     jobs = (snapshot.jobs[job_id] for job_id in snapshot.active)
-    fit = (job for job in jobs if job.spec.checkpoint and job.spec.max_nodes > job.spec.min_nodes)
-    return sorted((job for job in fit if job.state is JobState.RUNNING and not job.cancelled_by), key=queue_order)
+    fit = (job for job in jobs if job.spec.elastic and job.state is JobState.RUNNING and not job.cancelled_by)
+    return sorted(fit, key=queue_order)
 
 
 def _settled(job: Job, now: float, every_s: float) -> bool:
