@@ -118,8 +118,7 @@ class Keeper:
         """Forks it. Its end comes as an event, also when it could not be executed."""
         writer = self.outputs.open(process["id"])
         slot = Slot()
-        recipe = Recipe(self.folder, process, self._environment, self.order.get("ignored") or ())
-        pid = fork(recipe, writer, self.marks, slot)
+        pid = fork(Recipe(self.folder, process, self._environment), writer, self.marks, slot)
         os.close(writer)
         started = Started(process["id"], pid, slot)
         self._processes[pid] = started
@@ -201,10 +200,9 @@ class Keeper:
         return {"phase": self.phase, "pids": self.pids(), "exits": self.exits, "sizes": self.outputs.sizes()}
 
     def signal_ranks(self, number: int) -> None:
+        """To whoever of the ranks' processes takes it up: a rank's shell, say, would only be ended by it."""
         inner = self.guests.rank_identities()
-        if not inner and number in (self.order.get("ignored") or ()):
-            inner = sweep.descendants()  # the program may well be a child of the rank's shell, which does not care
-        for who in inner or [process.who for process in self._ranks if not process.over]:
+        for who in inner or [who for who in sweep.descendants() if identity.catches(who, number)]:
             identity.send_signal(who, number)
 
     def renew(self, seconds: float) -> None:

@@ -3,7 +3,7 @@
 import mmap
 import os
 import signal
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Optional
 
 from beowulf.agent import identity, system
 from beowulf.agent.folder import AttemptFolder
@@ -60,10 +60,7 @@ class Slot:
 class Recipe:
     """What to run, all of it in bytes: a node's locale must not change an argument."""
 
-    def __init__(
-        self, folder: AttemptFolder, process: Dict[str, Any], environment: Dict[str, str], ignored: Sequence[int] = ()
-    ) -> None:
-        self.ignored = list(ignored)  # signals that do nothing until the program itself takes them up
+    def __init__(self, folder: AttemptFolder, process: Dict[str, Any], environment: Dict[str, str]) -> None:
         self.argv = [system.to_bytes(word) for word in process["argv"]]
         merged = dict(environment)
         merged.update(process.get("env") or {})
@@ -100,8 +97,6 @@ def _become(recipe: Recipe, output: int, marks: Marks, parent: int) -> None:
         os._exit(NOT_EXECUTED)
     for number in _IGNORED_BY_US:
         signal.signal(number, signal.SIG_DFL)
-    for asking in recipe.ignored:
-        signal.signal(asking, signal.SIG_IGN)
     signal.set_wakeup_fd(-1)
     os.umask(0o022)
     os.dup2(output, 1)

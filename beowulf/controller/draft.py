@@ -161,7 +161,7 @@ class Volatile:
     checkpoints: dict[str, Checkpointing] = field(default_factory=dict)
     resizing: dict[str, Resizing] = field(default_factory=dict)
     resize_looked: float = 0.0
-    deaf: set[str] = field(default_factory=set)  # attempts that made no checkpoint when asked
+    deaf: dict[str, float] = field(default_factory=dict)  # attempts that made no checkpoint when asked → when
     pythons: dict[NodeId, str] = field(default_factory=dict)  # what the agent runs with
     renewed: dict[NodeId, float] = field(default_factory=dict)  # when the leases of its ranks were last renewed
     asked: dict[NodeId, float] = field(default_factory=dict)  # when the node's facts were last asked for
@@ -179,7 +179,7 @@ class Volatile:
         self.collected.pop(tag, None)
         self.checkpoints.pop(tag, None)
         self.resizing.pop(tag, None)
-        self.deaf.discard(tag)
+        self.deaf.pop(tag, None)
 
 
 class Draft:

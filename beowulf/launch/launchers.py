@@ -114,7 +114,6 @@ def _node_start(gang: Gang, launcher: Launcher, index: int, share: Share, log_ca
     node = gang.nodes[share.node]
     others = [other.node for other in gang.allocation.shares if other.node != share.node]
     cpus = tuple(sorted(set(share.cpus)))
-    asking = checkpoint_signal(gang.spec)
     setup = Process("setup", -1, ("bash", "-c", gang.spec.setup), cpus=cpus) if gang.spec.setup else None
     return NodeStart(
         processes=launcher.processes(gang, index, share),
@@ -125,5 +124,4 @@ def _node_start(gang: Gang, launcher: Launcher, index: int, share: Share, log_ca
         files={HOSTFILE: hostfile(gang), **launcher.files(gang, index, share)},
         spawn=launcher.spawn and not gang.alone,
         log_cap_bytes=log_cap_bytes,
-        ignored=() if asking is None else (asking,),
     )

@@ -48,15 +48,11 @@ class NodeStart:
     files: Mapping[str, str] = field(default_factory=dict)
     spawn: bool = False
     fail_fast: bool = True
-    ignored: tuple[int, ...] = ()  # signals that do nothing to a process which has not asked for them
     log_cap_bytes: int = LOG_CAP_BYTES
 
     def frame(self) -> dict[str, Any]:
         """The fields as the wire wants them: tuples become lists when written as JSON."""
-        frame = asdict(self)
-        if not self.ignored:
-            del frame["ignored"]
-        return frame
+        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)

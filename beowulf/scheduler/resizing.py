@@ -29,9 +29,12 @@ class Resize:
     sentence: str
 
 
-def resizes(snapshot: Snapshot, now: float, every_s: float) -> tuple[Resize, ...]:
-    """At most one at a time; the next one is seen once this one is through. Empty while anything can just start."""
-    candidates = [job for job in _elastic(snapshot) if _settled(job, now, every_s)]
+def resizes(snapshot: Snapshot, now: float, every_s: float, but: frozenset[JobId] = frozenset()) -> tuple[Resize, ...]:
+    """At most one at a time, of no job of ``but``; the next one is seen once this one is through.
+
+    Empty while anything can just start.
+    """
+    candidates = [job for job in _elastic(snapshot) if job.id not in but and _settled(job, now, every_s)]
     if not candidates:
         return ()
     planned = plan(snapshot, now)

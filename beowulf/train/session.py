@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from beowulf.train.checkpoint import Checkpoints
 from beowulf.train.cursor import Cursor
 from beowulf.train.loading import Loader, Position
 from beowulf.train.order import Batch, reseed, seed_of
@@ -32,12 +33,14 @@ def session(
     reduction: Reduction | None = None,
     loss_scaling: bool = False,
     caps: Sequence[int] = (),
+    checkpoint: str = "",
     environment: Mapping[str, str] = os.environ,
 ) -> Iterator[Session]:
     """This process as a rank of its gang; alone where the environment names no other.
 
     ``loss_scaling`` guards 16-bit floats against underflow (torch's GradScaler); ``caps`` limits each rank's
-    micro-batches per step. ValueError where the environment or an argument makes no sense.
+    micro-batches per step; ``checkpoint`` is a folder for checkpoints where the head names none. ValueError where the
+    environment or an argument makes no sense.
     """
     reseed(seed_of(seed))
     here = place(environment)
@@ -46,8 +49,19 @@ def session(
     joined = reduction or DistributedReduction(here, device)
     pace = Pace(joined, speeds if len(speeds) == joined.world else (), caps)
     bw = Session(seed, device, joined, pace, Reports(environment.get("BEOWULF_REPORT")), loss_scaling)
-    yield bw
+    bw.checkpoints = Checkpoints(
+        bw,
+        environment.get("BEOWULF_CHECKPOINT") or checkpoint,
+        writes=here.local_rank == 0,
+        asking=environment.get("BEOWULF_CHECKPOINT_SIGNAL", "USR1"),
+    )
+    try:
+        yield bw
+    except BaseException:  # a lost rank shows itself as an error of the exchange
+        bw.checkpoints.rescue()
+        raise
     bw.reports.flush()
+    bw.checkpoints.close()
     joined.close()
 
 
@@ -63,6 +77,10 @@ class Session:
         self.step_lock = threading.RLock()
         self.scaler = torch.amp.GradScaler(device.type, enabled=loss_scaling)
         self.model: nn.Module | None = None
+        self.module = nn.Module()  # the model as it was given
+        self.checkpoints = Checkpoints(self, "", writes=False)
+        self.moving = False  # in the middle of a change of the parameters, or left there by an error
+        self.moved: Any = None  # the mark after the last one
         self.statistics: Statistics | None = None
         self._parameters: list[nn.Parameter] = []
         self._watch = Stopwatch(device)
@@ -74,6 +92,7 @@ class Session:
         """``module`` on this rank's device, as a DistributedDataParallel (``options`` are its), alike on every rank."""
         if self.model is not None:
             raise Misuse("a session trains one model: put several into one torch.nn.ModuleDict and wrap that")
+        self.module = module
         self.model = self.reduction.wrap(module.to(self.device), self.device, options)
         self.statistics = Statistics(module, self.rank)
         self._parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
@@ -145,10 +164,12 @@ class Session:
         reduced = self._watch.mark()
         factor = self._per_target(work)
         with self.step_lock:
+            self.moving = True
             moved = update(optimizers, self.scaler, self._parameters, factor, clip)
             if self.statistics is not None:
                 self.statistics.settle(work.before, len(work.mine), work.after)
             self.cursor = self.cursor.stepped(work.batch.samples)
+            self.moving, self.moved = False, self._watch.mark()
         self.reduction.stepped(self.step_lock)
         self._account(work, reduced)
         self._work = None
@@ -163,9 +184,24 @@ class Session:
         return [sum(column) for column in zip(*self.reduction.gather([float(value) for value in values]))]
 
     def merge_statistics(self) -> None:
-        """BatchNorm's running statistics as one process would have them. All ranks call it; ``steps`` does at its end."""
+        """BatchNorm's running statistics as one process would have them. All ranks call it; ``steps`` does, too."""
         if self.statistics is not None:
             self.statistics.merge(self.reduction.sum)
+
+    def restore(self, **kept: Any) -> bool:
+        """Go on from the newest checkpoint of any rank (→ whether there is one). All ranks call it, after ``wrap``.
+
+        ``kept`` are what checkpoints hold besides the model: ``optimizer=optimizer``, ``schedule=schedule``, anything
+        with a state_dict and a load_state_dict.
+        """
+        if self.model is None:
+            raise Misuse("bw.restore comes after bw.wrap: there is no model to restore yet")
+        self.checkpoints.keep(kept)
+        return self.checkpoints.restore()
+
+    def checkpoint(self) -> None:
+        """Between two steps, all ranks: keep what there is. One rank of each node writes, while training goes on."""
+        self.checkpoints.save()
 
     def resume(self, cursor: Cursor) -> None:
         """Go on from ``cursor``; the model's state was loaded before, alike on every rank."""
