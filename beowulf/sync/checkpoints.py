@@ -80,10 +80,11 @@ def bring_newest(
     `StagingError` when there is a newer one and no node could give it.
     """
     with ThreadPoolExecutor(SURVEYS_AT_ONCE, thread_name_prefix="survey") as pool:
-        surveys = dict(zip(nodes, pool.map(lambda node: _survey(open_bulk, node, tag, path), nodes), strict=True))
+        surveys = list(pool.map(lambda node: _survey(open_bulk, node, tag, path), nodes))
     by_id = {node.id: node for node in nodes}
-    found = {node.id: survey for node, survey in surveys.items() if not isinstance(survey, StagingError)}
-    failed = [survey for survey in surveys.values() if isinstance(survey, StagingError)]
+    answers = zip(by_id, surveys, strict=True)
+    found = {node: survey for node, survey in answers if not isinstance(survey, StagingError)}
+    failed = [survey for survey in surveys if isinstance(survey, StagingError)]
     for candidate in candidates(path, found, newer_than):
         try:
             tree = _bring(open_bulk, by_id[candidate.node], tag, path, candidate, store, limit_bytes)
