@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -25,7 +24,6 @@ from beowulf.train.update import update
 from beowulf.train.work import Misuse, Work
 
 
-@contextmanager
 def session(
     seed: int = 0,
     *,
@@ -35,8 +33,8 @@ def session(
     caps: Sequence[int] = (),
     checkpoint: str = "",
     environment: Mapping[str, str] = os.environ,
-) -> Iterator[Session]:
-    """This process as a rank of its gang; alone where the environment names no other.
+) -> Session:
+    """This process as a rank of its gang; alone where the environment names no other. ``with`` or ``close`` ends it.
 
     ``loss_scaling`` guards 16-bit floats against underflow (torch's GradScaler); ``caps`` limits each rank's
     micro-batches per step; ``checkpoint`` is a folder for checkpoints where the head names none. ValueError where the
@@ -45,6 +43,7 @@ def session(
     reseed(seed_of(seed))
     here = place(environment)
     device = here.device() if device is None else device
+    # Speeds of another number of ranks are those of the gang before it shrank or grew.
     speeds = [float(word) for word in environment.get("BEOWULF_SPEEDS", "").split(",") if word.strip()]
     joined = reduction or DistributedReduction(here, device)
     pace = Pace(joined, speeds if len(speeds) == joined.world else (), caps)
@@ -55,14 +54,7 @@ def session(
         writes=here.local_rank == 0,
         asking=environment.get("BEOWULF_CHECKPOINT_SIGNAL", "USR1"),
     )
-    try:
-        yield bw
-    except BaseException:  # a lost rank shows itself as an error of the exchange
-        bw.checkpoints.rescue()
-        raise
-    bw.reports.flush()
-    bw.checkpoints.close()
-    joined.close()
+    return bw
 
 
 class Session:
@@ -87,6 +79,21 @@ class Session:
         self._work: Work | None = None
         self._begin = self._ready = self._update_end = self._watch.mark()
         self._update_s = 0.0
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is None:
+            self.close()
+        else:  # after an error the others cannot be waited for: the process ends, and the gang with it
+            self.checkpoints.rescue()
+
+    def close(self) -> None:
+        """The training is done: write the last report, leave the others."""
+        self.reports.flush()
+        self.checkpoints.close()
+        self.reduction.close()
 
     def wrap(self, module: nn.Module, **options: Any) -> nn.Module:
         """``module`` on this rank's device, as a DistributedDataParallel (``options`` are its), alike on every rank."""
@@ -116,8 +123,7 @@ class Session:
 
     def steps(self, loader: Loader) -> Iterator[tuple[int, Iterator[Any]]]:
         """The rest of the cursor's epoch: (step, this rank's micro-batches) each. At its end BatchNorm is merged."""
-        loader.rewind()
-        self._update_end = self._watch.mark()
+        self._start_over(loader)
         while True:
             batch = loader.batch_at(self.cursor.samples)
             if batch is None:
@@ -130,6 +136,12 @@ class Session:
         with self.step_lock:
             self.cursor = self.cursor.next_epoch()
         self.reports.flush()
+
+    def batches(self, loader: Loader, *optimizers: torch.optim.Optimizer, clip: float | None = None) -> Iterator[Any]:
+        """The same in one loop: micro-batch by micro-batch, with ``step(*optimizers, clip=clip)`` where it belongs."""
+        for _, micro_batches in self.steps(loader):
+            yield from micro_batches
+            self.step(*optimizers, clip=clip)
 
     def _micro_batches(self, loader: Loader, batch: Batch) -> Iterator[Any]:
         split = self.pace.share(batch.count)
@@ -209,6 +221,15 @@ class Session:
             self.cursor = cursor
             if self.statistics is not None:
                 self.statistics.reload()
+
+    def _start_over(self, loader: Loader) -> None:
+        """From the cursor on, even if the loop was left in the middle of a step."""
+        loader.rewind()
+        self._work, self._update_end = None, self._watch.mark()
+        for parameter in self._parameters:
+            parameter.grad = None
+        if self.statistics is not None:
+            self.statistics.restore()
 
     def _present(self) -> Work:
         if self._work is None:

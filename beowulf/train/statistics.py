@@ -77,6 +77,14 @@ class Statistics:
             norm.settle(before, mine, after)
 
     @torch.no_grad()
+    def restore(self) -> None:
+        """A step was left before its end: as if it had not begun."""
+        for norm in self._norms:
+            norm.calls = 0
+            for buffer, begin in zip(norm.buffers, norm.begin):
+                buffer.copy_(begin)
+
+    @torch.no_grad()
     def merge(self, add_up: Callable[[torch.Tensor], None]) -> None:
         """Every rank's buffers hold the whole afterwards. ``add_up`` makes a CPU tensor its sum over ranks."""
         if not self._norms or not self._micro_batches:

@@ -70,23 +70,21 @@ def size(snapshot: Snapshot, job: str) -> int:
     return len(attempt.allocation.nodes) if attempt else 0
 
 
-Spec = st.one_of(
-    st.builds(
-        lambda low, more, cpus, priority: elastic(low, low + more, cpus, priority),
-        st.integers(1, 3),
-        st.integers(1, 4),
-        st.integers(1, 3),
-        st.integers(0, 1),
-    ),
-    st.builds(rigid, st.integers(1, 4), st.integers(1, 3), st.integers(0, 1)),
+Elastic = st.builds(
+    lambda low, more, cpus, priority: elastic(low, low + more, cpus, priority),
+    st.integers(1, 2),
+    st.integers(1, 6),
+    st.integers(1, 2),
+    st.integers(0, 1),
 )
+Rigid = st.builds(rigid, st.integers(1, 3), st.integers(1, 2), st.integers(0, 1))
 
 
 @settings(deadline=None, max_examples=150)
 @given(
-    st.lists(st.integers(1, 4), min_size=1, max_size=8).map(tuple),
-    st.lists(Spec, min_size=1, max_size=4),
-    st.lists(Spec, max_size=4),
+    st.lists(st.integers(1, 3), min_size=4, max_size=8).map(tuple),
+    st.tuples(Rigid, Elastic, Elastic | Rigid).map(list) | st.tuples(Elastic, Rigid, Rigid).map(list),
+    st.lists(Elastic | Rigid, max_size=2),
     st.data(),
 )
 def test_a_wish_does_what_it_says(
