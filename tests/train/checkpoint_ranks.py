@@ -39,7 +39,7 @@ class Numbered(Dataset):  # type: ignore[type-arg]
 
 def network() -> nn.Module:
     torch.manual_seed(7)
-    layers = (nn.Linear(64, 64), nn.BatchNorm1d(64), nn.ReLU(), nn.Dropout(0.2), nn.Linear(64, 10))
+    layers = (nn.Linear(64, 64, bias=False), nn.BatchNorm1d(64), nn.ReLU(), nn.Dropout(0.2), nn.Linear(64, 10))
     return nn.Sequential(*layers).double()
 
 
