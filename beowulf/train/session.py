@@ -213,6 +213,8 @@ class Session:
 
     def checkpoint(self) -> None:
         """Between two steps, all ranks: keep what there is. One rank of each node writes, while training goes on."""
+        if self._work is not None:
+            raise Misuse("bw.checkpoint belongs between two steps: after bw.step, or after the epoch")
         self.checkpoints.save()
 
     def resume(self, cursor: Cursor) -> None:
