@@ -88,5 +88,6 @@ class Record:
         now = level(latest)
         older = tuple((count, seconds * now / self.anchor_s) for count, seconds in self.older)
         # The way to the new level was no noise.
-        spread = max(FIRST_SPREAD, 1.25 * sum(abs(seconds - now) for seconds in latest) / (now * SURE_AFTER))
+        scatter = 1.25 * sum(abs(seconds - now) for seconds in latest) / (now * SURE_AFTER)
+        spread = min(self.spread, max(FIRST_SPREAD, scatter))
         return replace(self, times=latest, older=older, anchor_s=now, spread=spread, drifted=True)

@@ -18,7 +18,7 @@ from beowulf.train.pace import Pace
 from beowulf.train.place import place
 from beowulf.train.reduction import DistributedReduction, Reduction
 from beowulf.train.reports import Reports
-from beowulf.train.statistics import Statistics
+from beowulf.train.statistics import Statistics, refuse_norms
 from beowulf.train.stopwatch import Stopwatch
 from beowulf.train.update import update
 from beowulf.train.work import Misuse, Work
@@ -99,6 +99,7 @@ class Session:
         """``module`` on this rank's device, as a DistributedDataParallel (``options`` are its), alike on every rank."""
         if self.model is not None:
             raise Misuse("a session trains one model: put several into one torch.nn.ModuleDict and wrap that")
+        refuse_norms(module)
         self.module = module
         self.model = self.reduction.wrap(module.to(self.device), self.device, options)
         self.statistics = Statistics(module, self.rank)
