@@ -109,6 +109,9 @@ def _check(fields: Fields, to: Complaints) -> None:
         to.add(env.at("venv"), "env.venv and env.requirements exclude each other: keep one")
     if torchrun.get("elastic", False) and fields.get("launcher", "command") != "torchrun":
         to.add(torchrun.at("elastic"), "torchrun.elastic needs 'launcher: torchrun'")
+    horovod: Fields = fields.get("horovod", Fields(fields.place))
+    if "controller" in horovod.places and fields.get("launcher", "command") != "horovod":
+        to.add(horovod.at("controller"), "horovod.controller needs 'launcher: horovod'")
     both: set[str] = set(fields.get("nodelist", ())) & set(fields.get("exclude", ()))
     if both:
         to.add(fields.at("exclude"), f"exclude {shown(min(both))} is also in nodelist")
@@ -141,6 +144,7 @@ def _spec(fields: Fields, file: str) -> JobSpec:
         retry=Retry(retry.get("on", Retry().on), retry.get("max", Retry().max)),
         on_rank_loss=fields.get("on_rank_loss", "fail"),
         torch_elastic=fields.get("torchrun", nothing).get("elastic", False),
+        horovod_controller=fields.get("horovod", nothing).get("controller", "mpi"),
         nodelist=fields.get("nodelist", ()),
         exclude=fields.get("exclude", ()),
         group=fields.get("group", ""),

@@ -107,6 +107,17 @@ TORCHRUN = Record(
     (Key("elastic", words.flag, "Start ranks through torch's elastic agent instead of directly.", "false"),),
     "settings of launcher: torchrun",
 )
+HOROVOD = Record(
+    (
+        Key(
+            "controller",
+            words.choice("mpi", "gloo"),
+            "What the ranks meet and reduce over: `mpi` starts them with mpirun, `gloo` does without MPI's daemons.",
+            "mpi",
+        ),
+    ),
+    "settings of launcher: horovod",
+)
 RETRY = Record(
     (
         Key("on", _retry_causes, "Ends after which the job is queued again.", "node_fail"),
@@ -165,6 +176,7 @@ JOB = Record(
             "command",
         ),
         Key("torchrun", TORCHRUN, "Settings of the torchrun launcher."),
+        Key("horovod", HOROVOD, "Settings of the horovod launcher."),
         Key(
             "outputs",
             Many(Word("results/", paths.inside, words.TEXT), "paths below the work folder"),

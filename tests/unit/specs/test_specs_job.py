@@ -215,9 +215,12 @@ def test_keys_of_later_versions_are_refused_by_name(key: str) -> None:
     assert complaint(f"run: x\n{key}: y").startswith(f"jobs/pi.yaml:2:1: '{key}' is not there yet: this version ")
 
 
-@pytest.mark.parametrize("launcher", ["horovod", "tensorflow"])
-def test_launchers_of_later_versions_are_the_launch_rooms_to_refuse(launcher: str) -> None:
-    assert spec(f"launcher: {launcher}").launcher == launcher
+def test_horovod_meets_over_mpi_unless_told_otherwise() -> None:
+    assert spec("launcher: horovod").horovod_controller == "mpi"
+    assert spec("launcher: horovod\nhorovod: {controller: gloo}").horovod_controller == "gloo"
+    said = complaint("run: x\nlauncher: mpi\nhorovod: {controller: gloo}")
+    assert said == "jobs/pi.yaml:3:23: horovod.controller needs 'launcher: horovod'"
+    assert "(gloo, mpi)" in complaint("run: x\nlauncher: horovod\nhorovod: {controller: nccl}")
 
 
 class TestOptions:
