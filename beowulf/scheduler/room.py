@@ -97,7 +97,7 @@ def offer(request: Request, room: Room) -> Offer | Refusal:
     lack = _lack(request, room)
     if lack is not None:
         return Refusal(RESOURCES, lack)
-    cpus = room.cpus if wanted.all_cpus else pick_cpus(room.cpus, request.cpus)
+    cpus = room.cpus if wanted.all_cpus else pick_cpus(room.cpus, request.cpus, _from_the_top(room.node))
     gpus = pick_gpus(suitable(request, room.gpus), wanted.gpus) if wanted.gpus else ()
     left = (len(room.gpus) - len(gpus), len(room.cpus) - len(cpus), room.memory_mib - wanted.memory_mib)
     return Offer(room.node, cpus, gpus, wanted.memory_mib, (*left, natural(room.node.id)))
@@ -145,7 +145,12 @@ def disk_free_mib(node: Node) -> int | None:
     return max(around, key=lambda fs: len(fs.path)).free_mib if around else None
 
 
-def pick_cpus(free: tuple[int, ...], number: int) -> tuple[int, ...]:
+def _from_the_top(node: Node) -> bool:
+    """Neighbours begin at opposite ends: nodes that are one machine's (a lab's) would all crowd its first thread."""
+    return sum(node.id.encode()) % 2 == 1
+
+
+def pick_cpus(free: tuple[int, ...], number: int, from_the_top: bool = False) -> tuple[int, ...]:
     """``number`` of the free threads: the smallest unbroken run that is long enough, else the longest runs first."""
     runs: list[list[int]] = []
     for cpu in free:
@@ -155,7 +160,8 @@ def pick_cpus(free: tuple[int, ...], number: int) -> tuple[int, ...]:
             runs.append([cpu])
     enough = [run for run in runs if len(run) >= number]
     if enough:
-        return tuple(min(enough, key=lambda run: (len(run), run[0]))[:number])
+        run = min(enough, key=lambda run: (len(run), run[0]))
+        return tuple(run[-number:] if from_the_top else run[:number])
     longest_first = sorted(runs, key=lambda run: (-len(run), run[0]))
     return tuple(sorted([cpu for run in longest_first for cpu in run][:number]))
 
