@@ -14,8 +14,9 @@ from torch import nn
 from beowulf.train.cursor import Cursor
 from beowulf.train.loading import Loader, Position
 from beowulf.train.order import Batch, reseed, seed_of
+from beowulf.train.over_horovod import HorovodReduction
 from beowulf.train.pace import Pace
-from beowulf.train.place import place
+from beowulf.train.place import Place, place
 from beowulf.train.reduction import DistributedReduction, Reduction
 from beowulf.train.reports import Reports
 from beowulf.train.statistics import Statistics
@@ -43,12 +44,17 @@ def session(
     here = place(environment)
     device = here.device() if device is None else device
     speeds = [float(word) for word in environment.get("BEOWULF_SPEEDS", "").split(",") if word.strip()]
-    joined = reduction or DistributedReduction(here, device)
+    joined = reduction or _reduction(here, device, environment)
     pace = Pace(joined, speeds if len(speeds) == joined.world else (), caps)
     bw = Session(seed, device, joined, pace, Reports(environment.get("BEOWULF_REPORT")), loss_scaling)
     yield bw
     bw.reports.flush()
     joined.close()
+
+
+def _reduction(here: Place, device: torch.device, environment: Mapping[str, str]) -> Reduction:
+    """Horovod's where a launcher says that its ranks are Horovod's."""
+    return HorovodReduction(device) if environment.get("HOROVOD_CONTROLLER") else DistributedReduction(here, device)
 
 
 class Session:

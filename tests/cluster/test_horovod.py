@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -83,6 +85,37 @@ def test_a_rank_killed_inside_an_allreduce_ends_all(lab: Lab, head: RealHead, co
     assert done["ended_at"] - done["attempts"][-1]["exits"][0]["at"] < KILL_GRACE_S + 8
     for name in TWO:
         assert not [command for _, command in lab.processes(name) if "hvd" in command or "rendezvous" in command]
+
+
+@CONTROLLERS
+def test_uneven_ranks_train_exactly_as_one_process(lab: Lab, head: RealHead, tmp_path: Path, controller: str) -> None:
+    """beowulf.train over Horovod's optimizer, k = 5/1/1/1; stock Horovod fails what ours has to pass."""
+    shutil.copytree(CHECKOUT / "beowulf", tmp_path / "work/beowulf", ignore=only("__init__.py", "split", "train"))
+    shutil.copy(CHECKOUT / "tests/cluster/horovod_exact.py", tmp_path / "work")
+    requirements = json.dumps(HOROVOD.requirements)
+    (tmp_path / "exact.yaml").write_text(
+        f"num_nodes: 2\nprocs_per_node: 2\nnodelist: n[1-2]\nworkdir: {tmp_path}/work\n"
+        f"launcher: horovod\nhorovod: {{controller: {controller}}}\nenv: {{requirements: {requirements}}}\n"
+        "run: python horovod_exact.py\noutputs: [results/]\n"
+    )
+    done = head.cli("submit", "--wait", str(tmp_path / "exact.yaml"), timeout=300)
+    job = head.client.jobs(limit=1)[0]["id"]
+    assert done.returncode == 0, done.stdout + done.stderr + head.text(job, "0").decode()[-3000:]
+    found = json.loads((head.home / "jobs" / job / "outputs/results/exact.json").read_text())
+    assert found["ranks"] == 4
+    for kind, limit in (("f64", 1e-12), ("f32", 1e-6)):
+        assert found[kind]["weights"] <= limit and found[kind]["running"] <= limit, found
+        assert found[kind]["stock"] > 1000 * limit, found
+
+
+def only(*kept: str) -> Callable[[str, list[str]], set[str]]:
+    """For copytree: of the topmost folder these names alone, below them all but compiled files."""
+
+    def ignored(folder: str, names: list[str]) -> set[str]:
+        top = Path(folder) == CHECKOUT / "beowulf"
+        return {name for name in names if name == "__pycache__" or (top and name not in kept)}
+
+    return ignored
 
 
 KILL_GRACE_S = 2.0
