@@ -13,9 +13,11 @@ What was seen of Horovod 0.28.1 and what follows from it:
 
 from __future__ import annotations
 
+import re
+
 from beowulf.launch import mpi
 from beowulf.launch.environment import rank_environment
-from beowulf.launch.starting import Gang, Launcher, Process
+from beowulf.launch.starting import Gang, Launcher, Process, Refusal
 from beowulf.model.allocation import RankSlot, Share
 
 RENDEZVOUS = "beowulf-rendezvous"
@@ -69,5 +71,13 @@ def place(gang: Gang, index: int, share: Share, slot: RankSlot) -> dict[str, str
     }
 
 
-OVER_MPI = Launcher(mpi.processes, mpi.check, mpi.node_env, _mpi_files, spawn=True)
+def check(gang: Gang) -> Refusal | None:
+    environment = gang.spec.environment
+    if environment.system_mpi and any(re.match(r"horovod\b", line.strip(), re.I) for line in environment.requirements):
+        sentence = "horovod among env.requirements brings the Open MPI it was made with: leave env.system_mpi out"
+        return Refusal("BadConstraints", sentence)
+    return mpi.check(gang)
+
+
+OVER_MPI = Launcher(mpi.processes, check, mpi.node_env, _mpi_files, spawn=True)
 OVER_GLOO = Launcher(gloo_ranks, always_port=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -38,6 +40,14 @@ def test_digits_trains_over_two_hosts(lab: Lab, head: RealHead, tmp_path: Path, 
     assert result["accuracy"] >= 0.95
     assert (result["ranks"], result["over"]) == (2, {"mpi": "MPI", "gloo": "Gloo"}[controller])
     assert {report["rank"] for report in head.client.reports(job["id"])} == {0, 1}
+
+
+def test_the_wheel_is_made_once(tmp_path: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in made_here.folder().glob("horovod-*.whl")}
+    script = [CHECKOUT / "scripts/build-horovod", sys.executable]
+    told = subprocess.run(script, capture_output=True, text=True, timeout=60)
+    assert told.returncode == 0 and Path(told.stdout.strip()) in before, told.stderr
+    assert before == {path: path.stat().st_mtime_ns for path in made_here.folder().glob("horovod-*.whl")}
 
 
 PLACES = """

@@ -154,6 +154,9 @@ def test_horovod_over_mpi_needs_what_mpi_needs_and_over_gloo_nothing() -> None:
     assert check(bare, allocation, two()) == Refusal("BadConstraints", sentence)
     assert check(replace(bare, spec=replace(bare.spec, environment=HOROVOD)), allocation, two()) is None
     assert check(replace(bare, spec=replace(bare.spec, horovod_controller="gloo")), allocation, two()) is None
+    both = replace(HOROVOD, system_mpi=True)
+    told = check(replace(bare, spec=replace(bare.spec, environment=both)), allocation, two(mpi="Open MPI 4.1.4"))
+    assert told is not None and told.sentence.endswith("leave env.system_mpi out")
 
 
 def test_only_ranks_that_mpirun_starts_from_one_node_end_with_it() -> None:
