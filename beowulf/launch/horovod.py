@@ -7,6 +7,7 @@ What was seen of Horovod 0.28.1 and what follows from it:
   class, on the port the agent kept free, and lets the other ranks begin when it answers. A rank that came earlier would
   give up after three tries in 1.5 s.
 * Ranks say good-bye to that server while they meet, and shut down together: it may end with rank 0.
+* The first rank in ``hvd.init()`` gives up on the last after 30 s, and importing torch takes an old disk longer than that.
 * Without HOROVOD_GLOO_IFACE Gloo listens where the host's own name leads, which is loopback on many a machine.
 * CROSS is a rank's place among those of the same local rank; places are counted per host name, so node ids are given.
 """
@@ -21,6 +22,7 @@ from beowulf.launch.starting import Gang, Launcher, Process, Refusal
 from beowulf.model.allocation import RankSlot, Share
 
 RENDEZVOUS = "beowulf-rendezvous"
+PATIENCE = {"HOROVOD_GLOO_TIMEOUT_SECONDS": "300"}
 
 
 def _over(controller: str) -> dict[str, str]:
@@ -55,10 +57,10 @@ def hosts(gang: Gang) -> str:
 def place(gang: Gang, index: int, share: Share, slot: RankSlot) -> dict[str, str]:
     """What ``horovodrun --gloo`` sets for one rank."""
     peers = [at for at, other in enumerate(gang.allocation.shares) if len(other.ranks) > slot.local_rank]
-    loopback = {"HOROVOD_GLOO_IFACE": "lo"} if gang.alone and "HOROVOD_GLOO_IFACE" not in gang.spec.envs else {}
+    defaults = {**PATIENCE, **({"HOROVOD_GLOO_IFACE": "lo"} if gang.alone else {})}
     return {
         **_over("gloo"),
-        **loopback,
+        **{name: value for name, value in defaults.items() if name not in gang.spec.envs},
         "HOROVOD_GLOO_RENDEZVOUS_ADDR": gang.master_address,
         "HOROVOD_GLOO_RENDEZVOUS_PORT": str(gang.master_port),
         "HOROVOD_HOSTNAME": share.node,
