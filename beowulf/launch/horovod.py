@@ -7,7 +7,7 @@ What was seen of Horovod 0.28.1 and what follows from it:
   class, on the port the agent kept free, and lets the other ranks begin when it answers. A rank that came earlier would
   give up after three tries in 1.5 s.
 * Ranks say good-bye to that server while they meet, and shut down together: it may end with rank 0.
-* The first rank in ``hvd.init()`` gives up on the last after 30 s, and importing torch takes an old disk longer than that.
+* The first rank in ``hvd.init()`` gives up on the last after 30 s; importing torch from an old disk takes longer.
 * Without HOROVOD_GLOO_IFACE Gloo listens where the host's own name leads, which is loopback on many a machine.
 * CROSS is a rank's place among those of the same local rank; places are counted per host name, so node ids are given.
 """
