@@ -15,6 +15,8 @@ from torch.distributed.algorithms.ddp_comm_hooks import powerSGD_hook
 from torch.nn.parallel import DistributedDataParallel
 
 from beowulf.train.modes import Choice, Communication
+from beowulf.train.modes.mode import Part
+from beowulf.train.modes.powersgd import PowerSGD
 
 BATCH = 24
 SPLIT = (12, 8, 4)  # by rank
@@ -127,6 +129,44 @@ def _count(counted, bucket):  # type: ignore[no-untyped-def]  # DDP would take a
     return future
 
 
+class OneBucket:
+    """As much of a GradBucket as a mode looks at; one matrix."""
+
+    def __init__(self, parameter: Tensor, gradient: Tensor) -> None:
+        self.parameter, self.gradient = parameter, gradient
+
+    def index(self) -> int:
+        return 0
+
+    def is_last(self) -> bool:
+        return True
+
+    def buffer(self) -> Tensor:
+        return self.gradient.view(-1)
+
+    def gradients(self) -> list[Tensor]:
+        return [self.gradient]
+
+    def parameters(self) -> list[Tensor]:
+        return [self.parameter]
+
+
+def what_was_lost() -> dict[str, Any]:
+    """Random matrices, one per rank, sent 200 times in factors of rank 2."""
+    torch.manual_seed(dist.get_rank())
+    matrix, parameter = torch.randn(48, 48, dtype=torch.float64), torch.zeros(48, 48)
+    mean = matrix.clone()
+    dist.all_reduce(mean)
+    mean /= dist.get_world_size()
+    mode, arrived = PowerSGD(rank=2, exact_steps=0), torch.zeros_like(matrix)
+    first = 0.0
+    for step in range(200):
+        bucket: Any = OneBucket(parameter, matrix.clone())
+        arrived += mode.reduce(bucket, Part(1, 1, 1)).wait().view(48, 48)
+        first = float((arrived - mean).norm() / mean.norm()) if not step else first
+    return {"first": first, "mean": float((arrived / 200 - mean).norm() / mean.norm())}
+
+
 def one_local_step() -> dict[str, Any]:
     """With plain SGD and a period of 1, weighted averaging is the exact step."""
     rank, world = dist.get_rank(), dist.get_world_size()
@@ -190,6 +230,7 @@ def stock_powersgd() -> dict[str, Any]:
 SCENARIOS: dict[str, Callable[[], dict[str, Any]]] = {
     "each_mode": each_mode,
     "buckets": buckets_of_powersgd,
+    "what_was_lost": what_was_lost,
     "one_local_step": one_local_step,
     "auto_fp16": lambda: auto({"exact": 1.0, "fp16": 0.6, "powersgd": 0.7}),
     "auto_exact": lambda: auto({"exact": 1.0, "fp16": 0.98, "local-sgd": 1.3}),
