@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from beowulf.model.errors import BadInput
-from beowulf.model.job import Dependency, Environment, JobSpec, Launcher, Mount, Resources, Retry, Tree
+from beowulf.model.job import Communication, Dependency, Environment, JobSpec, Launcher, Mount, Resources, Retry, Tree
 from beowulf.specs import document as doc
 from beowulf.specs.complaints import Complaints, Place, Wrong, shown
 from beowulf.specs.job_keys import JOB, OPTIONS
@@ -109,6 +109,11 @@ def _check(fields: Fields, to: Complaints) -> None:
         to.add(env.at("venv"), "env.venv and env.requirements exclude each other: keep one")
     if torchrun.get("elastic", False) and fields.get("launcher", "command") != "torchrun":
         to.add(torchrun.at("elastic"), "torchrun.elastic needs 'launcher: torchrun'")
+    communication: Fields = fields.get("communication", Fields(fields.place))
+    if "allow" in communication.places and communication.get("mode", "auto") != "auto":
+        to.add(communication.at("allow"), "communication.allow is for 'mode: auto': a named mode is all that is used")
+    if communication.get("mode", "") == "auto" and "allow" not in communication.places:
+        to.add(communication.at("mode"), "communication.mode 'auto' needs 'allow': the modes it may leave exact for")
     both: set[str] = set(fields.get("nodelist", ())) & set(fields.get("exclude", ()))
     if both:
         to.add(fields.at("exclude"), f"exclude {shown(min(both))} is also in nodelist")
@@ -141,6 +146,7 @@ def _spec(fields: Fields, file: str) -> JobSpec:
         retry=Retry(retry.get("on", Retry().on), retry.get("max", Retry().max)),
         on_rank_loss=fields.get("on_rank_loss", "fail"),
         torch_elastic=fields.get("torchrun", nothing).get("elastic", False),
+        communication=_communication(fields.get("communication", nothing)),
         nodelist=fields.get("nodelist", ()),
         exclude=fields.get("exclude", ()),
         group=fields.get("group", ""),
@@ -159,6 +165,11 @@ def _resources(fields: Fields) -> Resources:
         gpu_kinds=gpus.kinds,
         gpu_memory_mib=gpus.memory_mib,
     )
+
+
+def _communication(fields: Fields) -> Communication:
+    allow: tuple[str, ...] = fields.get("allow", ())
+    return Communication(fields.get("mode", "auto" if allow else "exact"), allow)
 
 
 def _environment(fields: Fields) -> Environment:

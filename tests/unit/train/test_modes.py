@@ -14,7 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beowulf.train.modes.choice import MODES, Choice, read_choice
+from beowulf.launch.environment import communication
+from beowulf.specs.job import parse_job
+from beowulf.train.modes.choice import MODES, VARIABLE, Choice, read_choice
 from beowulf.train.modes.trial import COUNTED, MARGIN, SETTLING, Trial, cheapest, turns
 
 RANKS = 3
@@ -112,6 +114,14 @@ def test_what_the_variable_says() -> None:
     for wrong in ("fp8", "auto:fp8", "fp16:exact", "exact,fp16"):
         with pytest.raises(ValueError, match="exact, fp16, powersgd"):
             read_choice(wrong)
+
+
+@pytest.mark.parametrize("mode", [*MODES, "auto"])
+def test_what_the_head_sets_is_what_a_rank_reads(mode: str) -> None:
+    allow = "{mode: auto, allow: [fp16, local-sgd]}" if mode == "auto" else f"{{mode: {mode}}}"
+    wanted = parse_job(f"run: x\ncommunication: {allow}\n", name="job.yaml").spec.communication
+    read = read_choice(communication(wanted).get(VARIABLE, ""))
+    assert read == Choice(("exact", "fp16", "local-sgd") if mode == "auto" else (mode,))
 
 
 @given(st.sets(st.sampled_from(MODES)))
