@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 # From the most exact to the least: between modes that cost about the same, the earlier one is taken.
 MODES = ("exact", "fp16", "powersgd", "local-sgd", "diloco")
@@ -12,9 +13,13 @@ VARIABLE = "BEOWULF_COMMUNICATION"
 
 @dataclass(frozen=True)
 class Choice:
-    """The modes a training may use, the most exact first. More than one: measure them and keep the cheapest."""
+    """The modes a training may use, the most exact first. More than one: measure them and keep the cheapest.
+
+    ``settings`` are keyword arguments of a mode by its name: ``{"powersgd": {"rank": 4}, "diloco": {"period": 64}}``.
+    """
 
     modes: tuple[str, ...] = ("exact",)
+    settings: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     @property
     def text(self) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Callable, Dict, List, Optional
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
 import torch.distributed as dist
@@ -14,7 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 from beowulf.train.modes.choice import Choice
 from beowulf.train.modes.gradients import Exact, HalfPrecision
 from beowulf.train.modes.hook import hook
-from beowulf.train.modes.mode import Mode, Part
+from beowulf.train.modes.mode import Lock, Mode, Part
 from beowulf.train.modes.parameters import DiLoCo, LocalSGD
 from beowulf.train.modes.powersgd import PowerSGD
 from beowulf.train.modes.trial import Trial, cheapest, turns
@@ -22,7 +23,7 @@ from beowulf.train.modes.trial import Trial, cheapest, turns
 if TYPE_CHECKING:
     from torch._C._distributed_c10d import GradBucket
 
-KINDS: Dict[str, Callable[..., Mode]] = {
+KINDS: dict[str, Callable[..., Mode]] = {
     "exact": Exact,
     "fp16": HalfPrecision,
     "powersgd": PowerSGD,
@@ -35,10 +36,8 @@ class Communication:
     """Of one model in `DistributedDataParallel`; must be made before its first backward pass.
 
     Every rank calls ``before_step`` before the backward pass that synchronises and ``after_step`` after each optimizer
-    step, also one that was skipped: both count. Before parameters are looked at (evaluation, checkpoint, end) every
-    rank calls ``settle``. Gradients must come scaled as `Part` says.
-
-    ``settings`` are keyword arguments of a mode by its name: ``{"powersgd": {"rank": 4}}``.
+    step, a skipped one too, since both count. Before parameters are looked at (evaluation, checkpoint, end) every rank
+    calls ``settle``. Gradients must come scaled as `Part` says.
     """
 
     def __init__(
@@ -46,18 +45,17 @@ class Communication:
         model: DistributedDataParallel,
         choice: Choice,
         *,
-        group: Optional[dist.ProcessGroup] = None,
-        settings: Optional[Dict[str, Dict[str, int]]] = None,
+        group: dist.ProcessGroup | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._group = group
         self._clock = clock
-        self._parameters: List[Tensor] = [one for one in model.parameters() if one.requires_grad]
-        self._modes = {name: KINDS[name](group, **_settings(choice, name, settings or {})) for name in choice.modes}
+        self._parameters: list[Tensor] = [one for one in model.parameters() if one.requires_grad]
+        self._modes = {name: KINDS[name](group, **_settings(choice, name)) for name in choice.modes}
         self._part = Part(1, 1, 1)
         self._samples = self._whole = self._steps = 0  # since parameters were last equal on all ranks
         self._last = 0.0
-        self._trial: Optional[Trial] = None
+        self._trial: Trial | None = None
         self.name = ""
         if len(choice.modes) > 1:
             periods = {name: mode.period for name, mode in self._modes.items()}
@@ -72,30 +70,31 @@ class Communication:
 
     @property
     def trying(self) -> bool:
-        """Modes are still being measured; the split of the batch should stay as it is."""
+        """Modes are still being measured."""
         return self._trial is not None
 
     def before_step(self, samples: int, batch: int) -> None:
         """This rank's part of the step that comes, and the whole of it."""
         self._part = Part(samples, batch, dist.get_world_size(self._group))
 
-    def after_step(self) -> None:
+    def after_step(self, lock: Lock) -> None:
+        """``lock`` is held while parameters change."""
         self._samples += self._part.samples
         self._whole += self._part.batch
         self._steps += 1
         turn = self._trial.turn if self._trial else None
         if self.mode.period and (turn.shares if turn else self._steps >= self.mode.period):
-            self._share()
+            self._share(lock)
         if self._trial is not None:
             self._observe(self._trial)
 
-    def settle(self) -> None:
+    def settle(self, lock: Lock) -> None:
         """Make the parameters of all ranks one, when they are not."""
         if self.mode.period and self._steps:
-            self._share()
+            self._share(lock)
 
-    def _share(self) -> None:
-        self.mode.share(self._parameters, self._samples / self._whole)
+    def _share(self, lock: Lock) -> None:
+        self.mode.share(self._parameters, self._samples / self._whole, lock)
         self._samples = self._whole = self._steps = 0
 
     def _observe(self, trial: Trial) -> None:
@@ -124,7 +123,7 @@ class Communication:
         return self.mode.reduce(bucket, self._part)
 
 
-def _settings(choice: Choice, name: str, given: Dict[str, Dict[str, int]]) -> Dict[str, int]:
+def _settings(choice: Choice, name: str) -> dict[str, float]:
     # A trial begins with exact steps as it is.
     none = {"exact_steps": 0} if name == "powersgd" and len(choice.modes) > 1 else {}
-    return {**none, **given.get(name, {})}
+    return {**none, **choice.settings.get(name, {})}

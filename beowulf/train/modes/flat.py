@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Optional, Sequence
+from collections.abc import Sequence
 
 import torch
 import torch.distributed as dist
@@ -10,13 +10,15 @@ from torch import Tensor
 
 
 @torch.no_grad()
-def weighted_sum(tensors: Sequence[Tensor], weight: float, group: Optional[dist.ProcessGroup]) -> None:
-    """Every tensor becomes its sum over ranks, each rank's taken ``weight`` times; one message per type of number."""
+def weighted_sum(tensors: Sequence[Tensor], weight: float, group: dist.ProcessGroup | None) -> list[Tensor]:
+    """The sum over ranks of each tensor, each rank's taken ``weight`` times; one message per type of number."""
+    sums: dict[int, Tensor] = {}
     for dtype in dict.fromkeys(tensor.dtype for tensor in tensors):
-        same = [tensor for tensor in tensors if tensor.dtype == dtype]
-        flat = torch.cat([tensor.reshape(-1) for tensor in same]).mul_(weight)
+        same = [(index, tensor) for index, tensor in enumerate(tensors) if tensor.dtype == dtype]
+        flat = torch.cat([tensor.reshape(-1) for _, tensor in same]).mul_(weight)
         dist.all_reduce(flat, group=group)
         place = 0
-        for tensor in same:
-            tensor.copy_(flat[place : place + tensor.numel()].view_as(tensor))
+        for index, tensor in same:
+            sums[index] = flat[place : place + tensor.numel()].view_as(tensor)
             place += tensor.numel()
+    return [sums[index] for index in range(len(tensors))]

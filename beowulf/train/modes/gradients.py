@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Optional, Sequence
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.algorithms.ddp_comm_hooks import default_hooks
 from torch.futures import Future
 
-from beowulf.train.modes.mode import Part
+from beowulf.train.modes.mode import Lock, Part
 
 if TYPE_CHECKING:
     from torch._C._distributed_c10d import GradBucket
@@ -20,7 +21,7 @@ class Exact:
 
     period = 0
 
-    def __init__(self, group: Optional[dist.ProcessGroup] = None) -> None:
+    def __init__(self, group: dist.ProcessGroup | None = None) -> None:
         self._group = group
 
     def begin(self, parameters: Sequence[Tensor]) -> None:
@@ -29,7 +30,7 @@ class Exact:
     def reduce(self, bucket: GradBucket, part: Part) -> Future[Tensor]:
         return default_hooks.allreduce_hook(self._group, bucket)  # type: ignore[arg-type]  # None: all ranks
 
-    def share(self, parameters: Sequence[Tensor], weight: float) -> None:
+    def share(self, parameters: Sequence[Tensor], weight: float, lock: Lock) -> None:
         """Nothing: equal gradients keep them equal."""
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, Sequence
+from typing import TYPE_CHECKING, Any, ContextManager, Protocol  # noqa: UP035 (Python 3.8)
 
 import torch
 from torch import Tensor
@@ -11,6 +12,9 @@ from torch.futures import Future
 
 if TYPE_CHECKING:
     from torch._C._distributed_c10d import GradBucket
+
+
+Lock = ContextManager[Any]
 
 
 @dataclass(frozen=True)
@@ -46,8 +50,11 @@ class Mode(Protocol):
     def reduce(self, bucket: GradBucket, part: Part) -> Future[Tensor]:
         """The gradients to step with, in the bucket's own layout."""
 
-    def share(self, parameters: Sequence[Tensor], weight: float) -> None:
-        """Make the parameters of all ranks one again; ``weight`` is this rank's part of the samples since."""
+    def share(self, parameters: Sequence[Tensor], weight: float, lock: Lock) -> None:
+        """Make the parameters of all ranks one again; ``weight`` is this rank's part of the samples since.
+
+        ``lock`` is held while parameters change, not while ranks wait for each other.
+        """
 
 
 def done(tensor: Tensor) -> Future[Tensor]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, List, Optional, Sequence
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 import torch.distributed as dist
@@ -10,7 +11,7 @@ from torch import Tensor
 from torch.futures import Future
 
 from beowulf.train.modes.flat import weighted_sum
-from beowulf.train.modes.mode import Part, done
+from beowulf.train.modes.mode import Lock, Part, done
 
 if TYPE_CHECKING:
     from torch._C._distributed_c10d import GradBucket
@@ -22,7 +23,7 @@ class LocalSGD:
     The stock `PostLocalSGDOptimizer` averages without weights: a rank with few samples would count like one with many.
     """
 
-    def __init__(self, group: Optional[dist.ProcessGroup] = None, *, period: int = 32) -> None:
+    def __init__(self, group: dist.ProcessGroup | None = None, *, period: int = 32) -> None:
         self._group = group
         self.period = period
 
@@ -32,8 +33,11 @@ class LocalSGD:
     def reduce(self, bucket: GradBucket, part: Part) -> Future[Tensor]:
         return done(bucket.buffer().mul_(part.local))
 
-    def share(self, parameters: Sequence[Tensor], weight: float) -> None:
-        weighted_sum(parameters, weight, self._group)
+    def share(self, parameters: Sequence[Tensor], weight: float, lock: Lock) -> None:
+        means = weighted_sum(parameters, weight, self._group)
+        with lock, torch.no_grad():
+            for parameter, mean in zip(parameters, means):
+                parameter.copy_(mean)
 
 
 class DiLoCo(LocalSGD):
@@ -42,7 +46,7 @@ class DiLoCo(LocalSGD):
 
     def __init__(
         self,
-        group: Optional[dist.ProcessGroup] = None,
+        group: dist.ProcessGroup | None = None,
         *,
         period: int = 32,
         outer_rate: float = 0.7,
@@ -51,8 +55,8 @@ class DiLoCo(LocalSGD):
         super().__init__(group, period=period)
         self._outer_rate = outer_rate
         self._outer_momentum = outer_momentum
-        self._shared: List[Tensor] = []  # the parameters all ranks set out from
-        self._outer: Optional[torch.optim.SGD] = None
+        self._shared: list[Tensor] = []  # the parameters all ranks set out from
+        self._outer: torch.optim.SGD | None = None
 
     def begin(self, parameters: Sequence[Tensor]) -> None:
         """What all ranks have now is where the first period sets out from."""
@@ -60,12 +64,12 @@ class DiLoCo(LocalSGD):
         self._outer = torch.optim.SGD(self._shared, lr=self._outer_rate, momentum=self._outer_momentum, nesterov=True)
 
     @torch.no_grad()
-    def share(self, parameters: Sequence[Tensor], weight: float) -> None:
+    def share(self, parameters: Sequence[Tensor], weight: float, lock: Lock) -> None:
         assert self._outer is not None, "begin() comes first"
-        super().share(parameters, weight)
-        for shared, parameter in zip(self._shared, parameters):
-            shared.grad = shared - parameter
+        for shared, mean in zip(self._shared, weighted_sum(parameters, weight, self._group)):
+            shared.grad = shared - mean
         self._outer.step()
-        for shared, parameter in zip(self._shared, parameters):
-            shared.grad = None
-            parameter.copy_(shared)
+        with lock:
+            for shared, parameter in zip(self._shared, parameters):
+                shared.grad = None
+                parameter.copy_(shared)

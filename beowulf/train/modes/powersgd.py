@@ -7,7 +7,8 @@ all of them are reduced together, in two collectives per step, whatever the numb
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Dict, List, Optional, Sequence, Tuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 import torch.distributed as dist
@@ -15,7 +16,7 @@ from torch import Tensor
 from torch.futures import Future
 
 from beowulf.train.modes.flat import weighted_sum
-from beowulf.train.modes.mode import Part, pending
+from beowulf.train.modes.mode import Lock, Part, pending
 
 if TYPE_CHECKING:
     from torch._C._distributed_c10d import GradBucket
@@ -36,15 +37,15 @@ class PowerSGD:
     period = 0
 
     def __init__(
-        self, group: Optional[dist.ProcessGroup] = None, *, rank: int = 2, exact_steps: int = 10, seed: int = 0
+        self, group: dist.ProcessGroup | None = None, *, rank: int = 2, exact_steps: int = 10, seed: int = 0
     ) -> None:
         self._group = group
         self._rank = rank
         self._exact_steps = exact_steps
         self._seed = seed
-        self._buckets: List[Tuple[GradBucket, Future[Tensor]]] = []
-        self._bases: Dict[Tensor, Tensor] = {}  # by parameter: the Q of the last step, columns × rank
-        self._errors: Dict[Tensor, Tensor] = {}
+        self._buckets: list[tuple[GradBucket, Future[Tensor]]] = []
+        self._bases: dict[Tensor, Tensor] = {}  # by parameter: the Q of the last step, columns × rank
+        self._errors: dict[Tensor, Tensor] = {}
 
     def begin(self, parameters: Sequence[Tensor]) -> None:
         """Nothing is owed yet."""
@@ -60,12 +61,12 @@ class PowerSGD:
             self._reduce_all()
         return future
 
-    def share(self, parameters: Sequence[Tensor], weight: float) -> None:
+    def share(self, parameters: Sequence[Tensor], weight: float, lock: Lock) -> None:
         """Nothing: equal gradients keep them equal."""
 
     def _reduce_all(self) -> None:
-        matrices: List[Tuple[Tensor, Tensor]] = []
-        whole: List[Tensor] = []
+        matrices: list[tuple[Tensor, Tensor]] = []
+        whole: list[Tensor] = []
         for bucket, _ in self._buckets:
             for parameter, gradient in zip(bucket.parameters(), bucket.gradients()):
                 if self._exact_steps <= 0 and self._shrinks(gradient):
@@ -85,17 +86,17 @@ class PowerSGD:
         columns = gradient.numel() // rows
         return (rows + columns) * min(self._rank, rows, columns) * LEAST_GAIN < rows * columns
 
-    def _compress(self, matrices: Sequence[Tuple[Tensor, Tensor]], whole: Sequence[Tensor]) -> None:
+    def _compress(self, matrices: Sequence[tuple[Tensor, Tensor]], whole: Sequence[Tensor]) -> None:
         """Every matrix becomes the mean of its factors' product, every other gradient its own mean; in place."""
         for parameter, matrix in matrices:
             if parameter in self._errors:
                 matrix.add_(self._errors[parameter])
         lefts = [matrix @ self._basis(parameter, matrix) for parameter, matrix in matrices]
-        self._average([*lefts, *whole])
-        for left in lefts:
-            orthonormalize(left)
-        rights = [matrix.t() @ left for (_, matrix), left in zip(matrices, lefts)]
-        self._average(rights)
+        means = self._averages([*lefts, *whole])
+        for gradient, mean in zip(whole, means[len(lefts) :]):
+            gradient.copy_(mean)
+        lefts = [orthonormalize(left) for left in means[: len(lefts)]]
+        rights = self._averages([matrix.t() @ left for (_, matrix), left in zip(matrices, lefts)])
         for (parameter, matrix), left, right in zip(matrices, lefts, rights):
             error = self._errors.setdefault(parameter, torch.empty_like(matrix))
             torch.addmm(matrix, left, right.t(), alpha=-1, out=error)
@@ -112,8 +113,8 @@ class PowerSGD:
         self._bases[parameter] = orthonormalize(start.to(matrix))
         return self._bases[parameter]
 
-    def _average(self, tensors: Sequence[Tensor]) -> None:
-        weighted_sum(tensors, 1 / dist.get_world_size(self._group), self._group)
+    def _averages(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        return weighted_sum(tensors, 1 / dist.get_world_size(self._group), self._group)
 
 
 def orthonormalize(matrix: Tensor) -> Tensor:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Mapping, Sequence, Tuple
 
 WARM_STEPS = 10  # in exact: buckets are laid out anew, and the split of the batch finds its place
 SETTLING = 1  # steps after a change of mode that are not counted
@@ -21,7 +21,7 @@ class Turn:
     counts: bool = False
 
 
-def turns(periods: Mapping[str, int], warm_steps: int = WARM_STEPS) -> Tuple[Turn, ...]:
+def turns(periods: Mapping[str, int], warm_steps: int = WARM_STEPS) -> tuple[Turn, ...]:
     """The steps of a trial of these modes (name → period, 0 where gradients are shared at every step).
 
     The last turn of a mode with a period shares parameters, so that the next mode begins with equal ones.
@@ -38,8 +38,8 @@ class Trial:
     """``seconds``: how long the turns so far took on this rank."""
 
     periods: Mapping[str, int]
-    plan: Tuple[Turn, ...]
-    seconds: Tuple[float, ...] = ()
+    plan: tuple[Turn, ...]
+    seconds: tuple[float, ...] = ()
 
     @property
     def turn(self) -> Turn:
@@ -52,7 +52,7 @@ class Trial:
     def took(self, seconds: float) -> Trial:
         return replace(self, seconds=(*self.seconds, seconds))
 
-    def costs(self) -> Tuple[float, ...]:
+    def costs(self) -> tuple[float, ...]:
         """Seconds per step of each mode on this rank; the sharing of parameters spread over a whole period."""
         return tuple(self._cost(mode, period) for mode, period in self.periods.items())
 

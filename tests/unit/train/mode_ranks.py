@@ -6,6 +6,7 @@ import datetime
 import json
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -13,7 +14,9 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.algorithms.ddp_comm_hooks import powerSGD_hook
 from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import TensorDataset
 
+from beowulf import train
 from beowulf.train.modes import Choice, Communication
 from beowulf.train.modes.mode import Part
 from beowulf.train.modes.powersgd import PowerSGD
@@ -75,8 +78,8 @@ def together(choice: Choice, steps: int, split: tuple[int, ...] = SPLIT, **how: 
         part = slice(first, first + mine)
         (loss_sum(model, inputs[part], wanted[part]) * world / BATCH).backward()
         optimizer.step()
-        communication.after_step()
-    communication.settle()
+        communication.after_step(nullcontext())
+    communication.settle(nullcontext())
     return model.module, communication
 
 
@@ -100,7 +103,7 @@ def each_mode() -> dict[str, Any]:
     found: dict[str, Any] = {"start": mean_loss(network()), "alone": mean_loss(exact)}
     settings = {"powersgd": {"rank": 2, "exact_steps": 2}, "local-sgd": {"period": 5}, "diloco": {"period": 5}}
     for mode in ("exact", "fp16", "powersgd", "local-sgd", "diloco"):
-        model, _ = together(Choice((mode,)), 30, settings=settings)
+        model, _ = together(Choice((mode,), settings), 30)
         found[mode] = {"distance": distance(model, exact), "spread": spread(model), "loss": mean_loss(model)}
     return found
 
@@ -113,7 +116,7 @@ def buckets_of_powersgd() -> dict[str, Any]:
     model.register_comm_hook(counted, _count)
     loss_sum(model, *data(0)).backward()
     loss_sum(model, *data(0)).backward()  # buckets are laid out anew after the first pass
-    shrunk, _ = together(Choice(("powersgd",)), 10, settings=settings)
+    shrunk, _ = together(Choice(("powersgd",), settings), 10)
     return {
         "buckets": counted[-1] + 1,
         "loss": mean_loss(shrunk),
@@ -127,6 +130,27 @@ def _count(counted, bucket):  # type: ignore[no-untyped-def]  # DDP would take a
     future: torch.futures.Future[Tensor] = torch.futures.Future()
     future.set_result(bucket.buffer())
     return future
+
+
+def through_session() -> dict[str, Any]:
+    """Two epochs of six steps, micro-batches 3 : 2 : 1; an epoch ends settled."""
+    inputs, wanted = (torch.cat(parts) for parts in zip(*map(data, range(6)), strict=True))
+    found: dict[str, Any] = {}
+    for words in ("", "fp16", "powersgd", "local-sgd", "diloco", "auto:fp16"):
+        with train.session(environment={"BEOWULF_COMMUNICATION": words}) as bw:
+            model = bw.wrap(network(), bucket_cap_mb=0.001)
+            optimizer = optimizer_of(model)
+            bw.pace.fix((3, 2, 1))
+            loader = bw.loader(TensorDataset(inputs, wanted), batch_size=BATCH, micro_batch=4, shuffle=False)
+            for _ in bw.epochs(5):
+                for _, micro_batches in bw.steps(loader):
+                    for some, classes in micro_batches:
+                        bw.backward(nn.functional.cross_entropy(model(some), classes))
+                    bw.step(optimizer)
+            module = model.module  # type: ignore[union-attr]
+            loss = mean_loss(module)
+            found[words] = {"distance": distance(module, alone(30)), "spread": spread(module), "loss": loss}
+    return found
 
 
 class OneBucket:
@@ -171,13 +195,13 @@ def one_local_step() -> dict[str, Any]:
     """With plain SGD and a period of 1, weighted averaging is the exact step."""
     rank, world = dist.get_rank(), dist.get_world_size()
     model = DistributedDataParallel(network())
-    communication = Communication(model, Choice(("local-sgd",)), settings={"local-sgd": {"period": 1}})
+    communication = Communication(model, Choice(("local-sgd",), {"local-sgd": {"period": 1}}))
     first, mine = sum(SPLIT[:rank]), SPLIT[rank]
     inputs, wanted = data(0)
     communication.before_step(mine, BATCH)
     (loss_sum(model, inputs[first : first + mine], wanted[first : first + mine]) * world / BATCH).backward()
     torch.optim.SGD(model.parameters(), lr=0.5).step()
-    communication.after_step()
+    communication.after_step(nullcontext())
     single = network()
     (loss_sum(single, inputs, wanted) / BATCH).backward()
     torch.optim.SGD(single.parameters(), lr=0.5).step()
@@ -211,7 +235,7 @@ def auto(prices: dict[str, float]) -> dict[str, Any]:
         part = slice(rank * BATCH // world, (rank + 1) * BATCH // world)
         (loss_sum(model, inputs[part], wanted[part]) * world / BATCH).backward()
         optimizer.step()
-        communication.after_step()
+        communication.after_step(nullcontext())
     chosen: list[Any] = [None] * world
     dist.all_gather_object(chosen, communication.name)
     return {"chosen": chosen, "seen": seen, "spread": spread(model.module)}
@@ -231,6 +255,7 @@ SCENARIOS: dict[str, Callable[[], dict[str, Any]]] = {
     "each_mode": each_mode,
     "buckets": buckets_of_powersgd,
     "what_was_lost": what_was_lost,
+    "through_session": through_session,
     "one_local_step": one_local_step,
     "auto_fp16": lambda: auto({"exact": 1.0, "fp16": 0.6, "powersgd": 0.7}),
     "auto_exact": lambda: auto({"exact": 1.0, "fp16": 0.98, "local-sgd": 1.3}),

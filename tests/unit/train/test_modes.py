@@ -21,7 +21,16 @@ from beowulf.train.modes.trial import COUNTED, MARGIN, SETTLING, Trial, cheapest
 
 RANKS = 3
 HERE = Path(__file__).resolve().parent
-TRIED = ["each_mode", "buckets", "what_was_lost", "one_local_step", "auto_fp16", "auto_exact", "auto_local"]
+TRIED = [
+    "each_mode",
+    "buckets",
+    "what_was_lost",
+    "through_session",
+    "one_local_step",
+    "auto_fp16",
+    "auto_exact",
+    "auto_local",
+]
 
 
 def run_ranks(folder: Path, *scenarios: str) -> list[subprocess.CompletedProcess[str]]:
@@ -73,6 +82,14 @@ def test_powersgd_takes_any_number_of_buckets(found: dict[str, Any]) -> None:
     assert result["buckets"] > 4
     assert result["loss"] == pytest.approx(result["alone"], rel=1e-9)
     assert result["spread"] == 0.0
+
+
+def test_a_session_trains_in_the_mode_the_environment_names(found: dict[str, Any]) -> None:
+    results = found["through_session"]
+    assert results[""]["distance"] < 1e-12
+    assert all(result["spread"] == 0.0 for result in results.values())
+    assert all(result["distance"] > 1e-9 for words, result in results.items() if words)
+    assert all(result["loss"] < 0.6 * found["each_mode"]["start"] for result in results.values())
 
 
 def test_what_powersgds_factors_miss_is_sent_later(found: dict[str, Any]) -> None:
