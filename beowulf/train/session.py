@@ -21,6 +21,7 @@ from beowulf.train.reduction import DistributedReduction, Reduction
 from beowulf.train.reports import Reports
 from beowulf.train.statistics import Statistics
 from beowulf.train.stopwatch import Stopwatch
+from beowulf.train.together import refuse_meeting
 from beowulf.train.update import update
 from beowulf.train.work import Misuse, Work
 
@@ -102,6 +103,8 @@ class Session:
 
     def steps(self, loader: Loader) -> Iterator[tuple[int, Iterator[Any]]]:
         """The rest of the cursor's epoch: (step, this rank's micro-batches) each. At its end BatchNorm is merged."""
+        if loader.together > 1 and self.model is not None:
+            refuse_meeting(self.model)
         loader.rewind()
         self._update_end = self._watch.mark()
         while True:
@@ -120,7 +123,7 @@ class Session:
     def _micro_batches(self, loader: Loader, batch: Batch) -> Iterator[Any]:
         split = self.pace.share(batch.count)
         at = Position(self.cursor.seed, self.cursor.epoch, batch.start, self.rank)
-        work = self._work = Work(self.cursor.seed, self.cursor.step, batch, split, self.rank)
+        work = self._work = Work(self.cursor.seed, self.cursor.step, batch, split, self.rank, loader.together)
         self._whole = batch.count == loader.micro_batches
         self._counted = loader.count is not None
         self.reduction.begin(work.samples, batch.samples)

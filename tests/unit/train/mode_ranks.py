@@ -153,6 +153,24 @@ def through_session() -> dict[str, Any]:
     return found
 
 
+def together_in_one_pass() -> dict[str, Any]:
+    """The same as one by one, up to rounding, in one pass per rank and step."""
+    inputs, wanted = (torch.cat(parts) for parts in zip(*map(data, range(6)), strict=True))
+    calls: list[int] = []
+    with train.session(environment={}) as bw:
+        model = bw.wrap(network())
+        optimizer = optimizer_of(model)
+        bw.pace.fix((6, 4, 2))
+        loader = bw.loader(TensorDataset(inputs, wanted), batch_size=BATCH, micro_batch=2, shuffle=False, together=9)
+        for _ in bw.epochs(1):
+            for _, micro_batches in bw.steps(loader):
+                for some, classes in micro_batches:
+                    calls.append(len(some))
+                    bw.backward(nn.functional.cross_entropy(model(some), classes))
+                bw.step(optimizer)
+        return {"calls": calls, "distance": distance(model.module, alone(6))}  # type: ignore[arg-type,union-attr]
+
+
 class OneBucket:
     """As much of a GradBucket as a mode looks at; one matrix."""
 
@@ -256,6 +274,7 @@ SCENARIOS: dict[str, Callable[[], dict[str, Any]]] = {
     "buckets": buckets_of_powersgd,
     "what_was_lost": what_was_lost,
     "through_session": through_session,
+    "together": together_in_one_pass,
     "one_local_step": one_local_step,
     "auto_fp16": lambda: auto({"exact": 1.0, "fp16": 0.6, "powersgd": 0.7}),
     "auto_exact": lambda: auto({"exact": 1.0, "fp16": 0.98, "local-sgd": 1.3}),

@@ -25,6 +25,7 @@ TRIED = [
     "each_mode",
     "buckets",
     "what_was_lost",
+    "together",
     "through_session",
     "one_local_step",
     "auto_fp16",
@@ -90,6 +91,22 @@ def test_a_session_trains_in_the_mode_the_environment_names(found: dict[str, Any
     assert all(result["spread"] == 0.0 for result in results.values())
     assert all(result["distance"] > 1e-9 for words, result in results.items() if words)
     assert all(result["loss"] < 0.6 * found["each_mode"]["start"] for result in results.values())
+
+
+def test_micro_batches_may_go_through_the_model_as_one(found: dict[str, Any]) -> None:
+    assert found["together"]["calls"] == [12] * 6
+    assert found["together"]["distance"] < 1e-12
+
+
+@pytest.mark.parametrize("layer", ["BatchNorm1d(3)", "Dropout(0.1)", "LSTM(3, 3, num_layers=2, dropout=0.1)"])
+def test_but_not_where_samples_meet(layer: str) -> None:
+    from torch import nn
+
+    from beowulf.train.together import refuse_meeting
+
+    refuse_meeting(nn.Sequential(nn.Linear(3, 3), nn.LayerNorm(3), nn.Dropout(0.0)))
+    with pytest.raises(ValueError, match=rf"1 is a {layer.partition('(')[0]}"):
+        refuse_meeting(nn.Sequential(nn.Linear(3, 3), eval(f"nn.{layer}")))
 
 
 def test_what_powersgds_factors_miss_is_sent_later(found: dict[str, Any]) -> None:
