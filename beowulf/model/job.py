@@ -92,6 +92,14 @@ class Retry:
 
 
 @dataclass(frozen=True, slots=True)
+class Communication:
+    """How `beowulf.train` shares what ranks learn."""
+
+    mode: str = "exact"  # exact, fp16, powersgd, local-sgd, diloco; auto: the cheapest of exact and ``allow``
+    allow: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Dependency:
     kind: str  # afterok, afternotok, afterany
     job_id: JobId
@@ -125,6 +133,7 @@ class JobSpec:
     on_rank_loss: str = "fail"  # fail, requeue
     torch_elastic: bool = False  # the real elastic agent instead of static rendezvous
     horovod_controller: str = "mpi"  # mpi, gloo
+    communication: Communication = Communication()
     nodelist: tuple[str, ...] = ()  # only these nodes; empty: any
     exclude: tuple[str, ...] = ()
     group: str = ""  # only nodes of this inventory group

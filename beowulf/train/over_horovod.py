@@ -11,6 +11,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from beowulf.train.modes import Choice
+
+MODES = ("exact", "fp16")
+
 
 class HorovodReduction:
     """A `Reduction` over Horovod's ``DistributedOptimizer`` with ``op=Sum``.
@@ -21,7 +25,8 @@ class HorovodReduction:
 
     factor = 1.0
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, choice: Choice | None = None) -> None:
+        self._halved = _halved(choice or Choice())
         try:
             self._horovod: Any = importlib.import_module("horovod.torch")
         except ImportError as error:
@@ -48,8 +53,14 @@ class HorovodReduction:
         named = [(name, parameter) for name, parameter in module.named_parameters() if parameter.requires_grad]
         # It moves nothing: the script's optimizer does.
         idle = torch.optim.SGD([parameter for _, parameter in named], lr=0.0)
-        self._optimizer = self._horovod.DistributedOptimizer(idle, named_parameters=named, op=self._horovod.Sum)
+        small = self._horovod.Compression.fp16 if self._halved else self._horovod.Compression.none
+        self._optimizer = self._horovod.DistributedOptimizer(
+            idle, named_parameters=named, compression=small, op=self._horovod.Sum
+        )
         return module
+
+    def begin(self, samples: int, batch: int) -> None:
+        """Every step is like the others."""
 
     @contextmanager
     def local(self) -> Iterator[None]:
@@ -68,6 +79,9 @@ class HorovodReduction:
     def stepped(self, lock: threading.RLock) -> None:
         """Nothing more to do."""
 
+    def settle(self, lock: threading.RLock) -> None:
+        """Parameters are one after every step."""
+
     def gather(self, values: Sequence[float]) -> list[list[float]]:
         mine = torch.tensor([list(values)], dtype=torch.float64)
         rows: list[list[float]] = self._horovod.allgather(mine, name="beowulf.gather").tolist()
@@ -79,3 +93,12 @@ class HorovodReduction:
     def close(self) -> None:
         if self._joined_here:
             self._horovod.shutdown()
+
+
+def _halved(choice: Choice) -> bool:
+    """Whether gradients travel in 16 bits. ValueError for what only DistributedDataParallel does."""
+    if len(choice.modes) > 1 or choice.modes[0] not in MODES:
+        raise ValueError(
+            f"communication {choice.text}: Horovod does {' and '.join(MODES)}; the other modes need launcher: torchrun"
+        )
+    return choice.modes[0] == "fp16"

@@ -37,9 +37,11 @@ def network(kind: torch.dtype) -> nn.Module:
     return nn.Sequential(*first, nn.Linear(32, 32), nn.LayerNorm(32), nn.ReLU(), nn.Linear(32, 10)).to(kind)
 
 
-def ours(kind: torch.dtype, split: tuple[int, ...], environment: dict[str, str]) -> tuple[torch.Tensor, torch.Tensor]:
+def ours(
+    kind: torch.dtype, split: tuple[int, ...], environment: dict[str, str], mode: str = "exact"
+) -> tuple[torch.Tensor, torch.Tensor]:
     """(weights, BatchNorm's running statistics) after all steps."""
-    with train.session(seed=5, environment=environment) as bw:
+    with train.session(seed=5, environment=environment, communication=mode) as bw:
         model = bw.wrap(network(kind))
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
         loader = bw.loader(data(kind), BATCH, MICRO, count=lambda micro: (micro[1] != IGNORED).sum())
@@ -87,6 +89,7 @@ def main() -> int:
     split = SPLITS[hvd.size()]
     kinds = {"f64": torch.float64, "f32": torch.float32}
     gang = {name: ours(kind, split, dict(os.environ)) for name, kind in kinds.items()}
+    halved = ours(torch.float32, split, dict(os.environ), "fp16")[0]
     control = {name: stock(kind, split) for name, kind in kinds.items()}
     rank = hvd.rank()
     hvd.shutdown()
@@ -99,6 +102,7 @@ def main() -> int:
                 "running": apart(gang[name][1], running),
                 "stock": apart(control[name], weights),
             }
+            found[name]["fp16"] = apart(halved.to(kind), weights)
         Path("results").mkdir()
         Path("results/exact.json").write_text(json.dumps(found, indent=1))
         print(found, flush=True)

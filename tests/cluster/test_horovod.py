@@ -116,6 +116,7 @@ def test_uneven_ranks_train_exactly_as_one_process(lab: Lab, head: RealHead, tmp
     for kind, limit in (("f64", 1e-12), ("f32", 1e-6)):
         assert found[kind]["weights"] <= limit and found[kind]["running"] <= limit, found
         assert found[kind]["stock"] > 1000 * limit, found
+        assert 1e-6 < found[kind]["fp16"] < 1e-2, found
 
 
 def only(*kept: str) -> Callable[[str, list[str]], set[str]]:

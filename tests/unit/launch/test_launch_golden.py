@@ -14,7 +14,18 @@ from beowulf.launch import Process, Refusal, check, ends_with_first_node, needs_
 from beowulf.launch.environment import devices
 from beowulf.launch.hostlist import compressed
 from beowulf.model.allocation import Allocation, RankSlot, Share
-from beowulf.model.job import Attempt, Environment, Job, JobSpec, JobState, Launcher, Resources, ShareState, Tree
+from beowulf.model.job import (
+    Attempt,
+    Communication,
+    Environment,
+    Job,
+    JobSpec,
+    JobState,
+    Launcher,
+    Resources,
+    ShareState,
+    Tree,
+)
 from beowulf.model.node import Endpoint, Facts, Gpu, Interface, Node, NodeState
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden"
@@ -89,6 +100,12 @@ CASES: dict[str, tuple[dict[str, Node], Allocation, Job, str]] = {
     ),
     "torchrun-static-gpus": (two(gpus=2), gang(2, 2, 1), job(gang(2, 2, 1), launcher=Launcher.TORCHRUN), "abc"),
     "torchrun-elastic": (two(), gang(2, 2), job(gang(2, 2), launcher=Launcher.TORCHRUN, torch_elastic=True), "abc"),
+    "torchrun-communication": (
+        two(),
+        gang(2, 1),
+        job(gang(2, 1), launcher=Launcher.TORCHRUN, communication=Communication("auto", ("fp16", "powersgd"))),
+        "abc",
+    ),
     "mpi-wheel": (two(), gang(2, 2), job(gang(2, 2), launcher=Launcher.MPI, environment=WHEEL), "abc"),
     "mpi-one-node": (two(), gang(1, 2), job(gang(1, 2), launcher=Launcher.MPI, environment=WHEEL), "abc"),
     "horovod-mpi": (two(), gang(2, 1), job(gang(2, 1), launcher=Launcher.HOROVOD, environment=HOROVOD), "abc"),
