@@ -18,7 +18,7 @@ TRY_AGAIN_S = 0.05
 PR_SET_PDEATHSIG = 1
 
 
-def serve(port: int, hosts: str, announce: int) -> None:
+def serve(address: str, port: int, hosts: str, announce: int) -> None:
     """Never comes back. Writes a byte to ``announce`` once it listens."""
     try:
         plans = importlib.import_module("horovod.runner.common.util.hosts")
@@ -27,14 +27,15 @@ def serve(port: int, hosts: str, announce: int) -> None:
         advice = "add horovod to the job's env.requirements"
         raise SystemExit("beowulf-rendezvous: this Python has no Horovod ({}); {}".format(error, advice))
     places = plans.parse_hosts(hosts)
-    server = http.RendezvousHTTPServer(("", port), http.RendezvousHandler, 0)
+    # Peers may know this host by an address that is not its own (NAT): every interface then, as horovodrun does.
+    server = http.RendezvousHTTPServer((address if address.startswith("127.") else "", port), http.RendezvousHandler, 0)
     server.init(plans.get_host_assignments(places, sum(place.slots for place in places)))
     os.write(announce, b"x")
     os.close(announce)
     server.serve_forever()
 
 
-def begin_to_serve(port: int, hosts: str) -> None:
+def begin_to_serve(address: str, port: int, hosts: str) -> None:
     """A child that serves and ends with us, whatever we become; returns when it listens."""
     reader, writer = os.pipe()
     parent = os.getpid()
@@ -46,11 +47,11 @@ def begin_to_serve(port: int, hosts: str) -> None:
             ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
             os.close(reader)
             if os.getppid() == parent:
-                serve(port, hosts, writer)
+                serve(address, port, hosts, writer)
         except SystemExit as said:
             sys.stderr.write("{}\n".format(said.code))
-        except OSError as error:
-            sys.stderr.write("beowulf-rendezvous: cannot serve at port {}: {}\n".format(port, error))
+        except Exception as error:  # whatever it is: a forked child must not go on as its parent
+            sys.stderr.write("beowulf-rendezvous: cannot serve at port {}: {!r}\n".format(port, error))
         finally:
             sys.stderr.flush()
             os._exit(code)
@@ -87,7 +88,7 @@ def main() -> NoReturn:
         sys.exit("beowulf-rendezvous: use it as: beowulf-rendezvous HOSTS -- ARGV")
     address, port = os.environ["HOROVOD_GLOO_RENDEZVOUS_ADDR"], int(os.environ["HOROVOD_GLOO_RENDEZVOUS_PORT"])
     if os.environ["HOROVOD_RANK"] == "0":
-        begin_to_serve(port, words[0])
+        begin_to_serve(address, port, words[0])
     else:
         wait_for_server(address, port)
     name_interface()
