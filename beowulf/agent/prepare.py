@@ -7,11 +7,11 @@ import stat
 import sys
 from typing import Any, Dict, List
 
-from beowulf.agent import rank, rsh, system
+from beowulf.agent import rank, rendezvous, rsh, system
 from beowulf.agent.folder import AttemptFolder, Folder, checked
 
 _SHEBANG_LIMIT = 120
-_PROGRAMS = {"beowulf-rank": rank, "beowulf-rsh": rsh}
+_PROGRAMS = {"beowulf-rank": rank, "beowulf-rendezvous": rendezvous, "beowulf-rsh": rsh}
 
 
 class BadTarget(ValueError):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from beowulf import launch
 from beowulf.controller import commands as co
 from beowulf.controller import gang
 from beowulf.controller.draft import Connect, Draft, Drop
@@ -46,9 +45,6 @@ def _submit(draft: Draft, command: co.Submit) -> str:
 
 
 def _check(snapshot: Snapshot, spec: JobSpec) -> None:
-    refusal = launch.supported(spec)
-    if refusal is not None:
-        raise Refused(refusal.sentence)
     for dependency in spec.dependencies:
         if not tasks_of(snapshot, dependency.job_id):
             raise BadInput(f"there is no job {dependency.job_id} to depend on", where="dependency")

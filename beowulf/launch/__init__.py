@@ -7,7 +7,6 @@ from beowulf.launch.launchers import (
     needs_port,
     needs_prepare,
     processes,
-    supported,
 )
 from beowulf.launch.starting import Launcher, NodeStart, Process, Refusal
 
@@ -22,5 +21,4 @@ __all__ = [
     "needs_port",
     "needs_prepare",
     "processes",
-    "supported",
 ]

@@ -105,7 +105,7 @@ def _launched(snapshot: Snapshot, event: ev.AttemptLaunched) -> Snapshot:
     if found is None:
         return snapshot
     job, attempt = found
-    launched = replace(attempt, launched_at=event.at, master_port=event.master_port)
+    launched = replace(attempt, launched_at=event.at, master_port=event.master_port, ports=event.ports)
     return _put(snapshot, _with_attempt(job, launched, state=_move(job, event)))
 
 

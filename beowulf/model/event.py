@@ -40,12 +40,16 @@ class JobPlaced:
 
 @dataclass(frozen=True, slots=True)
 class AttemptLaunched:
-    """Every node is prepared: the ranks are being started, and meet at ``master_port`` of rank 0's node."""
+    """Every node is prepared: the ranks are being started, and meet at ``master_port`` of rank 0's node.
+
+    ``ports`` are the free ones of all nodes, in the order of their shares; none where none was asked for.
+    """
 
     at: float
     job_id: JobId
     attempt: int
     master_port: int
+    ports: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

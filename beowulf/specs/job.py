@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from beowulf.model.errors import BadInput
-from beowulf.model.job import Dependency, Environment, JobSpec, Launcher, Mount, Resources, Retry, Tree
+from beowulf.model.job import Communication, Dependency, Environment, JobSpec, Launcher, Mount, Resources, Retry, Tree
 from beowulf.specs import document as doc
 from beowulf.specs.complaints import Complaints, Place, Wrong, shown
 from beowulf.specs.job_keys import JOB, OPTIONS
@@ -109,9 +109,27 @@ def _check(fields: Fields, to: Complaints) -> None:
         to.add(env.at("venv"), "env.venv and env.requirements exclude each other: keep one")
     if torchrun.get("elastic", False) and fields.get("launcher", "command") != "torchrun":
         to.add(torchrun.at("elastic"), "torchrun.elastic needs 'launcher: torchrun'")
+    communication: Fields = fields.get("communication", Fields(fields.place))
+    if "allow" in communication.places and communication.get("mode", "auto") != "auto":
+        to.add(communication.at("allow"), "communication.allow is for 'mode: auto': a named mode is all that is used")
+    if communication.get("mode", "") == "auto" and "allow" not in communication.places:
+        to.add(communication.at("mode"), "communication.mode 'auto' needs 'allow': the modes it may leave exact for")
+    _check_horovod(fields, communication, to)
     both: set[str] = set(fields.get("nodelist", ())) & set(fields.get("exclude", ()))
     if both:
         to.add(fields.at("exclude"), f"exclude {shown(min(both))} is also in nodelist")
+
+
+def _check_horovod(fields: Fields, communication: Fields, to: Complaints) -> None:
+    horovod: Fields = fields.get("horovod", Fields(fields.place))
+    launcher = fields.get("launcher", "command")
+    if "controller" in horovod.places and launcher != "horovod":
+        to.add(horovod.at("controller"), "horovod.controller needs 'launcher: horovod'")
+    key = "allow" if "allow" in communication.places else "mode"
+    if launcher == "horovod" and (key == "allow" or communication.get("mode", "exact") not in ("exact", "fp16")):
+        to.add(
+            communication.at(key), f"communication.{key}: Horovod does exact and fp16; else take 'launcher: torchrun'"
+        )
 
 
 def _spec(fields: Fields, file: str) -> JobSpec:
@@ -141,6 +159,8 @@ def _spec(fields: Fields, file: str) -> JobSpec:
         retry=Retry(retry.get("on", Retry().on), retry.get("max", Retry().max)),
         on_rank_loss=fields.get("on_rank_loss", "fail"),
         torch_elastic=fields.get("torchrun", nothing).get("elastic", False),
+        horovod_controller=fields.get("horovod", nothing).get("controller", "mpi"),
+        communication=_communication(fields.get("communication", nothing)),
         nodelist=fields.get("nodelist", ()),
         exclude=fields.get("exclude", ()),
         group=fields.get("group", ""),
@@ -159,6 +179,11 @@ def _resources(fields: Fields) -> Resources:
         gpu_kinds=gpus.kinds,
         gpu_memory_mib=gpus.memory_mib,
     )
+
+
+def _communication(fields: Fields) -> Communication:
+    allow: tuple[str, ...] = fields.get("allow", ())
+    return Communication(fields.get("mode", "auto" if allow else "exact"), allow)
 
 
 def _environment(fields: Fields) -> Environment:
