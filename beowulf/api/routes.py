@@ -29,7 +29,7 @@ class Route:
     takes: str = JSON
 
 
-_REPORTS = ("attempt", "after", "limit", "latest")
+_REPORTS = ("attempt", "after", "limit", "latest", "last")
 _LOGS = ("process", "attempt", "offset", "offsets", "follow", "tail")
 
 ROUTES: tuple[Route, ...] = (
@@ -42,6 +42,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/jobs/{id}/why", jobs.why, "Why it waits, or why it ended so"),
     Route("GET", "/v1/jobs/{id}/logs", jobs.read_logs, "What it wrote", query=_LOGS, media_type=jobs.JSON_LINES),
     Route("GET", "/v1/jobs/{id}/reports", jobs.reports, "What it reported", query=_REPORTS),
+    Route("GET", "/v1/jobs/{id}/values", jobs.values, "What an array's tasks reported last, each"),
     Route("GET", "/v1/jobs/{id}/outputs", jobs.outputs, "The files it brought home", media_type=TAR),
     Route("GET", "/v1/nodes", nodes.list_nodes, "Nodes with what is used of them"),
     Route("POST", "/v1/nodes", nodes.add, "Add a node (admin)", bodies.NodeBody),

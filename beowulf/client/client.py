@@ -108,14 +108,21 @@ class Client:
     def why(self, job_id: str) -> dict[str, Any]:
         return self._exchange.json("GET", f"{_job(job_id)}/why")
 
-    def reports(self, job_id: str, *, attempt: int = 0, after: int = 0, limit: int = 0) -> list[dict[str, Any]]:
-        query = {"attempt": attempt or None, "after": after, "limit": limit or None}
+    def reports(
+        self, job_id: str, *, attempt: int = 0, after: int = 0, limit: int = 0, last: int = 0
+    ) -> list[dict[str, Any]]:
+        """Oldest first; with ``last`` only the newest so many."""
+        query = {"attempt": attempt or None, "after": after, "limit": limit or None, "last": last or None}
         return _list(self._exchange.json("GET", f"{_job(job_id)}/reports", query), "reports")
 
     def latest_reports(self, job_id: str, *, attempt: int = 0) -> list[dict[str, Any]]:
         """The last one of each rank, by rank."""
         query = {"attempt": attempt or None, "latest": 1}
         return _list(self._exchange.json("GET", f"{_job(job_id)}/reports", query), "reports")
+
+    def values(self, job_id: str) -> list[dict[str, Any]]:
+        """Of an array: its tasks' summaries, each with the last ``values`` it reported."""
+        return _list(self._exchange.json("GET", f"{_job(job_id)}/values"), "tasks")
 
     def logs(
         self, job_id: str, *, process: str = "", attempt: int = 0, offset: int = 0, tail: int | None = None

@@ -82,6 +82,12 @@ class RunningHead:
     def latest_reports(self, job_id: JobId, attempt: int) -> list[StoredReport]:
         return self._store.latest_reports(job_id, attempt)
 
+    def last_reports(self, job_id: JobId, attempt: int, limit: int) -> list[StoredReport]:
+        return self._store.last_reports(job_id, attempt, limit)
+
+    def last_values(self, number: int) -> Mapping[JobId, Mapping[str, Any]]:
+        return self._store.last_values(number)
+
     def subscribe(self, wake: Callable[[], None]) -> Callable[[], None]:
         return self._controller.subscribe(wake)
 

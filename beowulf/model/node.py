@@ -79,6 +79,7 @@ class Facts:
     interfaces: tuple[Interface, ...] = ()
     route_interface: str = ""  # the one whose address the head and the peers see
     gpus: tuple[Gpu, ...] = ()
+    slowed: tuple[str, ...] = ()  # why its clocks are low, as sentences
     pythons: tuple[str, ...] = ()  # "3.6.8 /usr/bin/python3", best first
     agent_python: str = ""
     mpi: str = ""  # "Open MPI 4.1.4"; "": none

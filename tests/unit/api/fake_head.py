@@ -105,6 +105,12 @@ class FakeHead:
     def latest_reports(self, job_id: str, attempt: int) -> list[StoredReport]:
         return self.kept_reports[-1:]
 
+    def last_reports(self, job_id: str, attempt: int, limit: int) -> list[StoredReport]:
+        return self.kept_reports[-limit:]
+
+    def last_values(self, number: int) -> dict[str, dict[str, Any]]:
+        return {report.job_id: dict(report.body) for report in self.kept_reports}
+
     def subscribe(self, wake: Callable[[], None]) -> Callable[[], None]:
         self.wakes.append(wake)
         return lambda: self.wakes.remove(wake)
