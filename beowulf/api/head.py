@@ -64,6 +64,9 @@ class Head(Protocol):
 
     def doctor(self, node: NodeId | None) -> list[dict[str, Any]]: ...
 
+    def bench(self, nodes: Sequence[NodeId], force: bool, peers: int) -> Iterator[Mapping[str, Any]]:
+        """``{node, phase, text}`` per step, until everything is measured and kept. Raises at the first step."""
+
     def dry_run(self, spec: JobSpec, array: Sequence[int]) -> dict[str, Any]: ...
 
     def why(self, job_id: JobId) -> dict[str, Any]: ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -208,6 +209,11 @@ class Client:
     ) -> list[dict[str, Any]]:
         body = {"networks": list(networks), "ports": list(ports), "user": user}
         return _list(self._exchange.json("POST", "/v1/nodes/discover", body=body), "found")
+
+    def bench(self, names: Sequence[str] = (), *, force: bool = False, peers: int = 8) -> Iterator[dict[str, Any]]:
+        """Measures nodes, or all: ``{node, phase, text}`` per step, as it happens."""
+        body = json.dumps({"nodes": list(names), "force": force, "peers": peers}).encode()
+        return json_lines(self._exchange.pieces("POST", "/v1/nodes/bench", body=(body,)))
 
     def scan(self, endpoint: Endpoint | Mapping[str, Any]) -> dict[str, Any]:
         return self._exchange.json("POST", "/v1/nodes/scan", body={"endpoint": _plain(endpoint)})

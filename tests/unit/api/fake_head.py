@@ -131,6 +131,9 @@ class FakeHead:
     def doctor(self, node: str | None) -> list[dict[str, Any]]:
         return [{"node": node, "what": "fine"}]
 
+    def bench(self, nodes: Sequence[str], force: bool, peers: int) -> Iterator[dict[str, Any]]:
+        yield from ({"node": node, "phase": "measured", "text": f"{force} {peers}"} for node in nodes)
+
     def dry_run(self, spec: JobSpec, array: Sequence[int]) -> dict[str, Any]:
         return {"name": spec.name, "tasks": len(array)}
 
