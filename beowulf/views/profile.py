@@ -15,7 +15,7 @@ def wide_cells(node: Json, now: float) -> tuple[str, ...]:
     profile = inner(node, "profile")
     if not number(profile, "measured_at"):
         return ("-",) * len(WIDE_COLUMNS)
-    best = max(items(profile, "devices"), key=lambda one: number(one, "gflops"), default={})
+    best: Json = max(items(profile, "devices"), key=lambda one: number(one, "gflops"), default={})
     lines = [one for one in items(profile, "links") if number(one, "megabytes_per_s")]
     return (
         _figure(number(best, "gflops")),
