@@ -7,6 +7,7 @@ waits for nothing but the gradients, so the least wait of all is the network's p
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -19,6 +20,7 @@ WORTH_PERCENT = 5.0
 LONGEST_S = 1e9
 NETWORK_PERCENT = 25.0
 """Gradients always travel: only a larger part of the step than this is told."""
+FIELDS = ("step_s", "compute_s", "input_s", "sync_s", "k")
 SLOW_LINE = 0.5
 """A node whose line has less than this part of the median rate is named."""
 
@@ -57,7 +59,7 @@ class Straggler:
 
 def timing(rank: int, node: str, report: Mapping[str, Any]) -> Timing | None:
     """From the fields of a report; None where it does not hold them, or not as numbers."""
-    values = {name: report.get(name, 0.0) for name in ("step_s", "compute_s", "input_s", "sync_s", "k")}
+    values = {name: report.get(name, 0.0) for name in FIELDS}
     if "compute_s" not in report or not all(_is_amount(value) for value in values.values()):
         return None
     step_s = values["step_s"] or values["compute_s"] + values["input_s"] + values["sync_s"]
@@ -147,3 +149,35 @@ def from_reports(
             return None
         found.append(one)
     return find(found, clocks, rates)
+
+
+def from_rows(rows: Sequence[Sequence[float]], nodes: Sequence[str] = ()) -> Straggler | None:
+    """`find` inside the gang itself: one row of `FIELDS` per rank, as a gather brings them. ``nodes``: by rank."""
+    told = [{name: row[place] for place, name in enumerate(FIELDS)} for row in rows]
+    timings = [timing(rank, _name(nodes, rank), one) for rank, one in enumerate(told)]
+    known = [one for one in timings if one is not None]
+    return find(known) if len(known) == len(timings) else None
+
+
+def _name(nodes: Sequence[str], rank: int) -> str:
+    return nodes[rank] if rank < len(nodes) else "its node"
+
+
+def rank_nodes(environment: Mapping[str, str]) -> list[str]:
+    """The node of every rank, from the variables a rank finds; empty where they do not tell.
+
+    Node lists are written ``n[1-3],gpu``; every node has as many ranks as this one.
+    """
+    names = [name for part in environment.get("SLURM_JOB_NODELIST", "").split(",") if part for name in _expanded(part)]
+    each, world = (environment.get(name, "") for name in ("LOCAL_WORLD_SIZE", "WORLD_SIZE"))
+    if not (each.isdigit() and world.isdigit()) or len(names) * int(each) != int(world):
+        return []
+    return [name for name in names for _ in range(int(each))]
+
+
+def _expanded(part: str) -> list[str]:
+    found = re.match(r"(.*)\[(\d+)-(\d+)\]$", part)
+    if found is None:
+        return [part]
+    prefix, first, last = found.groups()
+    return [f"{prefix}{number:0{len(first)}d}" for number in range(int(first), int(last) + 1)]

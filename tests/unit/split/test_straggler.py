@@ -6,7 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beowulf.split.straggler import WORTH_PERCENT, Straggler, Timing, find, from_reports, timing
+from beowulf.launch.hostlist import compressed
+from beowulf.split.straggler import (
+    WORTH_PERCENT,
+    Straggler,
+    Timing,
+    find,
+    from_reports,
+    from_rows,
+    rank_nodes,
+    timing,
+)
 
 SECONDS = st.floats(0.001, 10)
 
@@ -56,6 +66,25 @@ def test_reports_that_do_not_tell_are_no_verdict() -> None:
         assert from_reports(nodes, {0: whole, 1: odd}) is None
     assert from_reports(nodes, {0: whole}) is None
     assert timing(0, "n1", {"compute_s": 1.0, "sync_s": 0.5}) == Timing(0, "n1", 1.5, 1.0, 0.0, 0.5)
+
+
+def test_the_gang_itself_can_tell_from_gathered_rows() -> None:
+    rows = [[2.0, 1.0, 0.0, 1.0, 3], [2.0, 2.0, 0.0, 0.0, 1]]
+    found = from_rows(rows, ["n1", "n2"])
+    assert found is not None and (found.rank, found.node) == (1, "n2")
+    assert (from_rows(rows) or _none()).node == "its node"
+    assert from_rows([[0.0] * 5, rows[0]]) is None and from_rows([]) is None
+
+
+@given(
+    st.lists(st.sampled_from(["n1", "n2", "n3", "n09", "n10", "gpu", "rack-1"]), unique=True, min_size=1),
+    st.integers(1, 3),
+)
+def test_ranks_find_their_nodes_in_the_list_the_head_writes(nodes: list[str], each: int) -> None:
+    told = {"SLURM_JOB_NODELIST": compressed(nodes), "LOCAL_WORLD_SIZE": str(each)}
+    found = rank_nodes({**told, "WORLD_SIZE": str(each * len(nodes))})
+    assert found == [name for name in nodes for _ in range(each)]
+    assert rank_nodes({**told, "WORLD_SIZE": "999"}) == [] and rank_nodes({}) == []
 
 
 @given(st.lists(SECONDS, min_size=2, max_size=16), SECONDS)
