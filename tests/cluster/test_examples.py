@@ -20,26 +20,25 @@ def outputs(head: RealHead, job: str) -> Path:
 
 
 @pytest.mark.timeout(900)
-def test_a_pipeline_over_three_hosts_computes_what_one_does(lab: Lab, head: RealHead) -> None:
-    jobs = {
-        nodes: head.cli("submit", "jobs/pipeline.yaml", "--num-nodes", str(nodes)).stdout.strip() for nodes in (3, 1)
-    }
+def test_a_pipeline_over_two_hosts_computes_what_one_does(lab: Lab, head: RealHead) -> None:
     told: dict[int, Any] = {}
-    for nodes, job in jobs.items():
+    said = ""
+    for nodes in (1, 2):
+        job = head.cli("submit", "jobs/pipeline.yaml", "--num-nodes", str(nodes)).stdout.strip()
         done = head.ended(job, PATIENCE_S)
         assert done["word"] == "COMPLETED", done["reason"] + head.log()
         told[nodes] = json.loads((outputs(head, job) / "pipeline.json").read_text())
-    assert told[3]["stages"] == 3 and told[3]["accuracy"] >= 0.95
-    assert told[3]["losses"] == pytest.approx(told[1]["losses"], rel=1e-4)
-    said = b"".join(head.text(jobs[3], str(rank)) for rank in range(3)).decode()
-    for layers in ("0 to 1", "2 to 3", "4 to 5"):
+        said = b"".join(head.text(job, str(rank)) for rank in range(nodes)).decode()
+    assert told[2]["stages"] == 2 and told[2]["accuracy"] >= 0.95
+    assert told[2]["losses"] == pytest.approx(told[1]["losses"], rel=1e-4)
+    for layers in ("0 to 2", "3 to 5"):
         assert f"layers {layers}" in said
 
 
 @pytest.mark.timeout(900)
 def test_a_shard_that_was_written_is_not_computed_again(lab: Lab, head: RealHead) -> None:
     """A rank is killed in the middle; the job starts again by itself and does only what is missing."""
-    job = head.cli("submit", "jobs/predict.yaml", "--num-nodes", "3", "--env", "ROUNDS=5000").stdout.strip()
+    job = head.cli("submit", "jobs/predict.yaml", "--num-nodes", "2", "--env", "ROUNDS=3000").stdout.strip()
     head.wait_for(lambda: len(_shards(lab)) >= 4, "four shards", PATIENCE_S)
     attempt = head.client.job(job)["attempts"][0]
     victim = attempt["allocation"]["shares"][1]["node"]
@@ -64,13 +63,13 @@ def _shards(lab: Lab) -> list[str]:
 
 @pytest.mark.timeout(600)
 def test_a_sweep_ends_in_a_table_best_first(lab: Lab, head: RealHead, tmp_path: Path) -> None:
-    done = head.cli("submit", "jobs/sweep.yaml", "--wait", "--array", "1-12:2", timeout=PATIENCE_S)
+    done = head.cli("submit", "jobs/sweep.yaml", "--wait", "--array", "1-12:4", timeout=PATIENCE_S)
     assert done.returncode == 0, done.stdout + done.stderr + head.log()
     array = head.client.jobs(name="sweep")[-1]["id"].split("_")[0]
     shown = head.cli("history", "--array", array, "--sort", "accuracy").stdout.splitlines()
     assert shown[0].split() == ["TASK", "STATE", "ACCURACY", "RATE", "EPOCH", "LOSS"]
     accuracies = [float(line.split()[2]) for line in shown[1:]]
-    assert len(accuracies) == 6 and accuracies == sorted(accuracies, reverse=True) and accuracies[0] > 0.95
+    assert len(accuracies) == 3 and accuracies == sorted(accuracies, reverse=True) and accuracies[0] > 0.95
     csv = head.cli("history", "--array", array, "--sort", "loss", "--csv").stdout.splitlines()
     losses = [float(line.split(",")[2]) for line in csv[1:]]
     assert losses == sorted(losses) and csv[0].startswith("TASK,STATE,loss,")
