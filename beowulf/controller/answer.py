@@ -12,7 +12,7 @@ from beowulf.controller.verdict import Verdict
 from beowulf.model import event as ev
 from beowulf.model.errors import BadInput, Forbidden, NotFound, Refused
 from beowulf.model.job import Job, JobSpec, JobState, Result
-from beowulf.model.node import Node, NodeId
+from beowulf.model.node import Node, NodeId, Profile
 from beowulf.model.snapshot import Snapshot
 
 
@@ -161,6 +161,18 @@ def _rekey(draft: Draft, command: co.RekeyNode) -> str:
     return node.id
 
 
+def _record_profile(draft: Draft, command: co.RecordProfile) -> str:
+    _admin(command.caller, "measure nodes")
+    node = _node(draft, command.node)
+    new, old = command.profile, node.profile
+    measured = {line.peer for line in new.links}
+    kept = tuple(line for line in old.links if line.peer not in measured and line.peer in draft.snapshot.nodes)
+    links = tuple(sorted((*kept, *new.links), key=lambda line: line.peer))
+    profile = Profile(draft.now, new.devices or old.devices, links)
+    draft.record(ev.NodeProfiled(draft.now, node.id, profile))
+    return node.id
+
+
 _ANSWERS: Mapping[type[Any], Callable[[Draft, Any], Any]] = {
     co.Submit: _submit,
     co.Cancel: _cancel,
@@ -169,4 +181,5 @@ _ANSWERS: Mapping[type[Any], Callable[[Draft, Any], Any]] = {
     co.DrainNode: _drain,
     co.ResumeNode: _resume,
     co.RekeyNode: _rekey,
+    co.RecordProfile: _record_profile,
 }

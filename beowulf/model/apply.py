@@ -241,6 +241,10 @@ def _node_rekeyed(snapshot: Snapshot, event: ev.NodeRekeyed) -> Snapshot:
     return _change(snapshot, event.node, host_key=event.host_key, changed_at=event.at)
 
 
+def _node_profiled(snapshot: Snapshot, event: ev.NodeProfiled) -> Snapshot:
+    return _change(snapshot, event.node, profile=event.profile)
+
+
 def _peers_unreachable(snapshot: Snapshot, event: ev.PeersUnreachable) -> Snapshot:
     return replace(snapshot, unreachable=snapshot.unreachable.set((event.node, event.peer), event.until))
 
@@ -271,6 +275,7 @@ _STEPS: Mapping[type[Any], Callable[[Snapshot, Any], Snapshot]] = {
     ev.NodeDrained: _node_drained,
     ev.NodeResumed: _node_resumed,
     ev.NodeRekeyed: _node_rekeyed,
+    ev.NodeProfiled: _node_profiled,
     ev.PeersUnreachable: _peers_unreachable,
     ev.ControllerStarted: _controller_started,
 }

@@ -12,7 +12,7 @@ from typing import TypeAlias, get_args
 
 from beowulf.model.allocation import Allocation
 from beowulf.model.job import JobId, JobSpec, RankExit, Result
-from beowulf.model.node import Endpoint, Facts, NodeId
+from beowulf.model.node import Endpoint, Facts, NodeId, Profile
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +178,15 @@ class NodeRekeyed:
 
 
 @dataclass(frozen=True, slots=True)
+class NodeProfiled:
+    """What the node can do was measured; the profile replaces the one before."""
+
+    at: float
+    node: NodeId
+    profile: Profile
+
+
+@dataclass(frozen=True, slots=True)
 class ControllerStarted:
     """A controller took the store over: what it has not heard from a node itself, it does not know."""
 
@@ -214,6 +223,7 @@ Event: TypeAlias = (
     | NodeDrained
     | NodeResumed
     | NodeRekeyed
+    | NodeProfiled
     | PeersUnreachable
     | ControllerStarted
 )
