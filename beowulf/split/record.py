@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -11,20 +12,13 @@ WINDOW = 9  # times kept at the present count
 OLDER = 3  # other counts remembered
 DRIFT = 0.10  # a rank whose level moved by more than this (and its noise) has drifted
 SURE_AFTER = 3  # times in a row
+FIRST_SPREAD = 0.03  # taken for a time's relative deviation before any was seen
+SPREAD_MEMORY = 0.9  # of it stays after each time
 
 
 def level(times: Sequence[float]) -> float:
     """The lower median: one slow step (a first step, a hiccup) does not count, even among two."""
     return sorted(times)[(len(times) - 1) // 2]
-
-
-def noise(times: Sequence[float]) -> float:
-    """Relative error of the level of ``times``: from their median absolute deviation (1.48·MAD of a normal), / √n."""
-    if len(times) < SURE_AFTER:
-        return 0.02
-    middle = level(times)
-    spread = 1.48 * level([abs(seconds - middle) for seconds in times]) / middle
-    return float(max(0.002, 1.25 * spread / len(times) ** 0.5))
 
 
 @dataclass(frozen=True)
@@ -39,6 +33,7 @@ class Record:
     times: tuple[float, ...] = ()
     older: tuple[tuple[int, float], ...] = ()
     anchor_s: float = 0.0
+    spread: float = FIRST_SPREAD  # relative standard deviation of one time, as it seems
     drifted: bool = False  # by the latest time
 
     @property
@@ -51,7 +46,8 @@ class Record:
 
     @property
     def noise(self) -> float:
-        return noise(self.times)
+        """Relative error of the level: a median of n times errs by 1.25·σ/√n."""
+        return 1.25 * self.spread / math.sqrt(max(1, len(self.times)))
 
     def line(self) -> Line:
         points = self.older + (((self.count, self.level_s),) if self.times else ())
@@ -62,11 +58,16 @@ class Record:
         if count == 0 or seconds <= 0.0:
             return replace(self, drifted=False)
         if count != self.count:
-            return Record(self.prior, count, (seconds,), self._put_away())
-        record = replace(self, times=(*self.times, seconds)[-WINDOW:], drifted=False)
+            return Record(self.prior, count, (seconds,), self._put_away(), spread=self.spread)
+        record = replace(self, times=(*self.times, seconds)[-WINDOW:], spread=self._spread(seconds), drifted=False)
         if len(record.times) == SURE_AFTER:
             return replace(record, anchor_s=record.level_s)
         return record._moved() or record
+
+    def _spread(self, seconds: float) -> float:
+        """With this time's deviation (1.25 times its mean is a normal's σ); a hiccup counts as thrice the usual."""
+        usual = abs(seconds - self.level_s) / self.level_s
+        return SPREAD_MEMORY * self.spread + (1.0 - SPREAD_MEMORY) * min(1.25 * usual, 3.0 * self.spread + 0.01)
 
     def _put_away(self) -> tuple[tuple[int, float], ...]:
         if not self.times:
@@ -84,6 +85,9 @@ class Record:
         faster = max(latest) < self.anchor_s / (1.0 + limit)
         if not (slower or faster):
             return None
-        factor = level(latest) / self.anchor_s
-        older = tuple((count, seconds * factor) for count, seconds in self.older)
-        return replace(self, times=latest, older=older, anchor_s=level(latest), drifted=True)
+        now = level(latest)
+        older = tuple((count, seconds * now / self.anchor_s) for count, seconds in self.older)
+        # The way to the new level was no noise.
+        scatter = 1.25 * sum(abs(seconds - now) for seconds in latest) / (now * SURE_AFTER)
+        spread = min(self.spread, max(FIRST_SPREAD, scatter))
+        return replace(self, times=latest, older=older, anchor_s=now, spread=spread, drifted=True)

@@ -100,8 +100,9 @@ class Loader:
 
     def running(self, at: Position, split: Sequence[int], choose: Callable[[int], Sequence[int]]) -> Iterator[Any]:
         """An iterator whose next items are this rank's micro-batches at ``at``; what was loaded ahead stays good."""
+        self._feed.choose = choose
         if self._running is None or not self._feed.goes_on(at, tuple(split)):
-            self._feed.restart(at, choose)
+            self._feed.restart(at)
             if self._source is None:
                 self._source = DataLoader(
                     self._items, batch_size=None, sampler=self._feed, collate_fn=as_it_is, **self._options
@@ -124,12 +125,13 @@ class Feed:
 
     def __init__(self, loader: Loader) -> None:
         self._loader = loader
+        self.choose: Callable[[int], Sequence[int]]  # the present split of that many micro-batches
         self._order: tuple[tuple[int, int], torch.Tensor] = ((0, -1), torch.empty(0))
         self._told: dict[int, tuple[int, ...]] = {}  # the split that was supposed, by where the batch starts
         self._next = -1  # where the first batch starts that nothing was loaded of yet
 
-    def restart(self, at: Position, choose: Callable[[int], Sequence[int]]) -> None:
-        self._at, self._choose = at, choose
+    def restart(self, at: Position) -> None:
+        self._at = at
         self._told = {}
         self._next = at.start
         if self._order[0] != (at.seed, at.epoch):
@@ -147,7 +149,7 @@ class Feed:
             batch = self._loader.batch_at(self._next)
             if batch is None:
                 return
-            split = self._told[batch.start] = tuple(self._choose(batch.count))
+            split = self._told[batch.start] = tuple(self.choose(batch.count))
             self._next = batch.start + batch.samples
             for indices in passes(block(split, self._at.rank), self._loader.together):
                 first, end = batch.run(indices)

@@ -8,11 +8,11 @@ from dataclasses import replace
 from typing import TypeVar
 
 from beowulf.split import Balancer, Refusal, start
-from beowulf.split.record import level
 from beowulf.train.reduction import Reduction
 
 COST = 0.003  # of a step's time may go into agreeing, once the split has settled
-RARELY = 16  # steps between two agreements, at most
+RARELY = 8  # steps between two agreements, at most: a drift is answered within ten
+TOLD = 3  # times a rank tells at once: as many as make a drift
 
 _T = TypeVar("_T")
 
@@ -27,22 +27,23 @@ class Pace:
         self._wait = 1  # whole steps until the next agreement
         self._cost_s = 0.0
         self.balancer: Balancer | None = None
-        self.fixed = False
+        self._fixed: tuple[int, ...] = ()
 
     def fix(self, split: Sequence[int]) -> None:
         """Every rank calls this: from the next step on it is ``split``, whatever the times."""
-        total, ranks = sum(split), self._reduction.world
-        begun = _granted(start(total, ranks, [max(count, 1e-3) for count in split] if len(split) == ranks else split))
-        self.balancer, self.fixed = replace(begun, split=tuple(split)), True
+        self._fixed = tuple(split)
 
     def border(self, total: int) -> None:
         """Between two steps of ``total`` micro-batches: agree on the split, where it is time to."""
+        if self._fixed:
+            self.balancer = _held(self._fixed, total, self._reduction.world)
+            return
         if self.balancer is None:
             self.balancer = _granted(start(total, self._reduction.world, self._speeds, self._caps))
         elif self.balancer.total != total:
             split = _granted(self.balancer.share(total))
             self.balancer, self._times = replace(self.balancer, split=split, looks=0), []
-        if len(self._times) >= self._wait and not self.fixed and self._reduction.world > 1:
+        if len(self._times) >= self._wait and self._reduction.world > 1:
             self._agree(self.balancer)
 
     def share(self, count: int) -> tuple[int, ...]:
@@ -51,19 +52,29 @@ class Pace:
 
     def took(self, seconds: float) -> None:
         """This rank's time for a whole step, without waiting for others."""
-        self._times = [*self._times[-RARELY:], seconds]
+        self._times.append(seconds)
 
     def _agree(self, balancer: Balancer) -> None:
-        begin = time.perf_counter()
-        rows = self._reduction.gather([level(self._times), self._cost_s])
+        before, begin = balancer.split, time.perf_counter()
+        rows = self._reduction.gather([self._cost_s, *self._times[-TOLD:]])
         self._cost_s = time.perf_counter() - begin
         self._times = []
-        self.balancer = balancer.observe([row[0] for row in rows])
-        slowest = max(row[0] for row in rows)
+        for seconds in list(zip(*rows))[1:]:
+            if balancer.split == before:  # later times were another split's
+                balancer = balancer.observe(seconds)
+        self.balancer = balancer
+        slowest = max(row[-1] for row in rows)
         # Whoever comes last does not wait: its time is what the collective itself costs.
-        cost = min(row[1] for row in rows)
-        due = cost / (COST * slowest) if slowest > 0.0 else RARELY
-        self._wait = int(min(max(1.0, due), RARELY)) if self.balancer.settled else 1
+        cost = min(row[0] for row in rows)
+        due = min(cost / (COST * slowest), RARELY) if slowest > 0.0 else RARELY
+        self._wait = max(1, int(due)) if balancer.settled else 1
+
+
+def _held(split: Sequence[int], total: int, ranks: int) -> Balancer:
+    """A balancer of this very split; an epoch's last step is shared out in its proportions."""
+    if len(split) != ranks or sum(split) != total or min(split) < 0:
+        raise ValueError(f"{tuple(split)} does not share {total} micro-batches out to {ranks} ranks")
+    return replace(_granted(start(total, ranks, [max(count, 1e-3) for count in split])), split=tuple(split))
 
 
 def _granted(answer: _T | Refusal) -> _T:

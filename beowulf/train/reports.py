@@ -53,6 +53,7 @@ def _plain(value: Any) -> Any:
     """Numbers of any library as JSON numbers (7 significant digits); the rest as text."""
     if value is None or isinstance(value, (bool, int, str)):
         return value
+    value = value.detach() if hasattr(value, "detach") else value
     try:
         return float(f"{float(value):.7g}")
     except (TypeError, ValueError):

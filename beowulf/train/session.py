@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -19,14 +18,13 @@ from beowulf.train.pace import Pace
 from beowulf.train.place import place
 from beowulf.train.reduction import DistributedReduction, Reduction
 from beowulf.train.reports import Reports
-from beowulf.train.statistics import Statistics
+from beowulf.train.statistics import Statistics, refuse_norms
 from beowulf.train.stopwatch import Stopwatch
 from beowulf.train.together import refuse_meeting
 from beowulf.train.update import update
 from beowulf.train.work import Misuse, Work
 
 
-@contextmanager
 def session(
     seed: int = 0,
     *,
@@ -36,8 +34,8 @@ def session(
     caps: Sequence[int] = (),
     communication: str | Choice | None = None,
     environment: Mapping[str, str] = os.environ,
-) -> Iterator[Session]:
-    """This process as a rank of its gang; alone where the environment names no other.
+) -> Session:
+    """This process as a rank of its gang; alone where the environment names no other. ``with`` or ``close`` ends it.
 
     ``loss_scaling`` guards 16-bit floats against underflow (torch's GradScaler); ``caps`` limits each rank's
     micro-batches per step; ``communication`` names a mode where BEOWULF_COMMUNICATION shall not (`read_choice`).
@@ -46,15 +44,13 @@ def session(
     reseed(seed_of(seed))
     here = place(environment)
     device = here.device() if device is None else device
+    # Speeds of another number of ranks are those of the gang before it shrank or grew.
     speeds = [float(word) for word in environment.get("BEOWULF_SPEEDS", "").split(",") if word.strip()]
     wanted = environment.get(VARIABLE, "") if communication is None else communication
     choice = read_choice(wanted) if isinstance(wanted, str) else wanted
     joined = reduction or DistributedReduction(here, device, choice)
     pace = Pace(joined, speeds if len(speeds) == joined.world else (), caps)
-    bw = Session(seed, device, joined, pace, Reports(environment.get("BEOWULF_REPORT")), loss_scaling)
-    yield bw
-    bw.reports.flush()
-    joined.close()
+    return Session(seed, device, joined, pace, Reports(environment.get("BEOWULF_REPORT")), loss_scaling)
 
 
 class Session:
@@ -76,10 +72,23 @@ class Session:
         self._begin = self._ready = self._update_end = self._watch.mark()
         self._update_s = 0.0
 
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is None:  # after an error the others cannot be waited for: the process ends, and the gang with it
+            self.close()
+
+    def close(self) -> None:
+        """The training is done: write the last report, leave the others."""
+        self.reports.flush()
+        self.reduction.close()
+
     def wrap(self, module: nn.Module, **options: Any) -> nn.Module:
         """``module`` on this rank's device, as a DistributedDataParallel (``options`` are its), alike on every rank."""
         if self.model is not None:
             raise Misuse("a session trains one model: put several into one torch.nn.ModuleDict and wrap that")
+        refuse_norms(module)
         self.model = self.reduction.wrap(module.to(self.device), self.device, options)
         self.statistics = Statistics(module, self.rank)
         self._parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
@@ -105,8 +114,7 @@ class Session:
         """The rest of the cursor's epoch: (step, this rank's micro-batches) each. At its end BatchNorm is merged."""
         if loader.together > 1 and self.model is not None:
             refuse_meeting(self.model)
-        loader.rewind()
-        self._update_end = self._watch.mark()
+        self._start_over(loader)
         while True:
             batch = loader.batch_at(self.cursor.samples)
             if batch is None:
@@ -119,6 +127,12 @@ class Session:
         with self.step_lock:
             self.cursor = self.cursor.next_epoch()
         self.reports.flush()
+
+    def batches(self, loader: Loader, *optimizers: torch.optim.Optimizer, clip: float | None = None) -> Iterator[Any]:
+        """The same in one loop: micro-batch by micro-batch, with ``step(*optimizers, clip=clip)`` where it belongs."""
+        for _, micro_batches in self.steps(loader):
+            yield from micro_batches
+            self.step(*optimizers, clip=clip)
 
     def _micro_batches(self, loader: Loader, batch: Batch) -> Iterator[Any]:
         split = self.pace.share(batch.count)
@@ -184,6 +198,15 @@ class Session:
             self.cursor = cursor
             if self.statistics is not None:
                 self.statistics.reload()
+
+    def _start_over(self, loader: Loader) -> None:
+        """From the cursor on, even if the loop was left in the middle of a step."""
+        loader.rewind()
+        self._work, self._update_end = None, self._watch.mark()
+        for parameter in self._parameters:
+            parameter.grad = None
+        if self.statistics is not None:
+            self.statistics.restore()
 
     def _present(self) -> Work:
         if self._work is None:

@@ -11,23 +11,27 @@ from collections.abc import Callable
 
 import torch
 from torch import nn
-from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
+
+
+def refuse_norms(model: nn.Module) -> None:
+    """ValueError names a layer whose statistics depend on the ranks or cannot be composed."""
+    for name, layer in model.named_modules():
+        if isinstance(layer, nn.SyncBatchNorm):
+            raise ValueError(f"{name} is a SyncBatchNorm, which makes every pass wait for all: use BatchNorm")
+        if isinstance(layer, _NormBase) and layer.track_running_stats and layer.momentum is None:
+            raise ValueError(f"{name} has momentum=None: give it a momentum")
 
 
 class Norm:
     """One layer: what this rank carries of its statistics, and how often a micro-batch goes through it."""
 
-    def __init__(self, name: str, module: _NormBase, first: bool) -> None:
-        if isinstance(module, nn.SyncBatchNorm):
-            raise ValueError(
-                f"{name or 'the model'} is a SyncBatchNorm, which waits for every rank in every pass: use BatchNorm"
-            )
-        if module.momentum is None:
-            raise ValueError(f"{name or 'the model'} has momentum=None: give it a momentum")
+    def __init__(self, module: _NormBase, first: bool) -> None:
         assert module.running_mean is not None and module.running_var is not None
         assert module.num_batches_tracked is not None
-        self.tracked = module.num_batches_tracked
-        self.module, self.keep = module, 1.0 - module.momentum
+        self.tracked, self.tracks = module.num_batches_tracked, isinstance(module, _BatchNorm)  # InstanceNorm does not
+        assert module.momentum is not None
+        self.keep = 1.0 - module.momentum
         self.buffers: list[torch.Tensor] = [module.running_mean, module.running_var]
         self.calls, self.per_micro = 0, 1
         self.begin: list[torch.Tensor] = []
@@ -63,8 +67,8 @@ class Statistics:
     def __init__(self, module: nn.Module, rank: int) -> None:
         self._first = rank == 0
         self._norms = [
-            Norm(name, layer, self._first)
-            for name, layer in module.named_modules()
+            Norm(layer, self._first)
+            for layer in module.modules()
             if isinstance(layer, _NormBase) and layer.track_running_stats and layer.running_mean is not None
         ]
         self._micro_batches = 0  # of all ranks, since the last merge
@@ -75,6 +79,15 @@ class Statistics:
         self._micro_batches += before + mine + after
         for norm in self._norms:
             norm.settle(before, mine, after)
+
+    @torch.no_grad()
+    def restore(self) -> None:
+        """A step was left before its end: as if it had not begun."""
+        for norm in self._norms:
+            norm.tracked.sub_(norm.calls * norm.tracks)
+            norm.calls = 0
+            for buffer, begin in zip(norm.buffers, norm.begin):
+                buffer.copy_(begin)
 
     @torch.no_grad()
     def merge(self, add_up: Callable[[torch.Tensor], None]) -> None:
@@ -90,7 +103,7 @@ class Statistics:
                 place += buffer.numel()
             norm.take(self._first)
         for norm, counted in zip(self._norms, self._counted):
-            counted.add_(self._micro_batches * norm.per_micro)
+            counted.add_(self._micro_batches * norm.per_micro * norm.tracks)
             norm.tracked.copy_(counted)
         self._micro_batches = 0
 

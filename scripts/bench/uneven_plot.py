@@ -36,7 +36,8 @@ def convergence(curves: Mapping[str, Sequence[Sequence[float]]], file: Path, sub
 
 def _frame(subtitle: str) -> list[str]:
     return [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" font-size="13">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}"',
+        '     font-family="sans-serif" font-size="13">',
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
         f'<text x="{LEFT}" y="20" font-size="15">Training loss against seconds: stock DDP and beowulf.train</text>',
         f'<text x="{LEFT}" y="38" fill="#555555">{subtitle}</text>',
