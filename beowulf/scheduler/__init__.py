@@ -8,5 +8,18 @@ by somebody behind. A job that no node known to be up could ever run keeps nothi
 from beowulf.scheduler.answers import Explanation, Placement, Plan, Reason, Refusal, Start
 from beowulf.scheduler.explaining import dry_run, explain
 from beowulf.scheduler.planning import plan
+from beowulf.scheduler.resizing import Resize, resizes
 
-__all__ = ["Explanation", "Placement", "Plan", "Reason", "Refusal", "Start", "dry_run", "explain", "plan"]
+__all__ = [
+    "Explanation",
+    "Placement",
+    "Plan",
+    "Reason",
+    "Refusal",
+    "Resize",
+    "Start",
+    "dry_run",
+    "explain",
+    "plan",
+    "resizes",
+]

@@ -62,7 +62,7 @@ class Planning:
 
     def request(self, job: Job) -> Request:
         if job.attempts:
-            return request_of(job.spec, unswept(job))
+            return request_of(job.spec, unswept(job), job.most_nodes)
         known = self._requests.get(id(job.spec))
         if known is None:
             known = self._requests[id(job.spec)] = request_of(job.spec)
