@@ -78,7 +78,12 @@ class DistributedReduction:
         return self._model
 
     def wrap(self, module: nn.Module, device: torch.device, options: Mapping[str, Any]) -> nn.Module:
-        chosen: dict[str, Any] = {"device_ids": [device.index] if device.type == "cuda" else None, **options}
+        chosen: dict[str, Any] = {"gradient_as_bucket_view": True}
+        if device.type == "cuda":
+            chosen["device_ids"] = [device.index]
+        else:  # the slower the network, the sooner the first bucket should be on its way
+            chosen["bucket_cap_mb"] = 8
+        chosen.update(options)
         # Buffers are every rank's own between steps (Statistics composes them); torch renamed the option in 2.13.
         known = inspect.signature(DistributedDataParallel).parameters
         chosen["forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"] = False

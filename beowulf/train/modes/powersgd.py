@@ -37,7 +37,7 @@ class PowerSGD:
     period = 0
 
     def __init__(
-        self, group: dist.ProcessGroup | None = None, *, rank: int = 2, exact_steps: int = 10, seed: int = 0
+        self, group: dist.ProcessGroup | None = None, *, rank: int = 4, exact_steps: int = 10, seed: int = 0
     ) -> None:
         self._group = group
         self._rank = rank
