@@ -1,113 +1,77 @@
-"""A job's script: uneven ranks under Horovod against one process, and against stock Horovod on the same split.
-
-LayerNorm, BatchNorm, Dropout and a masked loss; 20 steps on scikit-learn's digits. Writes ``results/exact.json``.
-"""
+"""A job's script: the scenarios of tests/train under Horovod, four ranks. Saves each one's outcome by rank."""
 
 from __future__ import annotations
 
-import json
 import os
-import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import horovod.torch as hvd
 import torch
-from sklearn.datasets import load_digits
-from torch import nn
+from digits import BATCH, IGNORED, MICRO, digits, flat, loss_of, network, optimizer_of, statistics_of
+from scenarios import STEPS, ours
+from torch.utils.data import TensorDataset
 
-from beowulf import train
+from beowulf.train.order import Batch, block, epoch_order
 
-STEPS, BATCH, MICRO = 20, 64, 8
-IGNORED = -100  # cross_entropy leaves such targets out
-SPLITS = {2: (7, 1), 4: (5, 1, 1, 1)}
-LOSS = nn.CrossEntropyLoss(ignore_index=IGNORED)
+UNEVEN = (5, 1, 1, 1)
 
 
-def data(kind: torch.dtype) -> torch.utils.data.TensorDataset:
-    """Of every third sample the target is masked."""
-    pictures, labels = load_digits(return_X_y=True)
-    x, y = torch.tensor(pictures[: STEPS * BATCH] / 16.0, dtype=kind), torch.tensor(labels[: STEPS * BATCH])
-    y[::3] = IGNORED
-    return torch.utils.data.TensorDataset(x, y)
+def by_turns(step: int) -> tuple[int, ...]:
+    """One rank has nothing to do now and then."""
+    return (UNEVEN, (2, 2, 2, 2), (1, 5, 1, 1), (3, 0, 4, 1))[step % 4]
 
 
-def network(kind: torch.dtype) -> nn.Module:
-    torch.manual_seed(3)
-    first = [nn.Linear(64, 32), nn.BatchNorm1d(32), nn.ReLU(), nn.Dropout(0.2)]
-    return nn.Sequential(*first, nn.Linear(32, 32), nn.LayerNorm(32), nn.ReLU(), nn.Linear(32, 10)).to(kind)
-
-
-def ours(
-    kind: torch.dtype, split: tuple[int, ...], environment: dict[str, str], mode: str = "exact"
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """(weights, BatchNorm's running statistics) after all steps."""
-    with train.session(seed=5, environment=environment, communication=mode) as bw:
-        model = bw.wrap(network(kind))
-        optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
-        loader = bw.loader(data(kind), BATCH, MICRO, count=lambda micro: (micro[1] != IGNORED).sum())
-        bw.pace.fix(split)
-        for _, micro_batches in bw.steps(loader):
-            for x, y in micro_batches:
-                bw.backward(LOSS(model(x), y))
-            bw.step(optimizer, clip=1.0)
-        assert bw.world == len(split)
-        state = {name.replace("module.", ""): value for name, value in model.state_dict().items()}
-        running = [value.reshape(-1) for name, value in state.items() if "running" in name]
-        return flat(model), torch.cat(running)
-
-
-def stock(kind: torch.dtype, split: tuple[int, ...]) -> torch.Tensor:
-    """What Horovod's own averaging makes of the same split: the weights after all steps."""
-    model = network(kind)
-    optimizer = hvd.DistributedOptimizer(
-        torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9),
-        named_parameters=model.named_parameters(),
-        backward_passes_per_step=split[hvd.rank()],
-    )
-    x, y = data(kind).tensors
-    begin = MICRO * sum(split[: hvd.rank()])
+def stock(dtype: torch.dtype) -> Any:
+    """The same split of the same samples under stock Horovod: local means, averaged over ranks."""
+    model = network(dtype)
+    optimizer = hvd.DistributedOptimizer(optimizer_of(model), named_parameters=model.named_parameters())
+    data = digits(dtype)
+    mine = block(UNEVEN, hvd.rank())
     for step in range(STEPS):
+        epoch, place = divmod(step, len(data) // BATCH)
+        order = epoch_order(len(data), 3, epoch, True)
+        batch = Batch(place * BATCH, BATCH, MICRO)
+        x, y = data[order[batch.micro(mine[0])[0] : batch.micro(mine[-1])[1]]]
+        torch.manual_seed(step)
         optimizer.zero_grad()
-        for micro in range(split[hvd.rank()]):
-            first = step * BATCH + begin + micro * MICRO
-            part = slice(first, first + MICRO)
-            (LOSS(model(x[part]), y[part]) / split[hvd.rank()]).backward()
-        optimizer.step()
-    return flat(model)
+        loss_of(model(x), y).backward()
+        optimizer.synchronize()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        with optimizer.skip_synchronize():
+            optimizer.step()
+    return flat(model), statistics_of(model)
 
 
-def flat(model: nn.Module) -> torch.Tensor:
-    return torch.cat([parameter.detach().reshape(-1) for parameter in model.parameters()])
+def nothing_to_learn() -> Any:
+    """The last rank's one micro-batch has no label at all: its mean loss is NaN."""
+    x, y = (tensor[: 2 * BATCH].clone() for tensor in digits(torch.float64).tensors)
+    y[MICRO : 2 * MICRO] = y[7 * MICRO : 8 * MICRO] = IGNORED
+    return ours(torch.float64, lambda _: UNEVEN, 2, data=TensorDataset(x, y), shuffle=False)
 
 
-def apart(found: torch.Tensor, wanted: torch.Tensor) -> float:
-    return float((found - wanted).norm() / wanted.norm())
+def halved() -> Any:
+    os.environ["BEOWULF_COMMUNICATION"] = "fp16"
+    return ours(torch.float32, lambda _: UNEVEN)
 
 
-def main() -> int:
-    hvd.init()
-    split = SPLITS[hvd.size()]
-    kinds = {"f64": torch.float64, "f32": torch.float32}
-    gang = {name: ours(kind, split, dict(os.environ)) for name, kind in kinds.items()}
-    halved = ours(torch.float32, split, dict(os.environ), "fp16")[0]
-    control = {name: stock(kind, split) for name, kind in kinds.items()}
-    rank = hvd.rank()
-    hvd.shutdown()
-    if rank == 0:
-        found = {"ranks": len(split)}
-        for name, kind in kinds.items():
-            weights, running = ours(kind, (sum(split),), {})
-            found[name] = {
-                "weights": apart(gang[name][0], weights),
-                "running": apart(gang[name][1], running),
-                "stock": apart(control[name], weights),
-            }
-            found[name]["fp16"] = apart(halved.to(kind), weights)
-        Path("results").mkdir()
-        Path("results/exact.json").write_text(json.dumps(found, indent=1))
-        print(found, flush=True)
-    return 0
+SCENARIOS: dict[str, Callable[[], Any]] = {
+    "ours-f64": lambda: ours(torch.float64, lambda _: UNEVEN),
+    "ours-f32": lambda: ours(torch.float32, lambda _: UNEVEN),
+    "stock-f64": lambda: stock(torch.float64),
+    "stock-f32": lambda: stock(torch.float32),
+    "by-turns": lambda: ours(torch.float64, by_turns),
+    "nothing-to-learn": nothing_to_learn,
+    "fp16": halved,
+}
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    hvd.init()
+    assert hvd.size() == len(UNEVEN)
+    torch.set_num_threads(1)
+    folder = Path("results")
+    folder.mkdir(exist_ok=True)
+    for name, scenario in SCENARIOS.items():
+        torch.save(scenario(), folder / f"{name}.{hvd.rank()}")

@@ -21,14 +21,14 @@ from beowulf.train.modes.mode import Lock, Part, pending
 if TYPE_CHECKING:
     from torch._C._distributed_c10d import GradBucket
 
-# A column that shrinks to less than this when those before it are taken out is noise, which scaling up would make a
+# A row that shrinks to less than this when those before it are taken out is noise, which scaling up would make a
 # direction of its own. What it held stays in the error and is sent later.
 LEAST_REMAINDER = 1e-3
 LEAST_GAIN = 2.0  # matrices that shrink by less travel whole
 
 
 class PowerSGD:
-    """Rank-``rank`` factors P·Qᵀ of every matrix, found by one step of power iteration from the last Q.
+    """Factors Pᵀ·Q of ``rank`` rows for every matrix, found by one step of power iteration from the last Q.
 
     What the factors miss is added to the next gradient (error feedback); it and Q belong to one rank and one run, and
     are not part of a checkpoint. The first ``exact_steps`` steps travel whole.
@@ -42,9 +42,9 @@ class PowerSGD:
         self._group = group
         self._rank = rank
         self._exact_steps = exact_steps
-        self._seed = seed
+        self._seed, self._drawn = seed, 0
         self._buckets: list[tuple[GradBucket, Future[Tensor]]] = []
-        self._bases: dict[Tensor, Tensor] = {}  # by parameter: the Q of the last step, columns × rank
+        self._bases: dict[Tensor, Tensor] = {}  # by parameter: the last step's Q, rank × columns
         self._errors: dict[Tensor, Tensor] = {}
 
     def begin(self, parameters: Sequence[Tensor]) -> None:
@@ -91,43 +91,45 @@ class PowerSGD:
         for parameter, matrix in matrices:
             if parameter in self._errors:
                 matrix.add_(self._errors[parameter])
-        lefts = [matrix @ self._basis(parameter, matrix) for parameter, matrix in matrices]
+        lefts = [self._basis(parameter, matrix) @ matrix.t() for parameter, matrix in matrices]
         means = self._averages([*lefts, *whole])
         for gradient, mean in zip(whole, means[len(lefts) :]):
             gradient.copy_(mean)
         lefts = [orthonormalize(left) for left in means[: len(lefts)]]
-        rights = self._averages([matrix.t() @ left for (_, matrix), left in zip(matrices, lefts)])
+        rights = self._averages([left @ matrix for (_, matrix), left in zip(matrices, lefts)])
         for (parameter, matrix), left, right in zip(matrices, lefts, rights):
             error = self._errors.setdefault(parameter, torch.empty_like(matrix))
-            torch.addmm(matrix, left, right.t(), alpha=-1, out=error)
-            torch.mm(left, right.t(), out=matrix)
+            torch.addmm(matrix, left.t(), right, alpha=-1, out=error)
+            torch.mm(left.t(), right, out=matrix)
             self._bases[parameter] = orthonormalize(right)
 
     def _basis(self, parameter: Tensor, matrix: Tensor) -> Tensor:
-        if parameter in self._bases:
-            return self._bases[parameter]
-        # The same on every rank: parameters come in the same order everywhere.
-        source = torch.Generator().manual_seed(self._seed + len(self._bases))
-        columns = matrix.shape[1]
-        start = torch.randn(columns, min(self._rank, matrix.shape[0], columns), generator=source)
-        self._bases[parameter] = orthonormalize(start.to(matrix))
-        return self._bases[parameter]
+        """Q as rows. Those that came to nothing begin anew at random, or they would be nothing for ever."""
+        rows, columns = matrix.shape
+        basis = self._bases.get(parameter, matrix.new_zeros(min(self._rank, rows, columns), columns))
+        empty = ~basis.any(dim=1, keepdim=True)
+        if empty.any():
+            # The same on every rank: parameters come in the same order everywhere.
+            self._drawn += 1
+            source = torch.Generator().manual_seed(self._seed + self._drawn)
+            drawn = torch.randn(basis.shape, generator=source).to(matrix)
+            basis = orthonormalize(torch.where(empty, drawn, basis))
+        return basis
 
     def _averages(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         return weighted_sum(tensors, 1 / dist.get_world_size(self._group), self._group)
 
 
 def orthonormalize(matrix: Tensor) -> Tensor:
-    """The columns made orthonormal, in place; one that depends on those before it becomes zero.
+    """The rows made orthonormal, in place; one that depends on those before it becomes zero.
 
     Modified Gram-Schmidt by elementwise means: ranks on unlike processors must come to nearly the same factors.
     """
-    for index in range(matrix.shape[1]):
-        column = matrix[:, index]
-        before = column.norm()
-        for earlier in range(index):
-            column.sub_(matrix[:, earlier] * torch.dot(matrix[:, earlier], column))
-        after = column.norm()
+    for index, row in enumerate(matrix):
+        before = row.norm()
+        for earlier in matrix[:index]:
+            row.sub_(earlier * torch.dot(earlier, row))
+        after = row.norm()
         kept = after > before * LEAST_REMAINDER
-        column.mul_(torch.where(kept, 1 / after.clamp_min(torch.finfo(matrix.dtype).tiny), torch.zeros_like(after)))
+        row.mul_(torch.where(kept, 1 / after.clamp_min(torch.finfo(matrix.dtype).tiny), torch.zeros_like(after)))
     return matrix

@@ -171,6 +171,18 @@ def together_in_one_pass() -> dict[str, Any]:
         return {"calls": calls, "distance": distance(model.module, alone(6))}  # type: ignore[arg-type,union-attr]
 
 
+def once_rank_one() -> dict[str, Any]:
+    """Gradients of rank 1, then one of rank 2: two factors must do for it again, after a step to turn to it."""
+    torch.manual_seed(7)
+    thin = torch.outer(torch.randn(48, dtype=torch.float64), torch.randn(48, dtype=torch.float64))
+    wide = thin + torch.outer(torch.randn(48, dtype=torch.float64), torch.randn(48, dtype=torch.float64))
+    mode, parameter, away = PowerSGD(rank=2, exact_steps=0), torch.zeros(48, 48), []
+    for matrix in (thin, thin, thin, wide, wide, wide):
+        bucket: Any = OneBucket(parameter, matrix.clone())
+        away.append(float((mode.reduce(bucket, Part(1, 1, 1)).wait().view(48, 48) - matrix).norm() / matrix.norm()))
+    return {"away": away}
+
+
 class OneBucket:
     """As much of a GradBucket as a mode looks at; one matrix."""
 
@@ -275,6 +287,7 @@ SCENARIOS: dict[str, Callable[[], dict[str, Any]]] = {
     "what_was_lost": what_was_lost,
     "through_session": through_session,
     "together": together_in_one_pass,
+    "once_rank_one": once_rank_one,
     "one_local_step": one_local_step,
     "auto_fp16": lambda: auto({"exact": 1.0, "fp16": 0.6, "powersgd": 0.7}),
     "auto_exact": lambda: auto({"exact": 1.0, "fp16": 0.98, "local-sgd": 1.3}),

@@ -25,6 +25,7 @@ TRIED = [
     "each_mode",
     "buckets",
     "what_was_lost",
+    "once_rank_one",
     "together",
     "through_session",
     "one_local_step",
@@ -113,6 +114,11 @@ def test_what_powersgds_factors_miss_is_sent_later(found: dict[str, Any]) -> Non
     """The same gradient again and again: its mean arrives, although each message holds a twelfth of it."""
     assert found["what_was_lost"]["first"] > 0.5
     assert found["what_was_lost"]["mean"] < 0.1
+
+
+def test_powersgd_finds_its_whole_rank_again(found: dict[str, Any]) -> None:
+    away = found["once_rank_one"]["away"]
+    assert max(away[:3]) < 1e-9 and min(away[-1], away[-2]) < 1e-6
 
 
 @pytest.mark.slow
