@@ -19,6 +19,7 @@ from beowulf.train.reduction import DistributedReduction, Reduction
 from beowulf.train.reports import Reports
 from beowulf.train.statistics import Statistics, refuse_norms
 from beowulf.train.stopwatch import Stopwatch
+from beowulf.train.straggling import Straggling
 from beowulf.train.update import update
 from beowulf.train.work import Misuse, Work
 
@@ -65,6 +66,7 @@ class Session:
         self._work: Work | None = None
         self._begin = self._ready = self._update_end = self._watch.mark()
         self._update_s = 0.0
+        self._straggling = Straggling(os.environ)
 
     def __enter__(self) -> Session:
         return self
@@ -119,6 +121,7 @@ class Session:
         with self.step_lock:
             self.cursor = self.cursor.next_epoch()
         self.reports.flush()
+        self._straggling.tell(self.reduction)
 
     def batches(self, loader: Loader, *optimizers: torch.optim.Optimizer, clip: float | None = None) -> Iterator[Any]:
         """The same in one loop: micro-batch by micro-batch, with ``step(*optimizers, clip=clip)`` where it belongs."""
@@ -228,3 +231,4 @@ class Session:
         }
         samples = sum(end - first for first, end in map(work.batch.micro, work.mine))
         self.reports.stepped(seconds, step=self.cursor.step, k=len(work.mine), samples=samples)
+        self._straggling.stepped(seconds, len(work.mine))
