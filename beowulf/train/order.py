@@ -25,7 +25,10 @@ def seed_of(*numbers: int) -> int:
 
 def reseed(seed: int) -> None:
     """Every random generator a script uses: torch on every device, Python's, and numpy's where it is loaded."""
-    torch.manual_seed(seed)
+    # torch.manual_seed does the same, but formats a stack trace each time for a CUDA that nobody started yet.
+    torch.default_generator.manual_seed(seed)
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        torch.cuda.manual_seed_all(seed)
     random.seed(seed)
     numpy = sys.modules.get("numpy")
     if numpy is not None:
@@ -41,7 +44,7 @@ def epoch_order(samples: int, seed: int, epoch: int, shuffle: bool) -> torch.Ten
 
 @dataclass(frozen=True)
 class Batch:
-    """One global batch: ``samples`` of the epoch's order from ``start``, in micro-batches of ``micro_batch``."""
+    """A global batch: ``samples`` of the epoch's order from ``start``, in micro-batches of ``micro_batch`` at most."""
 
     start: int
     samples: int
@@ -49,13 +52,17 @@ class Batch:
 
     @property
     def count(self) -> int:
-        """Micro-batches; the last may be smaller."""
+        """Micro-batches."""
         return -(-self.samples // self.micro_batch)
 
     def micro(self, index: int) -> tuple[int, int]:
-        """From where to where micro-batch ``index`` goes in the epoch's order."""
-        first = self.start + index * self.micro_batch
-        return first, min(first + self.micro_batch, self.start + self.samples)
+        """From where to where micro-batch ``index`` goes in the epoch's order.
+
+        They are as equal as can be: a last one of a single sample would be none for BatchNorm.
+        """
+        least, larger = divmod(self.samples, self.count)
+        first = self.start + index * least + min(index, larger)
+        return first, first + least + (index < larger)
 
 
 def block(split: Sequence[int], rank: int) -> list[int]:

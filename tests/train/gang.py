@@ -11,7 +11,7 @@ from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 SCENARIOS = Path(__file__).with_name("scenarios.py")
-LIMIT_S = 200.0
+LIMIT_S = 280.0
 
 
 def surroundings(**more: str) -> dict[str, str]:

@@ -35,8 +35,10 @@ def one_process(dtype: torch.dtype, steps: int = STEPS, data: Any = None, shuffl
     epoch = start = 0
     for step in range(steps):
         order = epoch_order(len(data), 3, epoch, shuffle)
-        parts = [order[place : place + MICRO] for place in range(start, min(start + BATCH, len(data)), MICRO)]
-        micro_batches = [load(data, part, 3, epoch, start + i * MICRO) for i, part in enumerate(parts)]
+        batch = order[start : start + BATCH]
+        parts = torch.tensor_split(batch, -(-len(batch) // MICRO))
+        firsts = [start + sum(map(len, parts[:index])) for index in range(len(parts))]
+        micro_batches = [load(data, part, 3, epoch, first) for part, first in zip(parts, firsts, strict=True)]
         labels = sum(map(labels_in, micro_batches))
         for index, (x, y) in enumerate(micro_batches):
             torch.manual_seed(seed_of(3, step, index))

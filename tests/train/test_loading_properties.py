@@ -75,6 +75,14 @@ def test_no_sample_is_lost_or_repeated(
         assert flat == epoch_order(size, 5, epoch, True)[:whole].tolist()
         assert sorted(set(flat)) == sorted(flat) and steps == len(loader)
         assert all(len(micro_batch) <= micro for micro_batch in seen)
+        if not drop:
+            sizes = {len(micro_batch) for micro_batch in seen[-batch_count(size, batch_size, micro) :]}
+            assert max(sizes) - min(sizes) <= 1
+
+
+def batch_count(size: int, batch_size: int, micro: int) -> int:
+    """Micro-batches of an epoch's last batch."""
+    return -(-(size % batch_size or batch_size) // micro)
 
 
 def test_epochs_and_seeds_have_orders_of_their_own() -> None:

