@@ -23,6 +23,7 @@ from beowulf.train.reduction import DistributedReduction, Reduction
 from beowulf.train.reports import Reports
 from beowulf.train.statistics import Statistics, refuse_norms
 from beowulf.train.stopwatch import Stopwatch
+from beowulf.train.straggling import Straggling
 from beowulf.train.together import refuse_meeting
 from beowulf.train.update import update
 from beowulf.train.work import Misuse, Work
@@ -94,6 +95,7 @@ class Session:
         self._work: Work | None = None
         self._begin = self._ready = self._update_end = self._watch.mark()
         self._update_s = 0.0
+        self._straggling = Straggling(os.environ)
 
     def __enter__(self) -> Session:
         return self
@@ -156,6 +158,7 @@ class Session:
         with self.step_lock:
             self.cursor = self.cursor.next_epoch()
         self.reports.flush()
+        self._straggling.tell(self.reduction)
 
     def batches(self, loader: Loader, *optimizers: torch.optim.Optimizer, clip: float | None = None) -> Iterator[Any]:
         """The same in one loop: micro-batch by micro-batch, with ``step(*optimizers, clip=clip)`` where it belongs."""
@@ -294,3 +297,4 @@ class Session:
             "sync_s": waited + self._watch.seconds(updated, now),
         }
         self.reports.stepped(seconds, step=self.cursor.step, k=len(work.mine), samples=work.samples)
+        self._straggling.stepped(seconds, len(work.mine))

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
@@ -21,6 +22,7 @@ from immutables import Map
 from beowulf.agent import bench_line, bench_plain, bench_pythons, bench_script
 from beowulf.measure import Bench, Busy
 from beowulf.measure.rounds import apart, machines, rounds
+from beowulf.measure.talk import NotMeasured, Talk
 from beowulf.model.allocation import RankSlot, Share
 from beowulf.model.errors import Unreachable
 from beowulf.model.node import Endpoint, Facts, Interface, Node, NodeState, Profile
@@ -180,6 +182,29 @@ def test_a_package_that_cannot_run_gives_way_to_the_next(cluster: Cluster, tmp_p
     said = [one.text for one in cluster.bench().run(["n1"], peers=0)]
     assert any("could not measure (exit code -4)" in text for text in said)
     assert cluster.kept["n1"][0].devices[0].method == "python"
+
+
+def test_nothing_stays_when_the_head_goes_meanwhile(cluster: Cluster, tmp_path: Path) -> None:
+    """As over SSH: all that the program sees of it is the end of its input."""
+    mark = f"1000.{os.getpid()}"
+    slow = tmp_path / "envs" / "x"
+    (slow / "lib" / "python3.11" / "site-packages" / "torch").mkdir(parents=True)
+    (slow / "bin").mkdir()
+    (slow / "bin" / "python").write_text(f"#!/bin/sh\nexec sleep {mark}\n")
+    (slow / "bin" / "python").chmod(stat.S_IRWXU)
+    talk = Talk.begin(cluster, "n1")
+    talk.send("processors", root=str(tmp_path))
+
+    def told(text: str) -> None:
+        if text.startswith("torch"):
+            cluster.channels[0].close_write()
+
+    with pytest.raises(NotMeasured, match="went away"):
+        talk.answer(60.0, told)
+    assert cluster.channels[0].wait() == 1
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            assert mark.encode() not in path.read_bytes()
 
 
 def test_numpy_measures_the_same_machine_faster(monkeypatch: pytest.MonkeyPatch) -> None:
