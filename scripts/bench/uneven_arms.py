@@ -36,10 +36,16 @@ class Stock:
         self.module = network(width)
         self._model = DistributedDataParallel(self.module)
         self._optimizer = optimizer_of(self.module)
-        self._digits, self._batch, self._at = digits, batch, 0
-        self._order = epoch_order(len(digits), SEED, 0, True)
+        self._digits, self._batch = digits, batch
+        self._begin(0)
+
+    def _begin(self, epoch: int) -> None:
+        self._epoch, self._at = epoch, 0
+        self._order = epoch_order(len(self._digits), SEED, epoch, True)
 
     def step(self) -> None:
+        if self._at + self._batch > len(self._digits):
+            self._begin(self._epoch + 1)
         part = self._batch // dist.get_world_size()
         first = self._at + dist.get_rank() * part
         inputs, wanted = self._digits.__getitems__(self._order[first : first + part].tolist())
@@ -80,7 +86,7 @@ class Ours:
 
     def _training(self, digits: Digits, batch: int, micro: int) -> Iterator[None]:
         bw, optimizer = self.session, optimizer_of(self.module)
-        loader = bw.loader(digits, batch, micro, together=batch, collate_fn=lambda pair: pair)
+        loader = bw.loader(digits, batch, micro, together=batch, drop_last=True, collate_fn=lambda pair: pair)
         for _ in bw.epochs(1000):
             for _, micro_batches in bw.steps(loader):
                 for inputs, wanted in micro_batches:
