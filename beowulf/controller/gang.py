@@ -358,7 +358,6 @@ def _conclude(draft: Draft, job: Job, attempt: Attempt, verdict: Verdict) -> Non
     apart = any(pairs.get((a, b), 0.0) > draft.now for a in nodes for b in nodes if a != b)
     progress = checkpoints.made_progress(job, attempt)
     again = try_again(job, attempt, verdict.result, peers_at_fault=apart, progress=progress)
-    size = attempt.resize_to if verdict.result is Result.RESIZED else 0
     draft.record(
         ev.AttemptEnded(
             draft.now,
@@ -369,7 +368,7 @@ def _conclude(draft: Draft, job: Job, attempt: Attempt, verdict: Verdict) -> Non
             again.requeue,
             again.counted,
             again.resuming,
-            size if again.requeue else 0,
+            again.most_nodes,
         )
     )
     if verdict.result is Result.COMPLETED and job.checkpoint is not None:

@@ -21,6 +21,7 @@ class Again:
     requeue: bool
     counted: bool = True
     resuming: bool = False  # before everything else of its priority
+    most_nodes: int = 0  # 0: as its spec says
 
 
 NEWS_TRAVELS_S = 0.5
@@ -88,7 +89,7 @@ def try_again(job: Job, attempt: Attempt, result: Result, *, peers_at_fault: boo
     if job.cancelled_by:
         return Again(False)
     if result is Result.RESIZED:
-        return Again(True, counted=False, resuming=True)
+        return Again(True, counted=False, resuming=True, most_nodes=attempt.resize_to)
     if _RETRY_WORD.get(result) is None:
         return Again(False)
     shrinks = job.spec.on_rank_loss == "shrink"
@@ -97,8 +98,18 @@ def try_again(job: Job, attempt: Attempt, result: Result, *, peers_at_fault: boo
     lost = result in (Result.NODE_FAIL, Result.FAILED)
     if lost and shrinks and progress:
         return Again(True, counted=False, resuming=True)
+    before = _size_before_resize(job, attempt)
+    if before:
+        return Again(True, counted=False, resuming=True, most_nodes=before)
     wanted = _RETRY_WORD[result] in job.spec.retry.on or (lost and job.spec.on_rank_loss in ("requeue", "shrink"))
     return Again(wanted and job.retries < job.spec.retry.max, resuming=shrinks)
+
+
+def _size_before_resize(job: Job, attempt: Attempt) -> int:
+    """Above 0 when an attempt never ran that a resize had brought about: that was our idea, not the job's."""
+    forerunner = next((one for one in job.attempts if one.number == attempt.number - 1), None)
+    resized = forerunner is not None and forerunner.ending is Result.RESIZED and not attempt.started_at
+    return len(forerunner.allocation.nodes) if forerunner and resized else 0
 
 
 def exit_code(job: Job) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TypeAlias
 
 from beowulf.model import event as ev
@@ -64,7 +65,13 @@ def _elastic(snapshot: Snapshot) -> list[Job]:
 def _settled(job: Job, now: float, every_s: float) -> bool:
     attempt = job.attempt
     assert attempt is not None
-    return attempt.ending is None and now - attempt.started_at >= every_s
+    return attempt.ending is None and now - attempt.started_at >= pause_s(job, every_s)
+
+
+def pause_s(job: Job, every_s: float) -> float:
+    """Twice as long after each resize that came to nothing, and longer and longer for a job with many attempts."""
+    vain = sum(one.ending is Result.RESIZED and not after.started_at for one, after in pairwise(job.attempts))
+    return float(every_s * (1 + len(job.attempts) // 10) * 2 ** min(vain, 10))
 
 
 def _wants_nodes(planned: Plan, job_id: JobId) -> bool:

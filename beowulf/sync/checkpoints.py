@@ -102,7 +102,7 @@ def _survey(open_bulk: OpenBulk, node: Node, tag: str, path: str) -> Survey | St
             talk.send({"type": "survey", "tag": tag, "path": path})
             entries = json.loads(talk.receive_whole())
             talk.answer()
-            return [(str(name), float(changed), manifest) for name, changed, manifest in entries]
+            return [(name, float(changed), manifest) for name, changed, manifest in entries if "/" not in name]
     except StagingError as error:
         return error
 

@@ -285,3 +285,18 @@ def test_steps_are_never_lost_whatever_breaks(tmp_path: Path, seed: int) -> None
         steps = [attempt.from_step for attempt in job.attempts]
         assert steps == sorted(steps), "an attempt began before where its forerunner had begun"
     assert resized or seed not in (0, 1), "histories without a resize prove little"
+
+
+def test_a_resize_to_a_node_that_cannot_run_the_job_does_not_end_it(tmp_path: Path) -> None:
+    world = up(tmp_path)
+    world.ask(co.DrainNode(ME, "n4", "x")).result()
+    job = world.submit(replace(ELASTIC, on_rank_loss="fail"))
+    running(world, job)
+    world.nodes["n4"].on_prepare = lambda header: world.nodes["n4"].say(  # type: ignore[method-assign]
+        "missing", attempt=header["attempt"], trees=[], env=False, error="no space left on device"
+    )
+    world.ask(co.ResumeNode(ME, "n4")).result()
+    pass_time(world, 200)
+    assert sizes(world, job) == [3, 4, 3, 4, 3, 4, 3], "ever more rarely: after 20, 40 and 80 seconds"
+    assert job_of(world, job).attempts[1].reason == "n4: no space left on device"
+    assert job_of(world, job).state is JobState.RUNNING and job_of(world, job).retries == 0
