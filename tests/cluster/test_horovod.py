@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -126,6 +126,15 @@ def test_uneven_ranks_train_exactly_as_one_process(lab: Lab, head: RealHead, tmp
     wanted, statistics = one_process(DTYPES["f64"], 2, TensorDataset(x, y), shuffle=False)
     for weights, merged in outcomes["nothing-to-learn"]:
         assert relative_error(weights, wanted) <= 1e-12 and relative_error(merged, statistics) <= 1e-12
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Threads of so small a model wait for each other for longer than they compute."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @cache
