@@ -223,7 +223,8 @@ class Session:
         return work.batch.samples / targets if targets else 1.0
 
     def _mark_ready(self, _: nn.Parameter) -> None:
-        self._ready = self._watch.mark()
+        if self._work is None or self._work.last:
+            self._ready = self._watch.mark()
 
     def _account(self, work: Work, reduced: Any) -> None:
         """Where this step's time went; whole steps teach the pace."""
