@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from beowulf.model.rules import Rules
+
 
 @dataclass(frozen=True, slots=True)
 class Policy:
@@ -18,3 +20,4 @@ class Policy:
     reach_timeout_s: float = 5.0
     logs_again_s: float = 2.0  # the rest of a log that is this long overdue is asked for once more
     log_cap_bytes: int = 1 << 30  # per process
+    rules: Rules = Rules()  # what the scheduler goes by

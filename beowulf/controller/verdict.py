@@ -60,11 +60,16 @@ def judge_exits(attempt: Attempt) -> Verdict:
     return Verdict(Result.FAILED, failure_sentence(failed)) if failed else Verdict(Result.COMPLETED, "")
 
 
-_RETRY_WORD = {Result.NODE_FAIL: "node_fail", Result.PREEMPTED: "preempted", Result.FAILED: "error"}
+_RETRY_WORD = {Result.NODE_FAIL: "node_fail", Result.FAILED: "error"}
 
 
 def try_again(job: Job, attempt: Attempt, result: Result, *, peers_at_fault: bool) -> Again:
-    """Requeues are bounded by ``retry.max``; nodes that cannot see each other are not the job's fault."""
+    """Requeues are bounded by ``retry.max``; nodes that cannot see each other are not the job's fault.
+
+    Neither is it one's own fault to be preempted: who made way comes again, as often as it takes.
+    """
+    if result is Result.PREEMPTED and not job.cancelled_by:
+        return Again(True, counted=False)
     if job.cancelled_by or _RETRY_WORD.get(result) is None:
         return Again(False)
     if peers_at_fault and not attempt.launched_at:

@@ -169,7 +169,7 @@ class RunningHead:
         if not tasks:
             raise NotFound(f"there is no job {job_id}", hint="beowulf ps -a")
         job = next((task for task in tasks if task.state is JobState.PENDING), tasks[0])
-        found = scheduler.explain(self.snapshot(), time.time(), job.id)
+        found = scheduler.explain(self.snapshot(), time.time(), job.id, self._controller.rules)
         if found is None:
             return {
                 "job_id": job.id,

@@ -153,6 +153,7 @@ def policy_of(settings: Settings, cluster: str) -> Policy:
         quarantine_failures=settings.quarantine.failures,
         quarantine_window_s=settings.quarantine.within_s,
         log_cap_bytes=settings.log_cap_mib << 20,
+        rules=settings.rules,
     )
 
 

@@ -1,12 +1,28 @@
 """What to start now, and why the rest waits. Pure: the snapshot and the time go in, a plan comes out.
 
-First come first served within a priority, whole gangs or nothing. A job that has to wait keeps the nodes it could
-run on for itself: a later job starts only on nodes that no waiting job ahead of it could use, so nobody is delayed
-by somebody behind. A job that no node known to be up could ever run keeps nothing.
+Whole gangs or nothing, in the order of the policy that the rules name (`policies.POLICIES`). A job that has to wait may
+get a reservation, which nothing that starts later delays; a job that no node known to be up could ever run gets none.
 """
 
-from beowulf.scheduler.answers import Explanation, Placement, Plan, Reason, Refusal, Start
-from beowulf.scheduler.explaining import dry_run, explain
+from beowulf.scheduler.answers import Explanation, Placement, Plan, Reason, Refusal, Reservation, Start, Stop
+from beowulf.scheduler.explaining import dry_run, explain, queue
 from beowulf.scheduler.planning import plan
+from beowulf.scheduler.policies import POLICIES, Policy, Standing
 
-__all__ = ["Explanation", "Placement", "Plan", "Reason", "Refusal", "Start", "dry_run", "explain", "plan"]
+__all__ = [
+    "POLICIES",
+    "Explanation",
+    "Placement",
+    "Plan",
+    "Policy",
+    "Reason",
+    "Refusal",
+    "Reservation",
+    "Standing",
+    "Start",
+    "Stop",
+    "dry_run",
+    "explain",
+    "plan",
+    "queue",
+]

@@ -174,7 +174,10 @@ class SimNode:
 class World:
     """The head and its nodes. ``step`` moves time; faults are the test's to choose."""
 
-    def __init__(self, folder: Path, names: Sequence[str], seed: int, failure_rate: float = 0.0) -> None:
+    def __init__(
+        self, folder: Path, names: Sequence[str], seed: int, failure_rate: float = 0.0, policy: Policy | None = None
+    ) -> None:
+        self.policy = policy or Policy()
         self.random = random.Random(seed)
         self.failure_rate = failure_rate
         self.missing_rate = 0.0
@@ -192,7 +195,7 @@ class World:
 
     def head_up(self) -> None:
         self.store = Store.open(self.url, now=self.now, cluster="sim")
-        self.controller = Controller(self.store, Policy(), clock=lambda: self.now)
+        self.controller = Controller(self.store, self.policy, clock=lambda: self.now)
         self.inbox = []
         self.controller.begin(self)
         for name in self.nodes:
