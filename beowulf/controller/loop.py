@@ -35,6 +35,7 @@ log = structlog.get_logger("controller")
 
 DEADLINES_EVERY_S = 0.5
 BATCH = 2000
+RANKS_EVERY_S = 30.0  # age and fair shares move the queue, too
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,7 @@ class Controller:
         self._thread = threading.Thread(target=self._run, name="controller", daemon=True)
         self._checked = 0.0
         self._stale = True  # whether the plan may have changed
+        self._memo: scheduler.Memo | None = None
         self._plan_again_at = 0.0  # when time alone may change it
 
     @property
@@ -195,7 +197,7 @@ class Controller:
             self.snapshot = without_old(self.snapshot, RECENT_ENDED)
 
     def _plan(self, draft: Draft) -> None:
-        plan = scheduler.plan(draft.snapshot, draft.now, draft.policy.rules)
+        plan, self._memo = scheduler.replan(draft.snapshot, draft.now, draft.policy.rules, self._memo)
         for start in plan.starts:
             gang.place(draft, start.job_id, start.allocation)
         for stop in plan.stops:
@@ -204,7 +206,7 @@ class Controller:
             draft.record(ev.JobEnded(draft.now, job_id, Result.CANCELLED, sentence))
         self.waiting = plan.waiting
         self._stale = bool(plan.dead)
-        self._plan_again_at = plan.again_at
+        self._plan_again_at = min(plan.again_at, draft.now + RANKS_EVERY_S) if plan.waiting else float("inf")
 
     def _commit(self, draft: Draft, reports: list[Report]) -> None:
         if draft.events or reports:

@@ -6,12 +6,13 @@ get a reservation, which nothing that starts later delays; a job that no node kn
 
 from beowulf.scheduler.answers import Explanation, Placement, Plan, Reason, Refusal, Reservation, Start, Stop
 from beowulf.scheduler.explaining import dry_run, explain, queue
-from beowulf.scheduler.planning import plan
+from beowulf.scheduler.planning import Memo, plan, replan
 from beowulf.scheduler.policies import POLICIES, Policy, Standing
 
 __all__ = [
     "POLICIES",
     "Explanation",
+    "Memo",
     "Placement",
     "Plan",
     "Policy",
@@ -25,4 +26,5 @@ __all__ = [
     "explain",
     "plan",
     "queue",
+    "replan",
 ]

@@ -65,7 +65,7 @@ class Plan:
 
     ``dead``: jobs whose dependency can never be met, with the sentence they should end with.
     ``impossible``: the waiting ones that the nodes which are up now could never run; they block nobody.
-    ``again_at``: when time alone may change the plan (inf: only events can).
+    ``again_at``: when time alone changes what can start (inf: only events do). Ranks also move with age, slowly.
     """
 
     starts: tuple[Start, ...] = ()

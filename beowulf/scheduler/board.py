@@ -6,7 +6,7 @@ A cluster of thousands of nodes has a few hundred shapes, and a job asks each sh
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TypeAlias
 
 from immutables import Map
@@ -106,33 +106,45 @@ class Board:
             if place is not None and room is not None:
                 self.put(place, give_back(room, tag, share))
 
-    def offers(self, request: Request, most: int | None) -> list[Offer]:
-        """Nodes that fit, by name; of each shape the first ``most``, which nothing but their names tells apart."""
+    def offers(self, request: Request, most: int | None, spare: Collection[int] = ()) -> list[Offer]:
+        """Nodes that fit, by name; of each shape the first ``most``, which nothing but their names tells apart.
+
+        ``spare`` are places to take before others.
+        """
         found: list[Offer] = []
-        for left, places in self._fitting(request):
-            for place in self._named(request, places)[:most]:
-                found.append(Offer(self._rooms[place][0], left, place))
+        first: dict[Shape, list[int]] = {}
+        for place in sorted(spare):
+            spot = self._rooms.get(place)
+            if spot is not None:
+                first.setdefault(spot[1], []).append(place)
+        for shape, left, places in self._fitting(request):
+            chosen = self._named(request, tuple(first[shape]))[:most] if shape in first else ()
+            found += [Offer(self._rooms[place][0], left, place, True) for place in chosen]
+            others = self._named(request, places)[: None if most is None else most + len(chosen)]
+            if chosen:
+                others = tuple(place for place in others if place not in spare)
+            found += [Offer(self._rooms[place][0], left, place) for place in others]
         found.sort(key=_place)
         return found
 
     def places(self, request: Request) -> list[int]:
         """Every node that fits, by name."""
-        return sorted(place for _, places in self._fitting(request) for place in self._named(request, places))
+        return sorted(place for _, _, places in self._fitting(request) for place in self._named(request, places))
 
     def count(self, request: Request) -> int:
-        return sum(len(self._named(request, places)) for _, places in self._fitting(request))
+        return sum(len(self._named(request, places)) for _, _, places in self._fitting(request))
 
     def fits_at(self, request: Request, room: Room) -> bool:
         if not allowed(request, room.node.id):
             return False
         return self.fits.left(self.fits.known(request), request, (room, self.fits.shape(room))) is not None
 
-    def _fitting(self, request: Request) -> Iterator[tuple[Left, tuple[int, ...]]]:
+    def _fitting(self, request: Request) -> Iterator[tuple[Shape, Left, tuple[int, ...]]]:
         known, fits, rooms = self.fits.known(request), self.fits, self._rooms
         for shape, places in self._buckets.items():
             left = known[shape] if shape in known else fits.left(known, request, rooms[places[0]])
             if left is not None:
-                yield left, places
+                yield shape, left, places
 
     def _named(self, request: Request, places: tuple[int, ...]) -> tuple[int, ...]:
         if not (request.nodelist or request.exclude or request.avoid):

@@ -65,8 +65,8 @@ def _choose(request: Request, offers: list[Offer], apart: Apart) -> list[Offer]:
     return best
 
 
-def _tightness(offer: Offer) -> tuple[Left, int]:
-    return offer.left, offer.place
+def _tightness(offer: Offer) -> tuple[bool, Left, int]:
+    return offer.order
 
 
 def _pools(request: Request, offers: list[Offer]) -> list[list[Offer]]:

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from immutables import Map
 
-from beowulf.model.job import Job, JobId, JobSpec
+from beowulf.model.job import Job, JobId, JobSpec, JobState
 from beowulf.scheduler.request import Request, request_of, unswept
 
 Ticket: TypeAlias = tuple[float, int, int, JobId]
@@ -68,6 +68,13 @@ def lines_of(jobs: Iterable[Job]) -> Lines:
             tickets[key] = []
         tickets[key].append(ticket_of(job))
     return Map({key: line_of(key, job, tuple(sorted(tickets[key]))) for key, job in first.items()})
+
+
+def requeued(lines: Lines, old: Job | None, new: Job | None) -> Lines:
+    """One job's place in the queue, as it was and as it is now."""
+    if old is not None and old.state is JobState.PENDING:
+        lines = leave(lines, old)
+    return join(lines, new) if new is not None and new.state is JobState.PENDING else lines
 
 
 def leave(lines: Lines, job: Job) -> Lines:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import TypeAlias
 
 from beowulf.model.job import Job, JobId
 from beowulf.model.rules import Rules
@@ -33,11 +34,14 @@ from beowulf.scheduler.prospects import Outlook
 from beowulf.scheduler.queueing import Queue
 from beowulf.scheduler.quotas import Allowed, Quotas
 from beowulf.scheduler.request import Request
-from beowulf.scheduler.state import State, fresh
+from beowulf.scheduler.state import State, advanced, fresh
 from beowulf.scheduler.waiting import Told, Waiting
 
+Memo: TypeAlias = State
+"""What a plan leaves for the next one: a value; any earlier one does as well, only slower."""
+
 _CANCELLED = Refusal(CANCELLED, "is being cancelled")
-LOOK_AGAIN_S = 30.0  # age and fair shares change by themselves
+PATIENCE_S = 30.0  # who can start so soon preempts nobody
 
 
 def plan(snapshot: Snapshot, now: float, rules: Rules | None = None) -> Plan:
@@ -45,6 +49,12 @@ def plan(snapshot: Snapshot, now: float, rules: Rules | None = None) -> Plan:
     if not snapshot.pending:
         return Plan()
     return decide(fresh(snapshot, rules or Rules()), now)
+
+
+def replan(snapshot: Snapshot, now: float, rules: Rules, memo: Memo | None) -> tuple[Plan, Memo]:
+    """`plan`, at a cost that goes by what changed since the plan that gave ``memo``; the answer is the same."""
+    state = fresh(snapshot, rules) if memo is None else advanced(memo, snapshot, rules)
+    return decide(state, now), state
 
 
 def decide(state: State, now: float) -> Plan:
@@ -73,7 +83,7 @@ class Walk:
     def over(self) -> Plan:
         for line, ticket in self._queue:
             self._consider(line, ticket)
-        times = [self.now + LOOK_AGAIN_S, *self.promises.times()] if self._told or self._reserved else []
+        times = self.promises.times() if self._told or self._reserved else []
         return Plan(
             tuple(self._starts),
             Waiting(self.snapshot, self._told, self._reserved),
@@ -101,7 +111,8 @@ class Walk:
             return
         length_s = self._queue.length_s(line)
         board = self.promises.views.until(self.now + length_s)
-        gang = gather(request, board.offers(request, self._most(request)), self.outlook.apart)
+        spare = self.promises.waited_for(self.now + length_s)
+        gang = gather(request, board.offers(request, self._most(request), spare), self.outlook.apart)
         if gang is not None:
             self._start(line, ticket, gang, length_s)
         else:
@@ -146,7 +157,7 @@ class Walk:
     def _reserve(self, job: Job, request: Request, length_s: float) -> None:
         service = self.rules.service(job.spec.service_class)
         found = self.promises.soonest(request, length_s, self._policy.latest_first)
-        if service.preempts and (found is None or found.at > self.now + job.spec.kill_grace_s + LOOK_AGAIN_S):
+        if service.preempts and (found is None or found.at > self.now + job.spec.kill_grace_s + PATIENCE_S):
             freed = self.promises.preempt(job, request, service, length_s)
             if freed:
                 sentence = f"made way for job {job.id}, whose class {job.spec.service_class} may preempt it"

@@ -45,6 +45,13 @@ class Promises:
         for place in places:
             self._kept.setdefault(place, job_id)
 
+    def waited_for(self, end: float) -> frozenset[int]:
+        """Places that are claimed from ``end`` on, or later."""
+        if end == NEVER or not self._future.claims:
+            return frozenset()
+        claims = self._future.claims.items()
+        return frozenset(place for place, those in claims if all(one.at >= end for one in those))
+
     def soonest(self, request: Request, length_s: float, latest_first: bool) -> Opening | None:
         return self._future.earliest(request, length_s, self._kept, self._outlook.apart, latest_first)
 

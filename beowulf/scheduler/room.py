@@ -33,19 +33,23 @@ Left: TypeAlias = tuple[int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A node that fits one node's part of a request; ``place`` is where it stands among all nodes by name."""
+    """A node that fits one node's part of a request; ``place`` is where it stands among all nodes by name.
+
+    ``spare``: somebody waits for it later, so who is gone by then should rather take it than a node nobody waits for.
+    """
 
     room: Room
     left: Left
     place: int
+    spare: bool = False
 
     @property
     def node(self) -> Node:
         return self.room.node
 
     @property
-    def order(self) -> tuple[Left, int]:
-        return self.left, self.place
+    def order(self) -> tuple[bool, Left, int]:
+        return not self.spare, self.left, self.place
 
 
 def empty_room(node: Node) -> Room:

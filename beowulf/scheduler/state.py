@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from bisect import bisect_left, insort
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from immutables import Map
@@ -11,15 +12,16 @@ from immutables import Map
 from beowulf.model.job import Attempt, Job
 from beowulf.model.node import NodeId
 from beowulf.model.rules import Rules
-from beowulf.model.snapshot import Snapshot
+from beowulf.model.snapshot import Snapshot, changed_since
 from beowulf.scheduler.board import Board, Buckets, Fits, Rooms
-from beowulf.scheduler.lines import Lines, lines_of
+from beowulf.scheduler.lines import Lines, lines_of, requeued
 from beowulf.scheduler.room import empty_room, room_of
-from beowulf.scheduler.usage import Usage, usage_of
+from beowulf.scheduler.usage import Usage, recharge, usage_of
 from beowulf.scheduler.wording import natural
 
 UNKNOWN = float("inf")
 
+Pair: TypeAlias = tuple[Job | None, Job | None]
 Release: TypeAlias = tuple[float, int, str]
 """(when at the latest, the node's place, tag)"""
 
@@ -46,9 +48,7 @@ def fresh(snapshot: Snapshot, rules: Rules, fits: Fits | None = None) -> State:
     free, idle = Board(fits), Board(fits)
     for node_id in order:
         seat(free, idle, snapshot, place[node_id], node_id)
-    calendar: list[Release] = []
-    for job_id in holders(snapshot):
-        calendar += releases(snapshot.jobs[job_id], place)
+    calendar = [one for job_id in snapshot.active for one in releases(snapshot.jobs[job_id], place)]
     return State(
         snapshot=snapshot,
         rules=rules,
@@ -63,20 +63,73 @@ def fresh(snapshot: Snapshot, rules: Rules, fits: Fits | None = None) -> State:
     )
 
 
-def seat(free: Board, idle: Board, snapshot: Snapshot, place: int, node_id: NodeId) -> None:
+def advanced(state: State, snapshot: Snapshot, rules: Rules) -> State:
+    """The state of ``snapshot`` at a cost that goes by what changed since; equal to `fresh` of it."""
+    if snapshot is state.snapshot and rules is state.rules:
+        return state
+    changed = changed_since(state.snapshot, snapshot) if rules == state.rules else None
+    if changed is None:
+        return fresh(snapshot, rules, state.fits)
+    jobs, nodes = changed
+    if any((node in snapshot.nodes) != (node in state.place) for node in nodes):
+        return fresh(snapshot, rules, state.fits)
+    before = state.snapshot.jobs
+    pairs = [(before.get(job_id), snapshot.jobs.get(job_id)) for job_id in jobs]
+    pairs = [(old, new) for old, new in pairs if old is not new]
+    lines, usage = state.lines, state.usage
+    for old, new in pairs:
+        lines = requeued(lines, old, new)
+        usage = recharge(usage, old, new, rules.half_life_s)
+    free, idle = _reseated(state, snapshot, nodes, pairs)
+    calendar = _rescheduled(state, pairs)
+    return replace(state, snapshot=snapshot, free=free, idle=idle, calendar=calendar, lines=lines, usage=usage)
+
+
+def _reseated(
+    state: State, snapshot: Snapshot, nodes: Iterable[NodeId], pairs: Iterable[Pair]
+) -> tuple[tuple[Rooms, Buckets], tuple[Rooms, Buckets]]:
+    held, before = snapshot.held, state.snapshot.held
+    touched = {node for node in nodes if snapshot.nodes[node] is not state.snapshot.nodes[node]}
+    shared = {
+        share.node for pair in pairs for job in pair if job for one in job.attempts for share in one.allocation.shares
+    }
+    moved = {node for node in {*shared, *nodes} if node in state.place and held.get(node) is not before.get(node)}
+    if not touched and not moved:
+        return state.free, state.idle
+    free, idle = Board(state.fits, *state.free), Board(state.fits, *state.idle)
+    for node in touched | moved:
+        seat(free, idle if node in touched else None, snapshot, state.place[node], node)
+    return free.finish(), idle.finish() if touched else state.idle
+
+
+def _rescheduled(state: State, pairs: Iterable[Pair]) -> tuple[Release, ...]:
+    gone: list[Release] = []
+    come: list[Release] = []
+    for old, new in pairs:
+        was, now = (releases(job, state.place) if job is not None else [] for job in (old, new))
+        if was != now:
+            gone += was
+            come += now
+    if not gone and not come:
+        return state.calendar
+    calendar = list(state.calendar)
+    for one in gone:
+        del calendar[bisect_left(calendar, one)]
+    for one in come:
+        insort(calendar, one)
+    return tuple(calendar)
+
+
+def seat(free: Board, idle: Board | None, snapshot: Snapshot, place: int, node_id: NodeId) -> None:
     node = snapshot.nodes[node_id]
     free.put(place, room_of(node, snapshot.held.get(node_id, Map())) if node.schedulable else None)
-    idle.put(place, empty_room(node) if node.schedulable else None)
-
-
-def holders(snapshot: Snapshot) -> list[str]:
-    """Jobs whose end is known to come, and which hold something."""
-    return list(snapshot.active)
+    if idle is not None:
+        idle.put(place, empty_room(node) if node.schedulable else None)
 
 
 def releases(job: Job, place: Mapping[NodeId, int]) -> list[Release]:
     attempt = job.attempt
-    if attempt is None or attempt.ended_at:
+    if attempt is None or attempt.ended_at or not job.live:
         return []
     end = end_of(job, attempt)
     if end == UNKNOWN:

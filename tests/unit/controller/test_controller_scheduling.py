@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sim_nodes import ME, World
+from test_controller_faults import history
 
+from beowulf import scheduler
 from beowulf.controller import commands as co
 from beowulf.controller.policy import Policy
 from beowulf.model.errors import BadInput
@@ -43,7 +46,7 @@ def test_who_makes_way_is_ended_queued_again_and_comes_back(tmp_path: Path) -> N
         if world.snapshot.jobs[urgent].state is JobState.RUNNING:
             break
     jobs = world.snapshot.jobs
-    assert jobs[urgent].state is JobState.RUNNING and jobs[batch].state is JobState.PENDING
+    assert jobs[urgent].state is JobState.RUNNING and jobs[batch].state is not JobState.RUNNING
     first = jobs[batch].attempts[0]
     assert first.ending is Result.PREEMPTED and jobs[batch].retries == 0
     assert first.reason == f"made way for job {urgent}, whose class urgent may preempt it"
@@ -66,3 +69,21 @@ def test_the_end_of_a_maintenance_starts_who_waited_for_it(tmp_path: Path) -> No
     while world.now < 1031:
         world.step(0.5)
     assert world.snapshot.jobs[job].attempts
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_the_plan_of_what_changed_is_the_plan_from_nothing_whatever_breaks(
+    tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every plan of a history full of faults, made from the one before and made anew."""
+    honest, plans = scheduler.replan, []
+
+    def both(snapshot: Any, now: float, rules: Rules, memo: Any) -> Any:
+        decided, kept = honest(snapshot, now, rules, memo)
+        assert decided == scheduler.plan(snapshot, now, rules)
+        plans.append(decided)
+        return decided, kept
+
+    monkeypatch.setattr(scheduler, "replan", both)
+    history(tmp_path, seed)
+    assert len(plans) > 100
