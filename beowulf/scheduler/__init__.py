@@ -4,14 +4,18 @@ Whole gangs or nothing, in the order of the policy that the rules name (`policie
 get a reservation, which nothing that starts later delays; a job that no node known to be up could ever run gets none.
 """
 
-from beowulf.scheduler.answers import Explanation, Placement, Plan, Reason, Refusal, Reservation, Start, Stop
-from beowulf.scheduler.explaining import dry_run, explain, queue
+from beowulf.scheduler.answers import Placement, Plan, Reason, Refusal, Reservation, Start, Stop
+from beowulf.scheduler.explaining import Explanation, dry_run, explain, queue
+from beowulf.scheduler.foresight import start_of
+from beowulf.scheduler.limits import Limit
 from beowulf.scheduler.planning import Memo, plan, replan
 from beowulf.scheduler.policies import POLICIES, Policy, Standing
+from beowulf.scheduler.suggestions import Suggestion, handed_in_anew
 
 __all__ = [
     "POLICIES",
     "Explanation",
+    "Limit",
     "Memo",
     "Placement",
     "Plan",
@@ -22,9 +26,12 @@ __all__ = [
     "Standing",
     "Start",
     "Stop",
+    "Suggestion",
     "dry_run",
     "explain",
+    "handed_in_anew",
     "plan",
     "queue",
     "replan",
+    "start_of",
 ]

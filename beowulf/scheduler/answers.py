@@ -75,15 +75,3 @@ class Plan:
     stops: tuple[Stop, ...] = ()
     reservations: tuple[Reservation, ...] = ()
     again_at: float = float("inf")
-
-
-@dataclass(frozen=True, slots=True)
-class Explanation:
-    """Everything that keeps one pending job from starting now; ``reason`` is None when it would start."""
-
-    job_id: JobId
-    reason: Reason | None
-    ahead: tuple[JobId, ...] = ()  # pending jobs before it in the queue
-    nodes: tuple[tuple[NodeId, str], ...] = ()  # each node's answer: "fits", or what it lacks
-    when_idle: Reason | None = None  # why not even the idle cluster could run it
-    reservation: Reservation | None = None

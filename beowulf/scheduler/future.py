@@ -77,6 +77,17 @@ class Future:
                 return Opening(at, found)
         return None
 
+    def fits_from(self, request: Request, place: int) -> float:
+        """When the node has room for its part of the request, whatever was promised; inf where no known end says."""
+        if not allowed(request, self._state.order[place]):
+            return float("inf")
+        ends = sorted(max(end, self._now + SOON_S) for end, _ in self._ends(place))
+        for at in (self._now, *ends):
+            room = self._at(place, at)
+            if room is not None and self._bare.fits_at(request, room):
+                return at
+        return float("inf")
+
     def _happenings(self, request: Request, length_s: float, kept: Mapping[int, str]) -> Iterator[Happening]:
         windows: list[Happening] = [
             (at, place, 1, "", last)

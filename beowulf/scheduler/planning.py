@@ -104,10 +104,9 @@ class Walk:
             self._close(line, ticket, partial(_same, allowed))
             return
         request = allowed.request
-        never = self.outlook.of(request).never
-        if never is not None:
+        if not self.outlook.of(request).possible:
             self._impossible += [waiting[3] for waiting in self._queue.rest(line, ticket)]
-            self._close(line, ticket, partial(_same, never))
+            self._close(line, ticket, partial(self._never, request))
             return
         length_s = self._queue.length_s(line)
         board = self.promises.views.until(self.now + length_s)
@@ -117,6 +116,11 @@ class Walk:
             self._start(line, ticket, gang, length_s)
         else:
             self._wait(line, ticket, allowed, length_s)
+
+    def _never(self, request: Request) -> Refusal:
+        never = self.outlook.never(request)
+        assert never is not None
+        return never
 
     def _most(self, request: Request) -> int | None:
         return None if self.outlook.apart else request.max_nodes

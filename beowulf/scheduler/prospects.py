@@ -20,10 +20,10 @@ SHOWN = 4
 
 @dataclass(frozen=True, slots=True)
 class Prospects:
-    """``never`` is set when nowhere; else ``places`` are the nodes, by name."""
+    """``places``: the nodes that would do if nothing ran on them, by name; they may be too few."""
 
     places: tuple[int, ...]
-    never: Refusal | None
+    possible: bool
 
 
 class Outlook:
@@ -42,20 +42,28 @@ class Outlook:
             # An unswept earlier attempt goes away by itself: it must not make the job look impossible.
             calm = replace(request, avoid=()) if request.avoid else request
             places = tuple(self._idle.places(calm))
-            found = self._known[request] = Prospects(places, self._never(calm, places))
+            found = self._known[request] = Prospects(places, self._possible(calm, places))
         return found
 
-    def _never(self, request: Request, places: tuple[int, ...]) -> Refusal | None:
-        if len(places) >= request.min_nodes and not self.apart and not request.system_mpi:
+    def _possible(self, request: Request, places: tuple[int, ...]) -> bool:
+        if len(places) < request.min_nodes or not (self.apart or request.system_mpi):
+            return len(places) >= request.min_nodes
+        return gather(request, self._idle.offers(request, None), self.apart) is not None
+
+    def never(self, request: Request) -> Refusal | None:
+        """Why the nodes that are up could not run it even if they were idle."""
+        prospects = self.of(request)
+        if prospects.possible:
             return None
-        offers = self._idle.offers(request, None)
-        if gather(request, offers, self.apart) is not None:
-            return None
+        request = replace(request, avoid=()) if request.avoid else request
+        return self._never(request, prospects.places)
+
+    def _never(self, request: Request, places: tuple[int, ...]) -> Refusal:
         if len(places) >= request.min_nodes:
             return Refusal(NODE_NOT_AVAILABLE, self.shortage(request, self._idle, free=""))
         asleep = self._asleep(request)
         if len(places) + len(asleep) >= request.min_nodes:
-            return never_gathers(request, offers, asleep)
+            return never_gathers(request, self._idle.offers(request, None), asleep)
         if not self._state.order:
             return Refusal(NODE_NOT_AVAILABLE, "the cluster has no nodes yet")
         have = [name for name in self._state.order if isinstance(self.when_idle(request, name), Offer)]

@@ -148,8 +148,8 @@ def sees_no_claim(self: Views, end: float) -> Board:
 LUCK = random.Random(1)
 
 
-def in_any_order(self: Board, request: Any, most: Any, honest: Any = Board.offers) -> Any:
-    return [replace(offer, left=(LUCK.randrange(9), 0, 0)) for offer in honest(self, request, most)]
+def in_any_order(self: Board, *asked: Any, honest: Any = Board.offers) -> Any:
+    return [replace(offer, left=(LUCK.randrange(9), 0, 0)) for offer in honest(self, *asked)]
 
 
 PROPERTIES: list[tuple[Callable[[], None], Any, str, Any]] = [
