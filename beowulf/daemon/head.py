@@ -16,7 +16,7 @@ from beowulf.controller.commands import Command
 from beowulf.controller.logs import LogFiles
 from beowulf.controller.loop import Controller
 from beowulf.daemon.home import Home
-from beowulf.daemon.reasons import why_answer
+from beowulf.daemon.reasons import end_answer, why_answer
 from beowulf.daemon.transfers import Transfers
 from beowulf.model.codec import plain
 from beowulf.model.errors import NotFound
@@ -176,8 +176,8 @@ class RunningHead:
         spent: Callable[[], bool] = lambda: time.monotonic() > deadline  # noqa: E731
         found = scheduler.explain(self.snapshot(), time.time(), job.id, self._controller.rules, spent)
         if found is None:
-            sentence = self.reason(job) or f"it is {job.word}"
-            return {"job_id": job.id, "word": job.word, "sentence": sentence, "nodes": []}
+            end = scheduler.expected_end(self.snapshot(), job, self._controller.rules)
+            return end_answer(job, self.reason(job) or f"it is {job.word}", end)
         return why_answer(job, found)
 
     def has_tree(self, digest: str) -> bool:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from beowulf.model.job import Job
-from beowulf.scheduler import Explanation
+from beowulf.scheduler import End, Explanation
 
 
 def why_answer(job: Job, found: Explanation) -> dict[str, Any]:
@@ -23,5 +24,19 @@ def why_answer(job: Job, found: Explanation) -> dict[str, Any]:
         ],
         "frees": [{"node": node, "at": at} for node, at in found.frees],
         "starts_at": found.starts_at,
+        "ends_at": found.ends_at,
+        "estimate": asdict(found.estimate) if found.estimate else None,
         "suggestions": [one.words for one in found.suggestions],
+    }
+
+
+def end_answer(job: Job, sentence: str, end: End | None) -> dict[str, Any]:
+    """Of a job that does not wait."""
+    return {
+        "job_id": job.id,
+        "word": job.word,
+        "sentence": sentence,
+        "nodes": [],
+        "ends_at": end.at if end else None,
+        "estimate": asdict(end.estimate) if end and end.estimate else None,
     }

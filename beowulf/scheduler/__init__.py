@@ -5,7 +5,8 @@ get a reservation, which nothing that starts later delays; a job that no node kn
 """
 
 from beowulf.scheduler.answers import Placement, Plan, Reason, Refusal, Reservation, Start, Stop
-from beowulf.scheduler.explaining import Explanation, dry_run, explain, queue
+from beowulf.scheduler.estimates import Estimate
+from beowulf.scheduler.explaining import End, Explanation, dry_run, expected_end, explain, queue
 from beowulf.scheduler.foresight import start_of
 from beowulf.scheduler.limits import Limit
 from beowulf.scheduler.planning import Memo, plan, replan
@@ -14,6 +15,8 @@ from beowulf.scheduler.suggestions import Suggestion, handed_in_anew
 
 __all__ = [
     "POLICIES",
+    "End",
+    "Estimate",
     "Explanation",
     "Limit",
     "Memo",
@@ -28,6 +31,7 @@ __all__ = [
     "Stop",
     "Suggestion",
     "dry_run",
+    "expected_end",
     "explain",
     "handed_in_anew",
     "plan",

@@ -12,6 +12,7 @@ from beowulf.model.rules import Rules
 from beowulf.model.snapshot import Snapshot
 from beowulf.scheduler.answers import RESOURCES, Placement, Reason, Refusal, Reservation
 from beowulf.scheduler.board import Board
+from beowulf.scheduler.estimates import UNKNOWN, Estimate, History, end_of, estimate, history_of, length_s
 from beowulf.scheduler.foresight import start_of
 from beowulf.scheduler.future import Future
 from beowulf.scheduler.gang import gather
@@ -29,7 +30,7 @@ from beowulf.scheduler.suggestions import Suggestion, suggestions
 class Explanation:
     """Everything that keeps one pending job from starting now; ``reason`` is None when it would start.
 
-    ``starts_at``: when it starts if nothing new comes (seconds since the epoch); None when the known ends do not say.
+    ``starts_at``, ``ends_at``: if nothing new comes (seconds since the epoch); None when the known ends do not say.
     """
 
     job_id: JobId
@@ -41,6 +42,8 @@ class Explanation:
     limits: tuple[Limit, ...] = ()
     frees: tuple[tuple[NodeId, float], ...] = ()  # nodes with the moment from which they fit, as far as known
     starts_at: float | None = None
+    ends_at: float | None = None
+    estimate: Estimate | None = None  # what ``ends_at`` goes by where the job has no limit
     suggestions: tuple[Suggestion, ...] = ()
 
 
@@ -70,13 +73,39 @@ def explain(
         frees=_frees(state, outlook, request, now),
     )
     if reason is None:
-        return replace(found, starts_at=now)
+        return _timed(found, job, state, now)
+    starts_at = start_of(snapshot, now, job_id, chosen, spent) if found.when_idle is None else None
     return replace(
-        found,
+        _timed(found, job, state, starts_at),
         limits=limits((snapshot, chosen), now, job_id, spent),
-        starts_at=start_of(snapshot, now, job_id, chosen, spent) if found.when_idle is None else None,
         suggestions=suggestions(snapshot, now, job, chosen, spent),
     )
+
+
+def _timed(found: Explanation, job: Job, state: State, starts_at: float | None) -> Explanation:
+    length = length_s(job.spec, job.owner, state.history)
+    ends_at = starts_at + length if starts_at is not None and length < UNKNOWN else None
+    guess = None if job.spec.max_duration_s else estimate(job.spec, job.owner, state.history)
+    return replace(found, starts_at=starts_at, ends_at=ends_at, estimate=guess)
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """When a running job is over; ``estimate`` is what that goes by where it has no limit."""
+
+    at: float
+    estimate: Estimate | None
+
+
+def expected_end(snapshot: Snapshot, job: Job, rules: Rules | None = None) -> End | None:
+    """None for a job that does not run, or of which nobody knows."""
+    attempt = job.attempt
+    if job.id not in snapshot.active or attempt is None or attempt.ending is not None:
+        return None
+    history = history_of(snapshot.jobs.values()) if (rules or Rules()).estimate else History()
+    at = end_of(job, attempt, history)
+    guess = None if job.spec.max_duration_s else estimate(job.spec, job.owner, history)
+    return End(at, guess) if at < UNKNOWN else None
 
 
 def _frees(state: State, outlook: Outlook, request: Request, now: float) -> tuple[tuple[NodeId, float], ...]:

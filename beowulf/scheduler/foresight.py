@@ -9,16 +9,19 @@ from beowulf.model.apply import apply
 from beowulf.model.job import JobId, Result
 from beowulf.model.rules import Rules
 from beowulf.model.snapshot import Snapshot
+from beowulf.scheduler.estimates import UNKNOWN, History, end_of, history_of
 from beowulf.scheduler.limits import Spent
 from beowulf.scheduler.planning import Memo, replan
-from beowulf.scheduler.state import UNKNOWN, end_of
 
 SOON_S = 1.0  # what is past its end may be gone any moment
 
 
 def start_of(snapshot: Snapshot, now: float, job_id: JobId, rules: Rules, spent: Spent) -> float | None:
     """When the job starts, as far as ends are known; None when that does not say, or the time for it is used up."""
-    heap = [(one, job) for one, job in ((_end(snapshot, job, now), job) for job in snapshot.active) if one < UNKNOWN]
+    # What ends on the way teaches nothing: it was itself foretold.
+    history = history_of(snapshot.jobs.values()) if rules.estimate else History()
+    ends = ((_end(snapshot, job, now, history), job) for job in snapshot.active)
+    heap = [(end, job) for end, job in ends if end < UNKNOWN]
     heapify(heap)
     memo: Memo | None = None
     while not spent():
@@ -28,7 +31,7 @@ def start_of(snapshot: Snapshot, now: float, job_id: JobId, rules: Rules, spent:
                 return now
             number = len(snapshot.jobs[start.job_id].attempts) + 1
             snapshot = apply(snapshot, ev.JobPlaced(now, start.job_id, number, start.allocation))
-            end = _end(snapshot, start.job_id, now)
+            end = _end(snapshot, start.job_id, now, history)
             if end < UNKNOWN:
                 heappush(heap, (end, start.job_id))
         for stop in decided.stops:
@@ -37,7 +40,7 @@ def start_of(snapshot: Snapshot, now: float, job_id: JobId, rules: Rules, spent:
             snapshot = apply(snapshot, ev.JobEnded(now, dead, Result.CANCELLED, sentence))
         if decided.stops or decided.dead:
             continue
-        while heap and _gone(snapshot, heap[0]):
+        while heap and _gone(snapshot, heap[0], history):
             heappop(heap)
         later = min(heap[0][0] if heap else UNKNOWN, decided.again_at)
         if later == UNKNOWN or job_id not in snapshot.pending:
@@ -50,16 +53,18 @@ def start_of(snapshot: Snapshot, now: float, job_id: JobId, rules: Rules, spent:
     return None
 
 
-def _end(snapshot: Snapshot, job_id: JobId, now: float) -> float:
+def _end(snapshot: Snapshot, job_id: JobId, now: float, history: History) -> float:
     job = snapshot.jobs[job_id]
-    return max(end_of(job, job.attempts[-1]), now + SOON_S)
+    return max(end_of(job, job.attempts[-1], history), now + SOON_S)
 
 
-def _gone(snapshot: Snapshot, entry: tuple[float, JobId]) -> bool:
+def _gone(snapshot: Snapshot, entry: tuple[float, JobId], history: History) -> bool:
     """Preempted meanwhile, and perhaps running again with another end."""
     end, job_id = entry
     job = snapshot.jobs[job_id]
-    return job_id not in snapshot.active or (job.attempts[-1].ending is None and end_of(job, job.attempts[-1]) > end)
+    return job_id not in snapshot.active or (
+        job.attempts[-1].ending is None and end_of(job, job.attempts[-1], history) > end
+    )
 
 
 def _over(snapshot: Snapshot, job_id: JobId, now: float, result: Result) -> Snapshot:

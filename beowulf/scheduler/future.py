@@ -15,10 +15,11 @@ from beowulf.model.allocation import Share
 from beowulf.model.job import split_tag
 from beowulf.scheduler.board import Board
 from beowulf.scheduler.claims import Claim, without
+from beowulf.scheduler.estimates import end_of
 from beowulf.scheduler.gang import Apart, Gang, together
 from beowulf.scheduler.request import Request
 from beowulf.scheduler.room import Offer, Room, allowed, give_back
-from beowulf.scheduler.state import Release, State, end_of
+from beowulf.scheduler.state import Release, State
 
 SOON_S = 1.0  # what is past its limit may be gone any moment, but not now
 
@@ -171,7 +172,7 @@ class Future:
         for tag in snapshot.held.get(self._state.order[place], Map()):
             job = snapshot.jobs.get(split_tag(tag)[0])
             if job is not None and job.attempt is not None and job.tag == tag and not job.attempt.ended_at:
-                ends.append((end_of(job, job.attempt), tag))
+                ends.append((end_of(job, job.attempt, self._state.history), tag))
         return [(end, tag) for end, tag in ends if end != float("inf")]
 
     def _windows(self, request: Request, length_s: float, place: int) -> Iterator[tuple[float, float]]:

@@ -7,6 +7,7 @@ from heapq import heapify, heappop, heappush
 from typing import TypeAlias
 
 from beowulf.model.job import Job
+from beowulf.scheduler.estimates import length_s
 from beowulf.scheduler.lines import Line, Ticket
 from beowulf.scheduler.policies import Policy, Standing
 from beowulf.scheduler.state import State
@@ -46,11 +47,10 @@ class Queue:
         return line.tickets[self._at[id(line)] :]
 
     def length_s(self, line: Line) -> float:
-        """How long a job of the line runs at most, its grace included; inf where nobody knows."""
+        """How long a job of the line runs, its grace included: its limit or the estimate; inf where nobody knows."""
         known = self._lengths.get(id(line))
         if known is None:
-            limit = line.spec.max_duration_s
-            known = self._lengths[id(line)] = limit + line.spec.kill_grace_s if limit else float("inf")
+            known = self._lengths[id(line)] = length_s(line.spec, line.owner, self._state.history)
         return known
 
     def _turn(self, line: Line, at: int) -> Turn:

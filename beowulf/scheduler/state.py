@@ -9,17 +9,16 @@ from typing import TypeAlias
 
 from immutables import Map
 
-from beowulf.model.job import Attempt, Job
+from beowulf.model.job import Job
 from beowulf.model.node import NodeId
 from beowulf.model.rules import Rules
 from beowulf.model.snapshot import Snapshot, changed_since
 from beowulf.scheduler.board import Board, Buckets, Fits, Rooms
+from beowulf.scheduler.estimates import UNKNOWN, History, end_of, history_of, remembered
 from beowulf.scheduler.lines import Lines, lines_of, requeued
 from beowulf.scheduler.room import empty_room, room_of
 from beowulf.scheduler.usage import Usage, recharge, usage_of
 from beowulf.scheduler.wording import natural
-
-UNKNOWN = float("inf")
 
 Pair: TypeAlias = tuple[Job | None, Job | None]
 Release: TypeAlias = tuple[float, int, str]
@@ -37,6 +36,7 @@ class State:
     calendar: tuple[Release, ...]  # ascending; without those nobody knows
     lines: Lines
     usage: Usage
+    history: History
     fits: Fits
 
 
@@ -48,7 +48,8 @@ def fresh(snapshot: Snapshot, rules: Rules, fits: Fits | None = None) -> State:
     free, idle = Board(fits), Board(fits)
     for node_id in order:
         seat(free, idle, snapshot, place[node_id], node_id)
-    calendar = [one for job_id in snapshot.active for one in releases(snapshot.jobs[job_id], place)]
+    history = history_of(snapshot.jobs.values()) if rules.estimate else History()
+    calendar = [one for job_id in snapshot.active for one in releases(snapshot.jobs[job_id], place, history)]
     return State(
         snapshot=snapshot,
         rules=rules,
@@ -59,6 +60,7 @@ def fresh(snapshot: Snapshot, rules: Rules, fits: Fits | None = None) -> State:
         calendar=tuple(sorted(calendar)),
         lines=lines_of(snapshot.jobs[job_id] for job_id in snapshot.pending),
         usage=usage_of(snapshot.jobs.values(), rules.half_life_s),
+        history=history,
         fits=fits,
     )
 
@@ -76,13 +78,17 @@ def advanced(state: State, snapshot: Snapshot, rules: Rules) -> State:
     before = state.snapshot.jobs
     pairs = [(before.get(job_id), snapshot.jobs.get(job_id)) for job_id in jobs]
     pairs = [(old, new) for old, new in pairs if old is not new]
-    lines, usage = state.lines, state.usage
+    lines, usage, history = state.lines, state.usage, state.history
     for old, new in pairs:
         lines = requeued(lines, old, new)
         usage = recharge(usage, old, new, rules.half_life_s)
+        history = remembered(history, old, new) if rules.estimate else history
+    calendar = _rescheduled(state, pairs, history)
+    if calendar is None:
+        return fresh(snapshot, rules, state.fits)
     free, idle = _reseated(state, snapshot, nodes, pairs)
-    calendar = _rescheduled(state, pairs)
-    return replace(state, snapshot=snapshot, free=free, idle=idle, calendar=calendar, lines=lines, usage=usage)
+    known = replace(state, snapshot=snapshot, lines=lines, usage=usage, history=history)
+    return replace(known, free=free, idle=idle, calendar=calendar)
 
 
 def _reseated(
@@ -102,11 +108,13 @@ def _reseated(
     return free.finish(), idle.finish() if touched else state.idle
 
 
-def _rescheduled(state: State, pairs: Iterable[Pair]) -> tuple[Release, ...]:
+def _rescheduled(state: State, pairs: Iterable[Pair], history: History) -> tuple[Release, ...] | None:
+    """None where the calendar does not hold what it should: the clock was set back, and an estimate is another now."""
     gone: list[Release] = []
     come: list[Release] = []
     for old, new in pairs:
-        was, now = (releases(job, state.place) if job is not None else [] for job in (old, new))
+        was = releases(old, state.place, state.history) if old is not None else []
+        now = releases(new, state.place, history) if new is not None else []
         if was != now:
             gone += was
             come += now
@@ -114,7 +122,10 @@ def _rescheduled(state: State, pairs: Iterable[Pair]) -> tuple[Release, ...]:
         return state.calendar
     calendar = list(state.calendar)
     for one in gone:
-        del calendar[bisect_left(calendar, one)]
+        at = bisect_left(calendar, one)
+        if at == len(calendar) or calendar[at] != one:
+            return None
+        del calendar[at]
     for one in come:
         insort(calendar, one)
     return tuple(calendar)
@@ -127,22 +138,13 @@ def seat(free: Board, idle: Board | None, snapshot: Snapshot, place: int, node_i
         idle.put(place, empty_room(node) if node.schedulable else None)
 
 
-def releases(job: Job, place: Mapping[NodeId, int]) -> list[Release]:
+def releases(job: Job, place: Mapping[NodeId, int], history: History) -> list[Release]:
     attempt = job.attempt
     if attempt is None or attempt.ended_at or not job.live:
         return []
-    end = end_of(job, attempt)
+    end = end_of(job, attempt, history)
     if end == UNKNOWN:
         return []
     tag = job.tag
     held = (node for node, state in attempt.shares.items() if state != "CLEARED" and node in place)
     return [(end, place[node], tag) for node in held]
-
-
-def end_of(job: Job, attempt: Attempt) -> float:
-    """When the attempt is over at the latest; in the past for one that is being ended, which is any moment."""
-    if attempt.ending is not None:
-        return 0.0
-    if not job.spec.max_duration_s:
-        return UNKNOWN
-    return (attempt.started_at or attempt.placed_at) + job.spec.max_duration_s + job.spec.kill_grace_s

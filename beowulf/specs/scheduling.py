@@ -91,6 +91,7 @@ SCHEDULER = Record(
         Key("shares", MapOf(quantities.name, _decimal(0.001, 1e6), "{alice: 2}"), "What is due to a user.", "1 each"),
         Key("classes", MapOf(quantities.name, SERVICE_CLASS, "{urgent: {weight: 1}}"), "Classes of jobs."),
         Key("quotas", Many(QUOTA, "a list of quotas", single=False), "What may be in use at once."),
+        Key("estimates", words.flag, "Judge jobs without max_duration by earlier runs of their kind.", "true"),
         Key("maintenance", Many(MAINTENANCE, "a list", single=False), "Machines that are needed for something else."),
     ),
     "who goes first, and how much",
@@ -146,6 +147,7 @@ def rules_of(fields: Fields) -> Rules:
         classes={name: _service(one) for name, one in classes.items()},
         quotas=tuple(_quota(one) for one in quotas),
         maintenance=tuple(_maintenance(one) for one in repairs),
+        estimate=fields.get("estimates", base.estimate),
     )
 
 

@@ -32,9 +32,20 @@ def why_outlook(answer: Json, *, utc: bool = False) -> list[str]:
     at = number(answer, "starts_at")
     if at:
         lines.append(f"It starts at {clock_time(at, utc=utc)} as it is, if nothing new comes.")
+    if number(answer, "ends_at"):
+        lines.append(f"It ends by {clock_time(number(answer, 'ends_at'), utc=utc)}, {_grounds(answer)}.")
     tips = [printable(str(tip)) for tip in items(answer, "suggestions")]
     lines += ["Submitted anew, it starts now:", *(f"  {tip}" for tip in tips)] if tips else []
     return lines
+
+
+def _grounds(answer: Json) -> str:
+    guess = inner(answer, "estimate")
+    if not guess:
+        return "its limit"
+    told = f"to go by {int(number(guess, 'runs'))} earlier runs of its name and user"
+    error = guess.get("error")
+    return f"{told} (such estimates were off by {error:.0%})" if isinstance(error, float) else told
 
 
 def _limit(limit: Json) -> str:

@@ -6,6 +6,7 @@ Beside each property stands a planted defect that it finds.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -67,6 +68,12 @@ def check(snapshot: Any, now: float, rules: Rules, memo: Memo | None) -> tuple[P
 def what_changed_is_enough(seed: int, policy: str) -> None:
     cluster = flat_cluster(6, threads=4)
     trace = generated(cluster, 40, seed=seed, load=1.5)
+    # Every other job has no limit, and is judged by what its kind did before.
+    jobs = [
+        replace(one, spec=replace(one.spec, max_duration_s=0.0), owner="user-1") if place % 2 else one
+        for place, one in enumerate(trace.jobs)
+    ]
+    trace = replace(trace, jobs=tuple(jobs))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("beowulf.sim.replaying.replan", check)
         replay(trace, cluster, Rules(policy), Failures(0.02, 600.0, seed))
@@ -85,6 +92,7 @@ PROPERTIES: list[tuple[Callable[[], None], Any, str, Any]] = [
     (use_follows_the_shares, queueing, "fair_shares", everybody_is_equal),
     (what_changed_is_enough, state, "recharge", lambda usage, *_: usage),
     (what_changed_is_enough, state, "_rescheduled", lambda old, *_: old.calendar),
+    (what_changed_is_enough, state, "remembered", lambda history, *_: history),
 ]
 
 

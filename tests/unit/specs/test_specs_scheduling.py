@@ -16,6 +16,7 @@ scheduler:
   weights: {age: 2, fair_share: 0, size: 1.5, service_class: 3}
   age_full: 2d
   half_life: 1d
+  estimates: false
   shares: {alice: 2}
   classes:
     urgent: {weight: 1, preempts: batch}
@@ -39,6 +40,7 @@ def test_the_whole_section() -> None:
         classes={"urgent": ServiceClass(1, ("batch",)), "batch": ServiceClass(grace_s=600)},
         quotas=(Quota("*", gpu_kind="RTX3090", gpus=4), Quota(queue="night", jobs=0)),
         maintenance=(Maintenance(("n1", "n2"), 86400, 90000, "new fans"),),
+        estimate=False,
     )
 
 

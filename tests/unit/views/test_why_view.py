@@ -25,6 +25,14 @@ def test_every_limit_the_start_and_what_would_start_it() -> None:
     assert free_from(ANSWER, utc=True) == {"n1": "1970-01-02 00:00:00"}
 
 
+def test_when_it_ends_and_by_what_that_goes() -> None:
+    by_limit = {"ends_at": 86400.0}
+    assert why_outlook(by_limit, utc=True) == ["It ends by 1970-01-02 00:00:00, its limit."]
+    by_runs = {"ends_at": 86400.0, "estimate": {"run_s": 5.0, "runs": 7, "error": 0.125}}
+    told = "to go by 7 earlier runs of its name and user (such estimates were off by 12%)"
+    assert why_outlook(by_runs, utc=True) == [f"It ends by 1970-01-02 00:00:00, {told}."]
+
+
 def test_one_limit_that_the_sentence_tells_already_is_not_told_twice() -> None:
     sentence = {"circumstance": "what runs now", "code": "Resources", "sentence": "needs 4 GPUs"}
     assert why_outlook({"sentence": "Resources: needs 4 GPUs", "limits": [sentence], "starts_at": None}) == []
