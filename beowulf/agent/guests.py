@@ -16,6 +16,16 @@ from beowulf.agent.loop import READ
 from beowulf.agent.process import Started
 
 _LINK_WAITING_LIMIT_BYTES = 4 * 1024 * 1024
+_ASK_AGAIN_S = 2.0
+_ASK_RARELY_S = 32.0
+
+
+class Shim:
+    """A launcher's remote shell that waits for its daemon, and what it asked for."""
+
+    def __init__(self, channel: Channel, request: wire.Header) -> None:
+        self.channel = channel
+        self.request = request
 
 
 class Rank:
@@ -31,8 +41,8 @@ class Guests:
     def __init__(self, keeper: Any, listener: socket.socket, link: int) -> None:
         self._keeper = keeper
         self._link: Optional[Channel] = None
-        self._unsaid: List[wire.Header] = []
-        self._shims: Dict[str, Channel] = {}
+        self._shims: Dict[str, Shim] = {}
+        self._ask_next_s = 0.0  # until the shims' wishes are said again; 0: there are none
         self._daemons: Dict[str, Started] = {}
         self._ranks: List[Rank] = []
         self._count = 0
@@ -79,6 +89,7 @@ class Guests:
         self._link = channel
         channel.on_frame = self._from_link
         channel.on_close = self._link_gone
+        self._keeper.loop.later(_ASK_AGAIN_S, self._ask)
 
     def _link_gone(self, reason: str) -> None:
         self._link = None
@@ -116,13 +127,25 @@ class Guests:
             return
         self._count += 1
         number = "{}#{}-{}".format(self._keeper.folder.tag, os.getpid(), self._count)
-        self._shims[number] = channel
         channel.on_close = lambda reason: self._shim_gone(number)
         request = {"type": "spawn", "id": number, "host": header["host"], "argv": header["argv"], "env": header["env"]}
-        if self._link is None:
-            channel.send({"type": "spawned", "ok": False, "error": "the head is out of reach just now"})
-            return
+        self._shims[number] = Shim(channel, request)
         self.tell(request)
+        if not self._ask_next_s:
+            self._keeper.loop.later(_ASK_AGAIN_S, self._ask_again)
+        self._ask_next_s = _ASK_AGAIN_S
+
+    def _ask_again(self) -> None:
+        """Until a shim hears how its daemon ended: the wish, or the answer, may have died with a link or a head. The
+        peer starts a number once."""
+        self._ask()
+        self._ask_next_s = min(2.0 * self._ask_next_s, _ASK_RARELY_S) if self._shims else 0.0
+        if self._shims:
+            self._keeper.loop.later(self._ask_next_s, self._ask_again)
+
+    def _ask(self) -> None:
+        for shim in self._shims.values():
+            self.tell(shim.request)
 
     def _shim_gone(self, number: str) -> None:
         if self._shims.pop(number, None) is not None:
@@ -132,9 +155,9 @@ class Guests:
         self._to_shim(header, payload)
 
     def _to_shim(self, header: wire.Header, payload: bytes) -> None:
-        channel = self._shims.get(header["id"])
-        if channel is not None:
-            channel.send(header, payload)
+        shim = self._shims.get(header["id"])
+        if shim is not None:
+            shim.channel.send(header, payload)
         if header["type"] == "spawn_exit":
             self._shims.pop(header["id"], None)
 
@@ -143,7 +166,11 @@ class Guests:
     def _spawn_here(self, header: wire.Header, payload: bytes) -> None:
         number = header["id"]
         if number in self._daemons:
+            if self._daemons[number].over:
+                self._tell_end(number)
             return
+        if self._keeper.phase in ("prepared", "holding"):
+            return  # a peer that was let go sooner will ask again
         if not self._keeper.order.get("spawn") or self._keeper.phase != "running":
             self.tell({"type": "spawn_exit", "id": number, "code": 255})
             return
@@ -175,10 +202,14 @@ class Guests:
         """Whether it was a daemon; its end goes to the shim that wanted it."""
         for number, daemon in self._daemons.items():
             if daemon is process:
-                code = process.code if process.code is not None else 128 + int(process.signal or 0)
-                self.tell({"type": "spawn_exit", "id": number, "code": code})
+                self._tell_end(number)
                 return True
         return False
+
+    def _tell_end(self, number: str) -> None:
+        daemon = self._daemons[number]
+        code = daemon.code if daemon.code is not None else 128 + int(daemon.signal or 0)
+        self.tell({"type": "spawn_exit", "id": number, "code": code})
 
     # Ranks -----------------------------------------------------------------------------------------------------
 

@@ -102,7 +102,7 @@ class Link:
         try:
             lock = LinkLock(folder.path)
             reason = lock.take(int(header["epoch"]))
-            attempts = Attempts(self.loop, self._offspring, folder, header["cluster"], self.send, self._may_send)
+            attempts = Attempts(self.loop, self._offspring, folder, header["cluster"], self._say, self._may_send)
         except OSError as trouble:
             reason = "the folder {} cannot be used: {}".format(folder.path, trouble)
         if reason:
@@ -135,6 +135,11 @@ class Link:
         self._head.on_drain = self.loop.stop
         if not self._head.waiting_bytes:
             self.loop.stop()
+
+    def _say(self, header: wire.Header, payload: bytes = b"") -> None:
+        """What an attempt has to say. All of it is repeated after the welcome, which has to be our first word."""
+        if self._attempts is not None:
+            self.send(header, payload)
 
     def _may_send(self) -> bool:
         return self._head.open and self._head.waiting_bytes < 1024 * 1024

@@ -21,9 +21,9 @@ def on_spawn(draft: Draft, node: NodeId, header: Mapping[str, Any]) -> None:
     peer = _member(draft, found[1].allocation.nodes, str(header["host"]))
     if peer is None:
         _refuse(draft, node, tag, ask, f"{header['host']} is not a host of attempt {tag}")
-    elif peer not in draft.volatile.links:
-        _refuse(draft, node, tag, ask, f"{peer} is not linked to the head")
-    else:
+    elif draft.gone(peer):
+        _refuse(draft, node, tag, ask, f"{peer} is gone")
+    elif peer in draft.volatile.links:  # else the node's keeper asks again, until it hears how the daemon ended
         fields = {"argv": header["argv"], "env": header.get("env") or {}}
         draft.send(peer, "spawn_here", tag, id=f"{node}/{ask}", **fields)
         draft.send(node, "spawned", tag, id=ask, ok=True, error="")

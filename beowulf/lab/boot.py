@@ -81,6 +81,8 @@ def become_host(order: dict[str, Any], go: int, said: int) -> NoReturn:
             LIBC.sethostname(order["hostname"].encode(), len(order["hostname"]))
             furnish(order)
             os.chdir("/")
+        elif os.getuid() == 0:
+            os.makedirs("/run/sshd", 0o755, exist_ok=True)  # absent where the machine's own sshd never started
         for target, source in enumerate((silence, silence, log)):
             os.dup2(source, target)
         marks = {"HOME": order["home"], "BEOWULF_LAB_HOST": order["mark"]}

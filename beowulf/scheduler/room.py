@@ -157,7 +157,7 @@ def allowed(request: Request, node_id: str) -> bool:
 def pick(request: Request, room: Room) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """The threads and GPUs a room that fits gives."""
     wanted = request.resources
-    cpus = room.cpus if wanted.all_cpus else pick_cpus(room.cpus, request.cpus)
+    cpus = room.cpus if wanted.all_cpus else pick_cpus(room.cpus, request.cpus, _from_the_top(room.node))
     return cpus, pick_gpus(suitable(request, room.gpus), wanted.gpus) if wanted.gpus else ()
 
 
@@ -211,7 +211,12 @@ def disk_free_mib(node: Node) -> int | None:
     return max(around, key=lambda fs: len(fs.path)).free_mib if around else None
 
 
-def pick_cpus(free: tuple[int, ...], number: int) -> tuple[int, ...]:
+def _from_the_top(node: Node) -> bool:
+    """Neighbours begin at opposite ends: nodes that are one machine's (a lab's) would all crowd its first thread."""
+    return sum(node.id.encode()) % 2 == 1
+
+
+def pick_cpus(free: tuple[int, ...], number: int, from_the_top: bool = False) -> tuple[int, ...]:
     """``number`` of the free threads: the smallest unbroken run that is long enough, else the longest runs first."""
     runs: list[list[int]] = []
     for cpu in free:
@@ -221,7 +226,8 @@ def pick_cpus(free: tuple[int, ...], number: int) -> tuple[int, ...]:
             runs.append([cpu])
     enough = [run for run in runs if len(run) >= number]
     if enough:
-        return tuple(min(enough, key=lambda run: (len(run), run[0]))[:number])
+        run = min(enough, key=lambda run: (len(run), run[0]))
+        return tuple(run[-number:] if from_the_top else run[:number])
     longest_first = sorted(runs, key=lambda run: (-len(run), run[0]))
     return tuple(sorted([cpu for run in longest_first for cpu in run][:number]))
 

@@ -192,6 +192,8 @@ def test_fifty_kills(lab: Lab, head: RealHead, customer: Customer, unkilled: dic
     for name, kind in customer.accepted.items():
         ended = after.jobs[name]
         story = f"{name} ({kind}) {ended.word}: {ended.reason}"
+        if ended.word != "COMPLETED":
+            story += f"\n{aftermath.logs(head, name)}"
         assert ended.word == "COMPLETED" and len(ended.attempts) == 1, story
         index = ended.array_index or ""
         assert said(head, name) == unkilled[f"{kind}{index}"], story

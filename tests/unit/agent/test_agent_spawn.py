@@ -4,6 +4,7 @@ import json
 import os
 import signal
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from agent_driver import Agent, carrying, marker, process, wait_for
@@ -17,14 +18,32 @@ def program(agent: Agent, name: str) -> str:
     return str(agent.root / "attempts" / "1.1" / "bin" / name)
 
 
+def arguments(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:  # it ended meanwhile
+        return b""
+
+
+def is_shim(command: bytes) -> bool:
+    return b"beowulf-rsh" in command and b"sleep" not in command
+
+
+def family(pid: int) -> list[int]:
+    """The process and everything below it."""
+    children = Path(f"/proc/{pid}/task/{pid}/children")
+    below = [int(child) for child in children.read_text().split()] if children.exists() else []
+    return [pid, *(one for child in below for one in family(child))]
+
+
 class Pair:
     """Two nodes of one gang; `relay` does what the head does with spawn frames."""
 
-    def __init__(self, asking: Agent, peer: Agent) -> None:
+    def __init__(self, asking: Agent, peer: Agent, *, hold: bool = False) -> None:
         self.asking = asking
         self.peer = peer
-        peer.start("1.1", [], spawn=True, env={"WHERE": "peer"})
-        peer.expect("running")
+        peer.start("1.1", [], spawn=True, hold=hold, env={"WHERE": "peer"})
+        peer.expect("ready" if hold else "running")
 
     def ask(self, argv: list[str]) -> None:
         self.asking.start(
@@ -92,6 +111,51 @@ def test_a_refusal_reaches_the_launcher(pair: Pair) -> None:
     cleared, log = pair.asking.finish("1.1")
     assert log == b"beowulf-rsh: n9: n9 is not a host of attempt 1.1\n"
     assert cleared["exits"][0]["code"] == 255
+
+
+def test_a_wish_that_a_dying_head_took_along_is_told_to_the_next(pair: Pair, agents: Callable[..., Agent]) -> None:
+    pair.ask(["n2", "sh", "-c", "'exit 12'"])
+    lost = pair.asking.expect("spawn")
+    pair.asking.kill_link()
+    pair.asking = agents(node="n1", epoch=2)
+    pair.asking.follow("1.1")
+    assert pair.relay_spawn() == lost["id"]
+    pair.relay_end()
+    assert pair.asking.finish("1.1")[0]["exits"][0]["code"] == 12
+
+
+def test_a_wish_uttered_while_there_is_no_head_waits_for_one(pair: Pair, agents: Callable[..., Agent]) -> None:
+    late = f'sleep 0.5; exec "{program(pair.asking, "beowulf-rsh")}" n2 sh -c "\'exit 12\'"'
+    pair.asking.start("1.1", [process([*SH, late])], spawn=True)
+    pair.asking.expect("running")
+    pair.asking.kill_link()
+    state = pair.asking.state("1.1")
+    wait_for(lambda: any(is_shim(arguments(pid)) for pid in family(state["keeper"][0])), "the shim")
+    pair.asking = agents(node="n1", epoch=2)
+    pair.asking.follow("1.1")
+    pair.relay_spawn()
+    pair.relay_end()
+    assert pair.asking.finish("1.1")[0]["exits"][0]["code"] == 12
+
+
+def test_an_end_that_a_dying_head_took_along_is_told_again(pair: Pair) -> None:
+    pair.ask(["n2", "sh", "-c", "'exit 12'"])
+    pair.relay_spawn()
+    pair.peer.expect("spawn_exit")  # and lost
+    pair.relay_spawn()  # the keeper asks as long as it was not told how it ended
+    pair.relay_end()
+    assert pair.asking.finish("1.1")[0]["exits"][0]["code"] == 12
+
+
+def test_a_peer_that_has_not_heard_go_yet_does_not_refuse(agents: Callable[..., Agent]) -> None:
+    pair = Pair(agents(node="n1"), agents(node="n2", home="other"), hold=True)
+    pair.ask(["n2", "sh", "-c", "'exit 12'"])
+    pair.relay_spawn()
+    pair.peer.send("go", attempt="1.1")
+    pair.peer.expect("running")
+    pair.relay_spawn()
+    pair.relay_end()
+    assert pair.asking.finish("1.1")[0]["exits"][0]["code"] == 12
 
 
 def test_a_job_without_leave_cannot_spawn(agent: Agent) -> None:

@@ -12,10 +12,11 @@ import pytest
 from sim_nodes import SimNode, World
 
 from beowulf.controller.policy import Policy
-from beowulf.model.job import JobSpec, JobState, Launcher, Result
+from beowulf.model.job import Environment, JobSpec, JobState, Launcher, Result
 from beowulf.store import StoreError
 
 NAMES = ("n1", "n2", "n3", "n4")
+OPEN_MPI = Environment(venv="/opt/mpi")
 GANG = JobSpec("gang", "true", launcher=Launcher.TORCHRUN, min_nodes=3, max_nodes=3, setup="true")
 
 
@@ -129,3 +130,29 @@ def test_what_a_failed_commit_lost_is_done_by_the_next(tmp_path: Path, seed: int
     for _ in range(200):
         world.step(1.0)
     assert {job.id: job.word for job in world.snapshot.jobs.values()} == dict.fromkeys(accepted, "COMPLETED")
+
+
+def test_a_daemon_for_a_peer_that_is_not_linked_yet_is_not_refused(tmp_path: Path) -> None:
+    """After a restart of the head its links come one by one; the keeper asks again until it hears of an end."""
+    world = World(tmp_path, NAMES[:2], 1)
+    world.head_up()
+    world.step(0.1)
+    job = world.submit(JobSpec("mpi", "true", launcher=Launcher.MPI, min_nodes=2, max_nodes=2, environment=OPEN_MPI))
+    world.step(0.01)
+    asking, peer = (world.nodes[name] for name in NAMES[:2])
+    heard: list[tuple[str, Mapping[str, Any]]] = []
+    asking.on_spawned = lambda header: heard.append(("asking", header))  # type: ignore[attr-defined]
+    peer.on_spawn_here = lambda header: heard.append(("peer", header))  # type: ignore[attr-defined]
+    wish = {"attempt": f"{job}.1", "id": f"{job}.1#7-1", "host": "n2", "argv": ["prted"], "env": {}}
+    peer.powered = False
+    world.unlink("n2")
+    world.step(0.01)
+    asking.say("spawn", **wish)
+    world.step(0.01)
+    assert not heard
+    peer.powered = True
+    world.step(0.01)
+    asking.say("spawn", **wish)
+    world.step(0.01)
+    assert [(who, header["id"]) for who, header in heard] == [("peer", f"n1/{job}.1#7-1"), ("asking", f"{job}.1#7-1")]
+    assert heard[1][1]["ok"]

@@ -284,6 +284,13 @@ def test_contiguous_threads_where_there_are_some() -> None:
     assert split((7,), 2) == [(7,), (7,)]
 
 
+def test_neighbours_begin_at_opposite_ends_since_they_may_be_one_machine() -> None:
+    cluster = lab(2, cpus=4)
+    cluster.submit(min_nodes=2, max_nodes=2, resources=Resources(cpus=1))
+    (start,) = plan(cluster.snapshot, cluster.now).starts
+    assert {share.node: share.cpus for share in start.allocation.shares} == {"n1": (3,), "n2": (0,)}
+
+
 def test_shares_of_other_jobs_are_left_alone() -> None:
     cluster = lab(1, cpus=4)
     held = Map({"9.1": Share("n1", (RankSlot(0, 0, (0, 2)),), 0)})
