@@ -114,8 +114,7 @@ def test_a_wish_does_what_it_says(
         assert size(after, wish.job_id) == wish.nodes, "the plan placed it otherwise"
         begun = {job for job in snapshot.pending if job not in after.pending}
         if wish.nodes < before:
-            assert begun, "it gave nodes back for nobody"
-            assert all(after.jobs[job].spec.priority >= spec.priority for job in begun)
+            assert any(after.jobs[job].spec.priority >= spec.priority for job in begun), "it gave nodes back for nobody"
         assert not [again for again in resizes(after, NOW + 1, EVERY_S) if again.job_id == wish.job_id]
 
 
