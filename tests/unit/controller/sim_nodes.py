@@ -213,7 +213,6 @@ class World:
         self.missing_rate = 0.0
         self.longest_s = 20.0
         self.makes_checkpoints = True
-        self.policy = Policy()
         self.now = 1000.0
         self.inbox: list[Input] = []
         self.url = f"sqlite:///{folder}/beowulf.db"
