@@ -27,6 +27,7 @@ class Fits:
     """Which shape fits which request: true for ever, so it may be kept from plan to plan."""
 
     def __init__(self) -> None:
+        self.requests: dict[Request, Request] = {}
         self._traits: dict[Shape, int] = {}
         self._known: dict[Request, dict[Shape, Left | None]] = {}
         self._count = 0
@@ -39,6 +40,7 @@ class Fits:
     def known(self, request: Request) -> dict[Shape, Left | None]:
         if self._count > MOST_KNOWN:
             self._known.clear()
+            self.requests.clear()
             self._count = 0
         return self._known.setdefault(request, {})
 
@@ -81,18 +83,26 @@ class Board:
             return
         shape = self.fits.shape(room)
         self._rooms[place] = (room, shape)
+        if not room.cpus:  # every job needs a thread: nobody has to look here
+            return
         there = self._buckets.get(shape, ())
         at = bisect_left(there, place)
         self._buckets[shape] = (*there[:at], place, *there[at:])
 
     def _leave(self, place: int, shape: Shape) -> None:
-        there = self._buckets[shape]
+        there = self._buckets.get(shape)
+        if there is None:  # no thread was free there
+            return
         at = bisect_left(there, place)
         left = there[:at] + there[at + 1 :]
         if left:
             self._buckets[shape] = left
         else:
             del self._buckets[shape]
+
+    def threads(self) -> int:
+        """Free ones, of all nodes."""
+        return sum(len(places) * len(self._rooms[places[0]][0].cpus) for places in self._buckets.values())
 
     def take(self, tag: str, allocation: Allocation, places: Iterable[int]) -> None:
         for share, place in zip(allocation.shares, places, strict=True):
@@ -129,7 +139,12 @@ class Board:
 
     def places(self, request: Request) -> list[int]:
         """Every node that fits, by name."""
-        return sorted(place for _, _, places in self._fitting(request) for place in self._named(request, places))
+        return sorted(self.anyhow(request))
+
+    def anyhow(self, request: Request) -> Iterator[int]:
+        """As `places`, in no order."""
+        for _, _, places in self._fitting(request):
+            yield from self._named(request, places)
 
     def count(self, request: Request) -> int:
         return sum(len(self._named(request, places)) for _, _, places in self._fitting(request))

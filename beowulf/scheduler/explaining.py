@@ -111,7 +111,7 @@ def expected_end(snapshot: Snapshot, job: Job, rules: Rules | None = None) -> En
 def _frees(state: State, outlook: Outlook, request: Request, now: float) -> tuple[tuple[NodeId, float], ...]:
     """Of the nodes that could run it: when each has room for it, if nobody else took it."""
     future = Future(state, Board(state.fits, *state.free), now)
-    found = [(future.fits_from(request, place), place) for place in outlook.of(request).places]
+    found = [(future.fits_from(request, place), place) for place in outlook.places(request)]
     return tuple((state.order[place], at) for at, place in sorted(found) if at < float("inf"))
 
 

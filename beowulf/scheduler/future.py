@@ -23,8 +23,8 @@ from beowulf.scheduler.state import Release, State
 
 SOON_S = 1.0  # what is past its limit may be gone any moment, but not now
 
-Happening: TypeAlias = tuple[float, int, int, str, float]
-"""(time, place, 0 for a release or 1 for a window, tag, last moment of the window)"""
+Happening: TypeAlias = tuple[float, int, str, float, int]
+"""(time, place, tag of what is released or "" for a window, threads released or the window's last moment, MiB)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Future:
     def start(self, tag: str, gang: Gang, end: float) -> None:
         for share, place in zip(gang.allocation.shares, gang.places, strict=True):
             self._shares[place, tag] = share
-            insort(self._started, (end, place, tag))
+            insort(self._started, (end, place, tag, share.threads, share.memory_mib))
 
     def earliest(
         self,
@@ -61,19 +61,19 @@ class Future:
         """None when no known end of a job makes room before ``far``."""
         since: dict[int, tuple[float, float]] = {  # place → (fits from, last moment to start)
             place: (self._now, float("inf"))
-            for place in self._bare.places(request)
+            for place in self._bare.anyhow(request)
             if place not in self.claims and place not in kept
         }
-        rooms: dict[int, Room] = {}
+        coming = Coming(self, self._bare, request)
         for at, happenings in groupby(self._happenings(request, length_s, kept), key=_time):
             if at >= far:
                 return None
-            for _, place, window, tag, last in happenings:
-                if window:
-                    since[place] = (at, last)
-                elif place not in since and self._released(request, place, tag, rooms):
+            for _, place, tag, number, memory_mib in happenings:
+                if not tag:
+                    since[place] = (at, number)
+                elif place not in since and coming.fits(place, tag, int(number), memory_mib):
                     since[place] = (at, float("inf"))
-            found = self._chosen(request, at, length_s, since, rooms, apart, latest_first)
+            found = self._chosen(request, at, length_s, since, coming.rooms, apart, latest_first)
             if found:
                 return Opening(at, found)
         return None
@@ -91,26 +91,19 @@ class Future:
 
     def _happenings(self, request: Request, length_s: float, kept: Mapping[int, str]) -> Iterator[Happening]:
         windows: list[Happening] = [
-            (at, place, 1, "", last)
+            (at, place, "", last, 0)
             for place in self.claims
             if place not in kept
             for at, last in self._windows(request, length_s, place)
         ]
         freed = (
-            (max(end, self._now + SOON_S), place, 0, tag, 0.0)
-            for end, place, tag in merge(self._state.calendar, self._started)
+            (max(end, self._now + SOON_S), place, tag, threads, memory_mib)
+            for end, place, tag, threads, memory_mib in merge(self._state.calendar, self._started)
             if place not in self.claims and place not in kept
         )
         return merge(sorted(windows), freed, key=_time)
 
-    def _released(self, request: Request, place: int, tag: str, rooms: dict[int, Room]) -> bool:
-        room = rooms.get(place) or self._bare.room(place)
-        if room is None:
-            return False
-        rooms[place] = room = give_back(room, tag, self._share(place, tag))
-        return self._bare.fits_at(request, room)
-
-    def _share(self, place: int, tag: str) -> Share:
+    def share(self, place: int, tag: str) -> Share:
         started = self._shares.get((place, tag))
         return started or self._state.snapshot.held[self._state.order[place]][tag]
 
@@ -163,11 +156,11 @@ class Future:
         room = self._bare.room(place)
         for end, tag in self._ends(place):
             if room is not None and max(end, self._now + SOON_S) <= at:
-                room = give_back(room, tag, self._share(place, tag))
+                room = give_back(room, tag, self.share(place, tag))
         return room
 
     def _ends(self, place: int) -> list[tuple[float, str]]:
-        ends = [(end, tag) for end, where, tag in self._started if where == place]
+        ends = [(end, tag) for end, where, tag, _, _ in self._started if where == place]
         snapshot = self._state.snapshot
         for tag in snapshot.held.get(self._state.order[place], Map()):
             job = snapshot.jobs.get(split_tag(tag)[0])
@@ -187,6 +180,42 @@ class Future:
             if room is not None and self._bare.fits_at(request, room):
                 later = (claim.at for claim in claims if claim.at >= at + length_s)
                 yield at, min(later, default=float("inf")) - length_s
+
+
+class Coming:
+    """Nodes without claims as their jobs end, one after the other. ``rooms``: those that have come to fit."""
+
+    def __init__(self, future: Future, bare: Board, request: Request) -> None:
+        self.rooms: dict[int, Room] = {}
+        self._future, self._bare, self._request = future, bare, request
+        self._cpus = 1 if request.resources.all_cpus else request.cpus
+        self._memory_mib = request.resources.memory_mib
+        self._counted: dict[int, tuple[int, int, list[str]]] = {}  # place → (threads, MiB, what is released)
+
+    def fits(self, place: int, tag: str, threads: int, memory_mib: int) -> bool:
+        """Whether the node fits once this is released, too."""
+        counted = self._counted.get(place)
+        if counted is None:
+            room = self._bare.room(place)
+            if room is None:
+                return False
+            counted = len(room.cpus), room.memory_mib, []
+        cpus, memory, tags = counted[0] + threads, counted[1] + memory_mib, counted[2]
+        tags.append(tag)
+        self._counted[place] = cpus, memory, tags
+        if cpus < self._cpus or memory < self._memory_mib:  # a count spares nearly every node the rest
+            return False
+        return self._really(place, tags)
+
+    def _really(self, place: int, tags: list[str]) -> bool:
+        room = self._bare.room(place)
+        assert room is not None
+        for one in tags:
+            room = give_back(room, one, self._future.share(place, one))
+        if not self._bare.fits_at(self._request, room):
+            return False
+        self.rooms[place] = room
+        return True
 
 
 def _time(happening: Happening) -> float:

@@ -5,7 +5,7 @@ A hundred thousand jobs stand in a few hundred lines; what a line's first job ca
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
+from bisect import bisect_left
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, replace
 from typing import TypeAlias
@@ -50,12 +50,14 @@ def ticket_of(job: Job) -> Ticket:
     return job.submitted_at, job.number, job.array_index or 0, job.id
 
 
-def line_of(key: Key, job: Job, tickets: tuple[Ticket, ...]) -> Line:
+def line_of(key: Key, job: Job, tickets: tuple[Ticket, ...], known: dict[Request, Request]) -> Line:
+    """``known``: equal requests of different lines are one value, so that answers to one are found by the other."""
     request = request_of(job.spec, unswept(job) if job.attempts else (), job.most_nodes)
+    request = known.setdefault(request, request)
     return Line(key, request, job.spec, job.owner, bool(job.cancelled_by), job.resuming, tickets)
 
 
-def lines_of(jobs: Iterable[Job]) -> Lines:
+def lines_of(jobs: Iterable[Job], requests: dict[Request, Request]) -> Lines:
     known: dict[tuple[int, str], Key] = {}  # tasks of an array share their spec
     first: dict[Key, Job] = {}
     tickets: dict[Key, list[Ticket]] = {}
@@ -69,14 +71,14 @@ def lines_of(jobs: Iterable[Job]) -> Lines:
             first[key] = job
             tickets[key] = []
         tickets[key].append(ticket_of(job))
-    return Map({key: line_of(key, job, tuple(sorted(tickets[key]))) for key, job in first.items()})
+    return Map({key: line_of(key, job, tuple(sorted(tickets[key])), requests) for key, job in first.items()})
 
 
-def requeued(lines: Lines, old: Job | None, new: Job | None) -> Lines:
+def requeued(lines: Lines, old: Job | None, new: Job | None, requests: dict[Request, Request]) -> Lines:
     """One job's place in the queue, as it was and as it is now."""
     if old is not None and old.state is JobState.PENDING:
         lines = leave(lines, old)
-    return join(lines, new) if new is not None and new.state is JobState.PENDING else lines
+    return join(lines, new, requests) if new is not None and new.state is JobState.PENDING else lines
 
 
 def leave(lines: Lines, job: Job) -> Lines:
@@ -87,11 +89,11 @@ def leave(lines: Lines, job: Job) -> Lines:
     return lines.set(key, replace(line, tickets=left)) if left else lines.delete(key)
 
 
-def join(lines: Lines, job: Job) -> Lines:
+def join(lines: Lines, job: Job, requests: dict[Request, Request]) -> Lines:
     key = key_of(job)
     line = lines.get(key)
     if line is None:
-        return lines.set(key, line_of(key, job, (ticket_of(job),)))
-    tickets = list(line.tickets)
-    insort(tickets, ticket_of(job))
-    return lines.set(key, replace(line, tickets=tuple(tickets)))
+        return lines.set(key, line_of(key, job, (ticket_of(job),), requests))
+    ticket = ticket_of(job)
+    at = bisect_left(line.tickets, ticket)
+    return lines.set(key, replace(line, tickets=(*line.tickets[:at], ticket, *line.tickets[at:])))

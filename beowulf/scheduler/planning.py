@@ -72,7 +72,7 @@ class Walk:
         self._policy = policy_of(state.rules)
         self._dependencies = Dependencies(state.snapshot)
         self._quotas = Quotas(state.snapshot, state.rules.quotas)
-        self._kinds = sorted({gpu.kind for node in state.snapshot.nodes.values() for gpu in node.facts.gpus})
+        self._full: set[tuple[Board, Request]] = set()
         self._starts: list[Start] = []
         self._stops: list[Stop] = []
         self._dead: list[tuple[JobId, str]] = []
@@ -99,23 +99,32 @@ class Walk:
         if refusal is not None:
             self._refuse(line, ticket, refusal)
             return
-        allowed = self._quotas.narrowed(line.request, line.spec, line.owner, self._kinds)
+        allowed = self._quotas.narrowed(line.request, line.spec, line.owner)
         if isinstance(allowed, Refusal):
             self._close(line, ticket, partial(_same, allowed))
             return
         request = allowed.request
-        if not self.outlook.of(request).possible:
+        if not self.outlook.possible(request):
             self._impossible += [waiting[3] for waiting in self._queue.rest(line, ticket)]
             self._close(line, ticket, partial(self._never, request))
             return
         length_s = self._queue.length_s(line)
-        board = self.promises.views.until(self.now + length_s)
-        spare = self.promises.waited_for(self.now + length_s)
-        gang = gather(request, board.offers(request, self._most(request), spare), self.outlook.apart)
+        gang = self._gang(request, self.now + length_s)
         if gang is not None:
             self._start(line, ticket, gang, length_s)
         else:
             self._wait(line, ticket, allowed, length_s)
+
+    def _gang(self, request: Request, end: float) -> Gang | None:
+        """Boards only get fuller: what did not fit on one will not fit later in the same walk."""
+        board = self.promises.views.until(end)
+        if (board, request) in self._full:
+            return None
+        spare = self.promises.waited_for(end)
+        gang = gather(request, board.offers(request, self._most(request), spare), self.outlook.apart)
+        if gang is None:
+            self._full.add((board, request))
+        return gang
 
     def _never(self, request: Request) -> Refusal:
         never = self.outlook.never(request)
@@ -146,10 +155,11 @@ class Walk:
     def _wait(self, line: Line, ticket: Ticket, allowed: Allowed, length_s: float) -> None:
         """A reservation where the policy has one to give; else the line is closed: its others are no better off."""
         job, request = self.snapshot.jobs[ticket[3]], allowed.request
-        why = partial(_narrowed, allowed.less, self.promises.refusal(request, length_s))
+        why = self.promises.refusal(request, length_s)
+        why = partial(_narrowed, allowed.less, why) if allowed.less else why
         depth = self._policy.depth
         if depth == KEEP_ALL:
-            self.promises.keep(job.id, self.outlook.of(request).places)
+            self.promises.keep(job.id, self.outlook.places(request))
         elif len(self.promises.reservations) < depth:
             self._reserve(job, request, length_s)
             if len(self.promises.reservations) < depth:
@@ -170,12 +180,11 @@ class Walk:
         self.promises.reserve(job.id, request, length_s, found, self._policy.latest_first)
 
     def _close(self, line: Line, ticket: Ticket, reason: Callable[[], Reason], head: JobId = "") -> None:
-        self._told[line.key] = Told(line, len(self._queue.rest(line, ticket)), reason, head)
+        self._told[line.key] = Told(line, self._queue.left(line), reason, head)
 
 
-def _narrowed(less: Refusal | None, why: Callable[[], Reason]) -> Refusal:
-    found = why()
-    return Refusal(less.code, f"{less.sentence}; of what is left: {found.sentence}") if less else found
+def _narrowed(less: Refusal, why: Callable[[], Reason]) -> Refusal:
+    return Refusal(less.code, f"{less.sentence}; of what is left: {why().sentence}")
 
 
 def _same(refusal: Refusal) -> Refusal:

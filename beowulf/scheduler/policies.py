@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from beowulf.model.rules import Rules, Weights
 
 KEEP_ALL = -1
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """What a policy may look at. ``length_s`` is the limit or the estimate; inf where neither is known."""
 
     waited_s: float

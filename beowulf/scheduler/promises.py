@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from itertools import islice
 
 from beowulf.model.job import Job, JobId
 from beowulf.model.rules import Maintenance, ServiceClass
@@ -29,6 +30,7 @@ class Promises:
         self._state, self._outlook, self._now = state, outlook, now
         self._future = Future(state, bare, now)
         self._kept: dict[int, str] = {}  # place → for whom, from now on and until nobody knows
+        self._claimed: list[tuple[int, str]] = []  # (place, for whom), in the order of the walk
         self._ripe: list[float] = []  # when there may be somebody to preempt
         self._repairs: dict[int, list[Maintenance]] = {}
         for maintenance in sorted(state.rules.maintenance, key=lambda one: one.start):
@@ -74,7 +76,8 @@ class Promises:
             return []
         chosen, gang = found
         self.views.keep(gang.places)
-        self._kept.update(dict.fromkeys(gang.places, job.id))
+        for place in gang.places:
+            self._kept.setdefault(place, job.id)
         at = self._now + max(victim.spec.kill_grace_s for victim in chosen)
         self.reservations.append(Reservation(job.id, at, gang.allocation.nodes))
         return chosen
@@ -85,7 +88,7 @@ class Promises:
         What is kept only gets freer, and only something freer yet takes its place: so it comes to an end.
         """
         bare, now_free = self.views.bare, set(self.views.bare.places(request))
-        places = [place for place in self._outlook.of(request).places if place not in self._kept]
+        places = [place for place in self._outlook.places(request) if place not in self._kept]
 
         def nearness(place: int) -> tuple[bool, int, int, int, int]:
             room = bare.room(place)
@@ -111,6 +114,7 @@ class Promises:
     def _record(self, claims: Sequence[Claim], again: frozenset[int] = frozenset()) -> None:
         for claim in claims:
             self._future.claims.setdefault(claim.place, []).append(claim)
+            self._claimed.append((claim.place, claim.owner))
         slacks = [self._future.slack_mib(claim.place, claim.at) for claim in claims]
         self.views.claim(claims, slacks, again)
 
@@ -133,11 +137,11 @@ class Promises:
 
     def refusal(self, request: Request, length_s: float) -> Callable[[], Reason]:
         """Why it does not start, given what is promised at this point of the walk."""
-        ahead = dict(self._kept)
-        claimed = {place: claims[0].owner for place, claims in self._future.claims.items() if claims}
-        return partial(self._why, request, length_s, ahead, claimed)
+        return partial(self._why, request, length_s, len(self._kept), len(self._claimed))
 
-    def _why(self, request: Request, length_s: float, kept: dict[int, str], claimed: dict[int, str]) -> Reason:
+    def _why(self, request: Request, length_s: float, kept_before: int, claimed_before: int) -> Reason:
+        kept = dict(islice(self._kept.items(), kept_before))
+        claimed = dict(reversed(self._claimed[:claimed_before]))  # the first of a place counts
         bare, apart = self.views.bare, self._outlook.apart
         offers = bare.offers(request, None)
         if gather(request, offers, apart) is None:

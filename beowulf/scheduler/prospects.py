@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from immutables import Map
 
@@ -18,14 +18,6 @@ from beowulf.scheduler.state import State
 SHOWN = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Prospects:
-    """``places``: the nodes that would do if nothing ran on them, by name; they may be too few."""
-
-    places: tuple[int, ...]
-    possible: bool
-
-
 class Outlook:
     """Answers for one snapshot, each worked out once."""
 
@@ -34,29 +26,30 @@ class Outlook:
         self._snapshot: Snapshot = state.snapshot
         self._state = state
         self._idle = Board(state.fits, *state.idle)
-        self._known: dict[Request, Prospects] = {}
+        self._possible: dict[Request, bool] = {}
+        self._places: dict[Request, tuple[int, ...]] = {}
 
-    def of(self, request: Request) -> Prospects:
-        found = self._known.get(request)
-        if found is None:
-            # An unswept earlier attempt goes away by itself: it must not make the job look impossible.
-            calm = replace(request, avoid=()) if request.avoid else request
-            places = tuple(self._idle.places(calm))
-            found = self._known[request] = Prospects(places, self._possible(calm, places))
-        return found
+    def possible(self, request: Request) -> bool:
+        """Whether the nodes that are up could run it if they were idle."""
+        known = self._possible.get(request)
+        if known is None:
+            known = self._possible[request] = self._gathers(_calm(request))
+        return known
 
-    def _possible(self, request: Request, places: tuple[int, ...]) -> bool:
-        if len(places) < request.min_nodes or not (self.apart or request.system_mpi):
-            return len(places) >= request.min_nodes
-        return gather(request, self._idle.offers(request, None), self.apart) is not None
+    def places(self, request: Request) -> tuple[int, ...]:
+        """The nodes that would do if nothing ran on them, by name; they may be too few."""
+        if request not in self._places:
+            self._places[request] = tuple(self._idle.places(_calm(request)))
+        return self._places[request]
+
+    def _gathers(self, request: Request) -> bool:
+        if self.apart or request.system_mpi:
+            return gather(request, self._idle.offers(request, None), self.apart) is not None
+        return self._idle.count(request) >= request.min_nodes
 
     def never(self, request: Request) -> Refusal | None:
         """Why the nodes that are up could not run it even if they were idle."""
-        prospects = self.of(request)
-        if prospects.possible:
-            return None
-        request = replace(request, avoid=()) if request.avoid else request
-        return self._never(request, prospects.places)
+        return None if self.possible(request) else self._never(_calm(request), self.places(request))
 
     def _never(self, request: Request, places: tuple[int, ...]) -> Refusal:
         if len(places) >= request.min_nodes:
@@ -89,7 +82,7 @@ class Outlook:
     def when_idle(self, request: Request, name: str) -> Offer | Refusal:
         """This node's answer if nothing ran on it and it were up."""
         node = self._snapshot.nodes[name]
-        return not_wanted(request, node) or offer(replace(request, avoid=()), empty_room(node), 0)
+        return not_wanted(request, node) or offer(_calm(request), empty_room(node), 0)
 
     def now(self, request: Request, name: str) -> Offer | Refusal:
         """This node's answer as things stand."""
@@ -101,7 +94,7 @@ class Outlook:
         """What is missing on ``board``, and where."""
         fitting = set(board.places(request))
         lacking = Lacking()
-        for place in self.of(request).places if free else ():
+        for place in self.places(request) if free else ():
             if place in fitting:
                 continue
             room = board.room(place)
@@ -111,3 +104,8 @@ class Outlook:
             else:
                 lacking = Lacking(lacking.first, lacking.total + 1)
         return shortage(request, [self._state.order[place] for place in sorted(fitting)], lacking, self.apart, free)
+
+
+def _calm(request: Request) -> Request:
+    """An unswept earlier attempt goes away by itself: it must not make the job look impossible."""
+    return replace(request, avoid=()) if request.avoid else request

@@ -23,8 +23,7 @@ class Queue:
         users = {line.owner for line in state.lines.values()}
         rules = state.rules
         self._fair = fair_shares(state.usage, users, rules.shares, rules.half_life_s, now)
-        rooms = state.idle[0].values()
-        self._threads = max(1, sum(len(room.cpus) for room, _ in rooms))
+        self._threads = max(1, state.threads)
         self._at: dict[int, int] = {}  # by the line's identity: how far it has come
         self._lengths: dict[int, float] = {}
         self._turns: list[Turn] = [self._turn(line, 0) for line in state.lines.values()]
@@ -41,6 +40,10 @@ class Queue:
         at = self._at[id(line)] + 1
         if at < len(line.tickets):
             heappush(self._turns, self._turn(line, at))
+
+    def left(self, line: Line) -> int:
+        """How many that is."""
+        return len(line.tickets) - self._at[id(line)]
 
     def rest(self, line: Line, ticket: Ticket) -> tuple[Ticket, ...]:
         """``ticket`` and everybody behind it in its line."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from beowulf.model.allocation import Allocation
@@ -56,8 +55,10 @@ class Quotas:
                 _counted(quota, self._snapshot.nodes.get(share.node), share.gpus) for share in allocation.shares
             )
 
-    def narrowed(self, request: Request, spec: JobSpec, owner: str, kinds: Iterable[str]) -> Allowed | Refusal:
+    def narrowed(self, request: Request, spec: JobSpec, owner: str) -> Allowed | Refusal:
         """The request as far as the quotas allow it: without GPUs of a kind that is used up."""
+        if not self._quotas:
+            return Allowed(request)
         wanted = spec.resources
         asked = Asked(1, request.cpus * request.min_nodes, wanted.gpus * request.min_nodes)
         forbidden: dict[str, Refusal] = {}
@@ -70,9 +71,12 @@ class Quotas:
             forbidden[quota.gpu_kind.lower()] = refusal
         if not forbidden:
             return Allowed(request)
-        left = tuple(kind for kind in wanted.gpu_kinds or tuple(sorted(kinds)) if kind.lower() not in forbidden)
+        left = tuple(kind for kind in wanted.gpu_kinds or self._kinds() if kind.lower() not in forbidden)
         first = next(iter(forbidden.values()))
         return Allowed(replace(request, resources=replace(wanted, gpu_kinds=left)), first) if left else first
+
+    def _kinds(self) -> tuple[str, ...]:
+        return tuple(sorted({gpu.kind for node in self._snapshot.nodes.values() for gpu in node.facts.gpus}))
 
     def _concerning(self, owner: str, queue: str) -> list[tuple[int, Quota]]:
         return [

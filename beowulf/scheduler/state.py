@@ -21,8 +21,8 @@ from beowulf.scheduler.usage import Usage, recharge, usage_of
 from beowulf.scheduler.wording import natural
 
 Pair: TypeAlias = tuple[Job | None, Job | None]
-Release: TypeAlias = tuple[float, int, str]
-"""(when at the latest, the node's place, tag)"""
+Release: TypeAlias = tuple[float, int, str, int, int]
+"""(when at the latest, the node's place, tag, how many threads, memory in MiB)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,7 @@ class State:
     place: Mapping[NodeId, int]
     free: tuple[Rooms, Buckets]
     idle: tuple[Rooms, Buckets]  # as if nothing ran
+    threads: int  # of all nodes that are up
     calendar: tuple[Release, ...]  # ascending; without those nobody knows
     lines: Lines
     usage: Usage
@@ -57,8 +58,9 @@ def fresh(snapshot: Snapshot, rules: Rules, fits: Fits | None = None) -> State:
         place=place,
         free=free.finish(),
         idle=idle.finish(),
+        threads=idle.threads(),
         calendar=tuple(sorted(calendar)),
-        lines=lines_of(snapshot.jobs[job_id] for job_id in snapshot.pending),
+        lines=lines_of((snapshot.jobs[job_id] for job_id in snapshot.pending), fits.requests),
         usage=usage_of(snapshot.jobs.values(), rules.half_life_s),
         history=history,
         fits=fits,
@@ -80,15 +82,16 @@ def advanced(state: State, snapshot: Snapshot, rules: Rules) -> State:
     pairs = [(old, new) for old, new in pairs if old is not new]
     lines, usage, history = state.lines, state.usage, state.history
     for old, new in pairs:
-        lines = requeued(lines, old, new)
+        lines = requeued(lines, old, new, state.fits.requests)
         usage = recharge(usage, old, new, rules.half_life_s)
         history = remembered(history, old, new) if rules.estimate else history
     calendar = _rescheduled(state, pairs, history)
     if calendar is None:
         return fresh(snapshot, rules, state.fits)
     free, idle = _reseated(state, snapshot, nodes, pairs)
+    threads = state.threads if idle is state.idle else Board(state.fits, *idle).threads()
     known = replace(state, snapshot=snapshot, lines=lines, usage=usage, history=history)
-    return replace(known, free=free, idle=idle, calendar=calendar)
+    return replace(known, free=free, idle=idle, threads=threads, calendar=calendar)
 
 
 def _reseated(
@@ -145,6 +148,9 @@ def releases(job: Job, place: Mapping[NodeId, int], history: History) -> list[Re
     end = end_of(job, attempt, history)
     if end == UNKNOWN:
         return []
-    tag = job.tag
-    held = (node for node, state in attempt.shares.items() if state != "CLEARED" and node in place)
-    return [(end, place[node], tag) for node in held]
+    tag, held = job.tag, attempt.shares
+    return [
+        (end, place[share.node], tag, share.threads, share.memory_mib)
+        for share in attempt.allocation.shares
+        if held.get(share.node, "CLEARED") != "CLEARED" and share.node in place
+    ]
