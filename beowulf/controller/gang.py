@@ -9,10 +9,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from beowulf import launch
-from beowulf.controller.draft import Collect, Draft, Expect, LetGo, Stage, StopStaging
-from beowulf.controller.verdict import Verdict, judge_exits, try_again
+from beowulf.controller import checkpoints
+from beowulf.controller.draft import Checkpointed, Collect, Draft, DropCheckpoint, Expect, LetGo, Stage, StopStaging
+from beowulf.controller.verdict import Verdict, final_verdict, judge_exits, try_again
 from beowulf.model import event as ev
-from beowulf.model.job import Attempt, Job, JobState, RankExit, Result, ShareState
+from beowulf.model.job import Attempt, Job, JobState, RankExit, Result, ShareState, split_tag
 from beowulf.model.node import Node, NodeId
 from beowulf.sync.environment import environment_digest
 from beowulf.sync.stager import placed_trees
@@ -42,7 +43,7 @@ def prepare(draft: Draft, job: Job, node_id: NodeId) -> None:
     if not isinstance(environment, str):
         end(draft, job, Verdict(Result.FAILED, f"{node_id}: no environment for the job: {environment.sentence}"))
         return
-    trees = [{"digest": tree.digest, "target": tree.target} for tree in placed_trees(job.spec)]
+    trees = [{"digest": tree.digest, "target": tree.target} for tree in placed_trees(job.spec, job.checkpoint)]
     attempt = job.attempt
     assert attempt is not None
     port = launch.needs_port(job, attempt.allocation)
@@ -267,12 +268,12 @@ def _judge_cleared(draft: Draft, job: Job, node: NodeId, reason: str) -> None:
         end(draft, job, verdict)
 
 
-def end(draft: Draft, job: Job, verdict: Verdict) -> None:
+def end(draft: Draft, job: Job, verdict: Verdict, *, resize_to: int = 0) -> None:
     """Decide the end, once; tear down what is left on every node. The first reason is the reason."""
     attempt = job.attempt
     assert attempt is not None
     if attempt.ending is None:
-        draft.record(ev.AttemptEnding(draft.now, job.id, attempt.number, verdict.result, verdict.reason))
+        draft.record(ev.AttemptEnding(draft.now, job.id, attempt.number, verdict.result, verdict.reason, resize_to))
         draft.do(StopStaging(job.tag))
     for node, state in attempt.shares.items():
         if state is not ShareState.CLEARED:
@@ -304,14 +305,19 @@ def finish_if_clear(draft: Draft, job_id: str) -> None:
         return
     job = draft.snapshot.jobs[job_id]
     attempt = job.attempt or attempt
-    verdict = Verdict(attempt.ending, attempt.reason) if attempt.ending else judge_exits(attempt)
-    if verdict.result is Result.FAILED and attempt.exits:
-        culprit = judge_exits(attempt)  # who failed first may have been heard of second
-        verdict = verdict if verdict.reason.startswith(culprit.reason) else culprit
+    verdict = final_verdict(job, attempt)
+    if checkpoints.due(draft, job, attempt, verdict.result):
+        return
     lost = draft.volatile.collected.get(job.tag, "")
     if lost and verdict.result is Result.COMPLETED:
         verdict = Verdict(Result.FAILED, f"the outputs could not be brought home: {lost}")
     _conclude(draft, job, attempt, verdict)
+
+
+def on_checkpoint(draft: Draft, item: Checkpointed) -> None:
+    checkpoints.on_collected(draft, item)
+    if draft.current(item.tag) is not None:
+        finish_if_clear(draft, split_tag(item.tag)[0])
 
 
 def _outputs_due(draft: Draft, job: Job, attempt: Attempt) -> bool:
@@ -343,10 +349,23 @@ def _conclude(draft: Draft, job: Job, attempt: Attempt, verdict: Verdict) -> Non
     pairs = draft.snapshot.unreachable
     nodes = attempt.allocation.nodes
     apart = any(pairs.get((a, b), 0.0) > draft.now for a in nodes for b in nodes if a != b)
-    again = try_again(job, attempt, verdict.result, peers_at_fault=apart)
+    progress = checkpoints.made_progress(job, attempt)
+    again = try_again(job, attempt, verdict.result, peers_at_fault=apart, progress=progress)
     draft.record(
-        ev.AttemptEnded(draft.now, job.id, attempt.number, verdict.result, verdict.reason, again.requeue, again.counted)
+        ev.AttemptEnded(
+            draft.now,
+            job.id,
+            attempt.number,
+            verdict.result,
+            verdict.reason,
+            again.requeue,
+            again.counted,
+            again.resuming,
+            again.most_nodes,
+        )
     )
+    if verdict.result is Result.COMPLETED and job.checkpoint is not None:
+        draft.do(DropCheckpoint(job.id))
     for node, state in attempt.shares.items():
         if state is ShareState.CLEARED:
             draft.send(node, "forget", job.tag)

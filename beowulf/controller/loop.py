@@ -17,10 +17,10 @@ from typing import Any, Protocol, TypeAlias
 import structlog
 
 from beowulf import scheduler
-from beowulf.controller import deadlines, gang, inputs
+from beowulf.controller import checkpoints, deadlines, gang, inputs
 from beowulf.controller.answer import answer
 from beowulf.controller.commands import Command
-from beowulf.controller.draft import Action, Collect, Connect, Draft, Stage, Volatile
+from beowulf.controller.draft import Action, Collect, CollectCheckpoint, Connect, Draft, Stage, Volatile
 from beowulf.controller.policy import Policy
 from beowulf.controller.reattach import await_logs
 from beowulf.controller.verdict import Verdict
@@ -89,6 +89,7 @@ class Controller:
             draft.volatile.down_since[node] = draft.now
             draft.do(Connect(node))
         await_logs(draft)
+        checkpoints.after_restart(draft)
         self._commit(draft, [])
 
     def start(self) -> None:
@@ -190,6 +191,8 @@ class Controller:
                 self._volatile.gathering(action.tag).staging.discard(action.node)
             elif isinstance(action, Collect):
                 self._volatile.collecting.discard(action.tag)
+            elif isinstance(action, CollectCheckpoint):
+                self._volatile.checkpointing(action.tag).going = False
 
     def _forget_old(self) -> None:
         """Looked at once per so many ended jobs, so that a turn's cost does not grow with history."""

@@ -152,6 +152,7 @@ def policy_of(settings: Settings, cluster: str) -> Policy:
         lost_after_s=settings.lost_after_s,
         quarantine_failures=settings.quarantine.failures,
         quarantine_window_s=settings.quarantine.within_s,
+        resize_every_s=settings.resize_every_s,
         log_cap_bytes=settings.log_cap_mib << 20,
         rules=settings.rules,
     )

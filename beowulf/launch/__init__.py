@@ -3,6 +3,7 @@
 from beowulf.launch.launchers import (
     LAUNCHERS,
     check,
+    checkpoint_signal,
     ends_with_first_node,
     needs_port,
     needs_prepare,
@@ -18,6 +19,7 @@ __all__ = [
     "Process",
     "Refusal",
     "check",
+    "checkpoint_signal",
     "ends_with_first_node",
     "needs_port",
     "needs_prepare",

@@ -30,6 +30,9 @@ def node_environment(gang: Gang, node: Node) -> dict[str, str]:
     env["BEOWULF_JOB_ID"] = gang.job.id
     env["BEOWULF_ATTEMPT"] = gang.tag.rpartition(".")[2]
     env["BEOWULF_HOSTFILE"] = f"{gang.attempt_folder(node)}/{HOSTFILE}"
+    if gang.spec.checkpoint is not None:
+        env["BEOWULF_CHECKPOINT"] = f"{gang.attempt_folder(node)}/work/{gang.spec.checkpoint.path}"
+        env["BEOWULF_CHECKPOINT_SIGNAL"] = gang.spec.checkpoint.signal
     if folder:
         env["VIRTUAL_ENV"] = folder
         env["PATH"] = search_path(gang, f"{folder}/bin")

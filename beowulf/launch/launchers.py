@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -86,7 +87,14 @@ def needs_prepare(job: Job, allocation: Allocation) -> bool:
     """Whether ``prepare`` has anything to do before ``start``: files, an environment or a port."""
     spec = job.spec
     has_files = bool(spec.workdir or spec.mounts or spec.environment.requirements or spec.environment.python)
-    return has_files or needs_port(job, allocation)
+    return has_files or job.checkpoint is not None or needs_port(job, allocation)
+
+
+def checkpoint_signal(spec: JobSpec) -> int | None:
+    """What asks the ranks for a checkpoint; None where nobody could hear it without being ended by it."""
+    if spec.checkpoint is None or LAUNCHERS[spec.launcher].spawn:
+        return None
+    return int(signal.Signals[f"SIG{spec.checkpoint.signal}"])
 
 
 def _gang(

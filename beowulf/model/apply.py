@@ -10,9 +10,9 @@ from immutables import Map
 
 from beowulf.model import event as ev
 from beowulf.model.errors import IllegalMove
-from beowulf.model.job import Attempt, Job, JobId, JobState, ShareState
+from beowulf.model.job import Attempt, Checkpoint, Job, JobId, JobState, ShareState
 from beowulf.model.node import Node, NodeState
-from beowulf.model.snapshot import ACTIVE, Change, Snapshot, noted
+from beowulf.model.snapshot import ACTIVE, Change, Snapshot, keeps_cleared_nodes, noted
 
 # Who may happen when. An event of an attempt that is not the current one never gets here.
 MOVES: Mapping[tuple[JobState, type[Any]], JobState] = {
@@ -24,6 +24,8 @@ MOVES: Mapping[tuple[JobState, type[Any]], JobState] = {
     (JobState.RUNNING, ev.AttemptEnding): JobState.COMPLETING,
     (JobState.COMPLETING, ev.AttemptEnding): JobState.COMPLETING,
     (JobState.COMPLETING, ev.ShareStarted): JobState.COMPLETING,
+    (JobState.RUNNING, ev.CheckpointKept): JobState.RUNNING,
+    (JobState.COMPLETING, ev.CheckpointKept): JobState.COMPLETING,
     (JobState.RUNNING, ev.AttemptEnded): JobState.ENDED,  # it ended by itself and its nodes are clear
     (JobState.COMPLETING, ev.AttemptEnded): JobState.ENDED,  # or PENDING when requeued
 }
@@ -101,12 +103,15 @@ def _placed(snapshot: Snapshot, event: ev.JobPlaced) -> Snapshot:
     if event.attempt != len(job.attempts) + 1:
         raise IllegalMove(f"job {job.id} has {len(job.attempts)} attempts: {event.attempt} cannot be the next")
     shares = {share.node: ShareState.PLACED for share in event.allocation.shares}
-    attempt = Attempt(event.attempt, event.allocation, event.at, shares)
+    kept = job.checkpoint
+    attempt = Attempt(event.attempt, event.allocation, event.at, shares, from_step=kept.step if kept else 0)
     held = snapshot.held
     tag = f"{job.id}.{attempt.number}"
     for share in event.allocation.shares:
         held = held.set(share.node, held.get(share.node, Map()).set(tag, share))
-    moved = replace(job, state=_move(job, event), reason="", attempts=(*job.attempts, attempt))
+    reason = f"goes on from the checkpoint of step {kept.step}" if kept else ""
+    attempts = (*job.attempts, attempt)
+    moved = replace(job, state=_move(job, event), reason=reason, attempts=attempts, resuming=False, most_nodes=0)
     return replace(_put(snapshot, moved), held=held)
 
 
@@ -158,7 +163,7 @@ def _attempt_ending(snapshot: Snapshot, event: ev.AttemptEnding) -> Snapshot:
     job, attempt = found
     if attempt.ending is not None:  # the first reason is the reason
         return snapshot
-    ending = replace(attempt, ending=event.result, reason=event.reason)
+    ending = replace(attempt, ending=event.result, reason=event.reason, resize_to=event.resize_to)
     return _put(snapshot, _with_attempt(job, ending, state=_move(job, event), reason=event.reason))
 
 
@@ -170,9 +175,13 @@ def _share_cleared(snapshot: Snapshot, event: ev.ShareCleared) -> Snapshot:
         return snapshot
     shares = {**attempt.shares, event.node: ShareState.CLEARED}
     cleared = _put(snapshot, _with_attempt(job, replace(attempt, shares=shares)))
-    tag = f"{event.job_id}.{event.attempt}"
-    left = cleared.held.get(event.node, Map())
-    return replace(cleared, held=cleared.held.set(event.node, left.delete(tag))) if tag in left else cleared
+    return cleared if keeps_cleared_nodes(job, attempt) else _let_go(cleared, job.id, event.attempt, event.node)
+
+
+def _let_go(snapshot: Snapshot, job_id: JobId, attempt: int, node: str) -> Snapshot:
+    tag = f"{job_id}.{attempt}"
+    left = snapshot.held.get(node, Map())
+    return replace(snapshot, held=snapshot.held.set(node, left.delete(tag))) if tag in left else snapshot
 
 
 def _attempt_ended(snapshot: Snapshot, event: ev.AttemptEnded) -> Snapshot:
@@ -181,12 +190,32 @@ def _attempt_ended(snapshot: Snapshot, event: ev.AttemptEnded) -> Snapshot:
         return snapshot
     job, attempt = found
     _move(job, event)
+    for node, state in attempt.shares.items():
+        if state is ShareState.CLEARED:
+            snapshot = _let_go(snapshot, job.id, attempt.number, node)
     ended = replace(attempt, ending=event.result, reason=event.reason, ended_at=event.at)
     if event.requeue:
-        retries = job.retries + (1 if event.counted else 0)
-        return _put(snapshot, _with_attempt(job, ended, state=JobState.PENDING, reason=event.reason, retries=retries))
+        waiting = replace(
+            job,
+            state=JobState.PENDING,
+            reason=event.reason,
+            retries=job.retries + (1 if event.counted else 0),
+            resuming=event.resuming,
+            most_nodes=event.most_nodes,
+        )
+        return _put(snapshot, _with_attempt(waiting, ended))
     final = _with_attempt(job, ended, state=JobState.ENDED, result=event.result, reason=event.reason, ended_at=event.at)
     return _put(snapshot, final)
+
+
+def _checkpoint_kept(snapshot: Snapshot, event: ev.CheckpointKept) -> Snapshot:
+    """Only the current attempt delivers (invariant I2)."""
+    found = _current(snapshot, event.job_id, event.attempt)
+    if found is None:
+        return snapshot
+    job = found[0]
+    kept = Checkpoint(event.attempt, event.node, event.step, event.tree, event.at)
+    return _put(snapshot, replace(job, state=_move(job, event), checkpoint=kept))
 
 
 def _job_ended(snapshot: Snapshot, event: ev.JobEnded) -> Snapshot:
@@ -273,6 +302,7 @@ _STEPS: Mapping[type[Any], Callable[[Snapshot, Any], Snapshot]] = {
     ev.AttemptEnding: _attempt_ending,
     ev.ShareCleared: _share_cleared,
     ev.AttemptEnded: _attempt_ended,
+    ev.CheckpointKept: _checkpoint_kept,
     ev.JobEnded: _job_ended,
     ev.NodeAdded: _node_added,
     ev.NodeRemoved: _node_removed,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias, get_args
 
 from beowulf.model.allocation import Allocation
-from beowulf.model.job import JobId, JobSpec, RankExit, Result
+from beowulf.model.job import JobId, JobSpec, RankExit, Result, Tree
 from beowulf.model.node import Endpoint, Facts, NodeId
 
 
@@ -80,6 +80,7 @@ class AttemptEnding:
     attempt: int
     result: Result
     reason: str
+    resize_to: int = 0  # nodes the next attempt shall have, when this one ends for that
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,8 @@ class ShareCleared:
 
 @dataclass(frozen=True, slots=True)
 class AttemptEnded:
-    """``requeue`` puts the job back in the queue; else the job has ended with ``result``."""
+    """``requeue`` puts the job back in the queue, when ``resuming`` before everything else of its priority and for at
+    most ``most_nodes`` nodes (0: as its spec says); else the job has ended with ``result``."""
 
     at: float
     job_id: JobId
@@ -104,6 +106,20 @@ class AttemptEnded:
     reason: str
     requeue: bool = False
     counted: bool = True  # a requeue that counts against retry.max
+    resuming: bool = False
+    most_nodes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointKept:
+    """The head holds a newer checkpoint of the job, whole and checked; ``node`` made it in this attempt."""
+
+    at: float
+    job_id: JobId
+    attempt: int
+    node: NodeId
+    step: int
+    tree: Tree
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +218,7 @@ Event: TypeAlias = (
     | AttemptEnding
     | ShareCleared
     | AttemptEnded
+    | CheckpointKept
     | JobEnded
     | NodeAdded
     | NodeRemoved

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from immutables import Map
 
 from beowulf.model.allocation import Share
-from beowulf.model.job import Job, JobId, JobState
+from beowulf.model.job import Attempt, Job, JobId, JobState, Result
 from beowulf.model.node import Node, NodeId
 
 REMEMBERED = 512
@@ -44,7 +44,7 @@ class Snapshot:
         return self.jobs.get(job_id)
 
     def queue(self) -> list[Job]:
-        """Pending jobs, first come first served within a priority; ties break by id."""
+        """Pending jobs, first come first served within a priority, those that resume before the others."""
         waiting = (self.jobs[job_id] for job_id in self.pending)
         return sorted(waiting, key=queue_order)
 
@@ -68,8 +68,8 @@ def changed_since(earlier: Snapshot, later: Snapshot) -> tuple[list[JobId], list
     return None
 
 
-def queue_order(job: Job) -> tuple[int, float, int, int]:
-    return (-job.spec.priority, job.submitted_at, job.number, job.array_index or 0)
+def queue_order(job: Job) -> tuple[int, bool, float, int, int]:
+    return (-job.spec.priority, not job.resuming, job.submitted_at, job.number, job.array_index or 0)
 
 
 def restore(jobs: Iterable[Job], nodes: Iterable[Node], keys: Iterable[tuple[str, JobId, str]]) -> Snapshot:
@@ -116,10 +116,17 @@ ACTIVE = frozenset({JobState.CONFIGURING, JobState.RUNNING, JobState.COMPLETING}
 
 
 def held_shares(job: Job) -> list[tuple[str, Share]]:
-    """``("17.1", share)`` for every share of every attempt whose node was not swept yet."""
+    """``("17.1", share)`` for every share of every attempt whose node was not swept yet, or waits for the next one."""
     return [
         (f"{job.id}.{attempt.number}", share)
         for attempt in job.attempts
         for share in attempt.allocation.shares
-        if share.node in attempt.shares and attempt.shares[share.node] != "CLEARED"
+        if share.node in attempt.shares
+        and (attempt.shares[share.node] != "CLEARED" or keeps_cleared_nodes(job, attempt))
     ]
+
+
+def keeps_cleared_nodes(job: Job, attempt: Attempt) -> bool:
+    """Between two attempts of a job that goes on from its checkpoint nobody else gets its nodes."""
+    may_go_on = attempt.ending in (None, Result.RESIZED, Result.NODE_FAIL, Result.FAILED) and not job.cancelled_by
+    return may_go_on and not attempt.ended_at and job.spec.elastic

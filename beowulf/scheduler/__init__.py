@@ -11,6 +11,7 @@ from beowulf.scheduler.foresight import start_of
 from beowulf.scheduler.limits import Limit
 from beowulf.scheduler.planning import Memo, plan, replan
 from beowulf.scheduler.policies import POLICIES, Policy, Standing
+from beowulf.scheduler.resizing import Resize, resizes
 from beowulf.scheduler.suggestions import Suggestion, handed_in_anew
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "Reason",
     "Refusal",
     "Reservation",
+    "Resize",
     "Standing",
     "Start",
     "Stop",
@@ -37,5 +39,6 @@ __all__ = [
     "plan",
     "queue",
     "replan",
+    "resizes",
     "start_of",
 ]

@@ -60,7 +60,7 @@ def explain(
     chosen = rules or Rules()
     state = fresh(snapshot, chosen)
     outlook = Outlook(state, now)
-    request = request_of(job.spec, unswept(job) if job.attempts else ())
+    request = request_of(job.spec, unswept(job) if job.attempts else (), job.most_nodes)
     reason = waits((snapshot, chosen), now, job_id)
     order = [one.id for one in in_order(state, now, policy_of(chosen))]
     found = Explanation(

@@ -28,6 +28,7 @@ class Line:
     spec: JobSpec  # of one of its jobs: all agree in what the scheduler looks at
     owner: str
     cancelled: bool
+    resuming: bool  # before everything else of its priority
     tickets: tuple[Ticket, ...]
 
 
@@ -41,7 +42,8 @@ def key_of(job: Job) -> Key:
     standing = (job.owner, spec.service_class, spec.queue, spec.priority, spec.max_duration_s, spec.kill_grace_s)
     # What has no limit is judged by earlier runs of its kind.
     likeness = ("",) if spec.max_duration_s else (spec.name, spec.launcher)
-    return (shape, kind, standing, likeness, spec.dependencies, bool(job.cancelled_by))
+    again = (job.resuming, job.most_nodes)
+    return (shape, kind, standing, likeness, again, spec.dependencies, bool(job.cancelled_by))
 
 
 def ticket_of(job: Job) -> Ticket:
@@ -50,9 +52,9 @@ def ticket_of(job: Job) -> Ticket:
 
 def line_of(key: Key, job: Job, tickets: tuple[Ticket, ...], known: dict[Request, Request]) -> Line:
     """``known``: equal requests of different lines are one value, so that answers to one are found by the other."""
-    request = request_of(job.spec, unswept(job) if job.attempts else ())
+    request = request_of(job.spec, unswept(job) if job.attempts else (), job.most_nodes)
     request = known.setdefault(request, request)
-    return Line(key, request, job.spec, job.owner, bool(job.cancelled_by), tickets)
+    return Line(key, request, job.spec, job.owner, bool(job.cancelled_by), job.resuming, tickets)
 
 
 def lines_of(jobs: Iterable[Job], requests: dict[Request, Request]) -> Lines:

@@ -13,8 +13,8 @@ from beowulf.scheduler.policies import Policy, Standing
 from beowulf.scheduler.state import State
 from beowulf.scheduler.usage import fair_shares
 
-Turn: TypeAlias = tuple[int, float, float, int, int, int, Line]
-"""(-priority, -rank, submitted, number, index, position in the line, line): the smallest is next."""
+Turn: TypeAlias = tuple[int, bool, float, float, int, int, int, Line]
+"""(-priority, not resuming, -rank, submitted, number, index, position in the line, line): the smallest is next."""
 
 
 class Queue:
@@ -59,7 +59,7 @@ class Queue:
     def _turn(self, line: Line, at: int) -> Turn:
         submitted, number, index, _ = line.tickets[at]
         rank = self._policy.order(self.standing(line, submitted))
-        return -line.spec.priority, -rank, submitted, number, index, at, line
+        return -line.spec.priority, not line.resuming, -rank, submitted, number, index, at, line
 
     def standing(self, line: Line, submitted: float) -> Standing:
         rules, request = self._rules, line.request

@@ -34,12 +34,14 @@ class Request:
         return self.resources.cpus or self.procs
 
 
-def request_of(spec: JobSpec, avoid: tuple[NodeId, ...] = ()) -> Request:
+def request_of(spec: JobSpec, avoid: tuple[NodeId, ...] = (), most_nodes: int = 0) -> Request:
+    """``most_nodes`` above 0 is a limit besides the spec's own."""
+    max_nodes = max(spec.min_nodes, spec.max_nodes)
     return Request(
         resources=spec.resources,
         procs=spec.procs_per_node or spec.resources.gpus or 1,
         min_nodes=spec.min_nodes,
-        max_nodes=max(spec.min_nodes, spec.max_nodes),
+        max_nodes=min(max_nodes, max(spec.min_nodes, most_nodes or max_nodes)),
         nodelist=spec.nodelist,
         exclude=spec.exclude,
         group=spec.group,

@@ -8,7 +8,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from beowulf.model.errors import BadInput
-from beowulf.model.job import Dependency, Environment, JobSpec, Launcher, Mount, Resources, Retry, Tree
+from beowulf.model.job import (
+    Checkpointing,
+    Dependency,
+    Environment,
+    JobSpec,
+    Launcher,
+    Mount,
+    Resources,
+    Retry,
+    Tree,
+)
 from beowulf.specs import document as doc
 from beowulf.specs.complaints import Complaints, Place, Wrong, shown
 from beowulf.specs.job_keys import JOB, OPTIONS
@@ -109,6 +119,12 @@ def _check(fields: Fields, to: Complaints) -> None:
         to.add(env.at("venv"), "env.venv and env.requirements exclude each other: keep one")
     if torchrun.get("elastic", False) and fields.get("launcher", "command") != "torchrun":
         to.add(torchrun.at("elastic"), "torchrun.elastic needs 'launcher: torchrun'")
+    low, high = fields.get("num_nodes", (1, 1))
+    if fields.get("on_rank_loss", "fail") == "shrink" and low == high:
+        to.add(fields.at("on_rank_loss"), "on_rank_loss: shrink needs a range of num_nodes: 'num_nodes: 2..8'")
+    checkpoint: Fields = fields.get("checkpoint", Fields(fields.place))
+    if "checkpoint" in fields.places and "path" not in checkpoint.places:
+        to.add(fields.at("checkpoint"), "checkpoint names no folder: add 'path: ckpt/'")
     both: set[str] = set(fields.get("nodelist", ())) & set(fields.get("exclude", ()))
     if both:
         to.add(fields.at("exclude"), f"exclude {shown(min(both))} is also in nodelist")
@@ -140,6 +156,7 @@ def _spec(fields: Fields, file: str) -> JobSpec:
         service_class=fields.get("service_class", ""),
         dependencies=dependencies,
         retry=Retry(retry.get("on", Retry().on), retry.get("max", Retry().max)),
+        checkpoint=_checkpoint(fields.get("checkpoint", nothing)),
         on_rank_loss=fields.get("on_rank_loss", "fail"),
         torch_elastic=fields.get("torchrun", nothing).get("elastic", False),
         nodelist=fields.get("nodelist", ()),
@@ -160,6 +177,11 @@ def _resources(fields: Fields) -> Resources:
         gpu_kinds=gpus.kinds,
         gpu_memory_mib=gpus.memory_mib,
     )
+
+
+def _checkpoint(fields: Fields) -> Checkpointing | None:
+    path: str = fields.get("path", "").rstrip("/")
+    return Checkpointing(path, fields.get("signal", "USR1")) if path else None
 
 
 def _environment(fields: Fields) -> Environment:

@@ -114,11 +114,22 @@ RETRY = Record(
     ),
     "when a job is tried again",
 )
+CHECKPOINT = Record(
+    (
+        Key(
+            "path",
+            Word("ckpt/", paths.inside, words.TEXT),
+            "A folder below the work folder; ranks find it as BEOWULF_CHECKPOINT. The newest in it comes to the head "
+            "and goes with the job to its next machines.",
+        ),
+        Key("signal", words.choice("USR1", "USR2"), "Asks the ranks for a checkpoint.", "USR1"),
+    ),
+    "path and signal",
+)
 _LATER = "is not there yet: this version"
 LATER: Mapping[str, str] = {
     "burst": f"{_LATER} never uses cloud machines; remove the section",
     "spot_policy": f"{_LATER} never uses cloud machines; remove it",
-    "checkpoint": f"{_LATER} neither asks for checkpoints nor carries them to a retry; save and resume in the script",
     "secrets": f"{_LATER} does not hand out secrets; keep them in a file that is on the nodes",
     "container": f"{_LATER} does not start containers; use env: {{python, requirements}}",
     "site": f"{_LATER} knows one site, the lab; pick machines with 'group' or 'nodelist'",
@@ -183,10 +194,11 @@ JOB = Record(
         Key("array", _array, "One task per index; each sees its own as SLURM_ARRAY_TASK_ID."),
         Key("dependency", _dependency, "Wait for other jobs to end."),
         Key("retry", RETRY, "When the job is tried again.", also=("job_recovery",)),
+        Key("checkpoint", CHECKPOINT, "Checkpoints that outlive their machines."),
         Key(
             "on_rank_loss",
-            Word("fail or requeue", quantities.loss_policy, {"enum": ["fail", "requeue"]}),
-            "When a rank is lost.",
+            words.choice("fail", "requeue", "shrink"),
+            "When a rank or its machine is lost: end, be queued again, or go on at once on what is left.",
             "fail",
         ),
         Key("nodelist", words.host_list, "Only these machines."),

@@ -29,6 +29,7 @@ class Settings:
     lost_after_s: float = 600.0
     log_cap_mib: int = 1024
     quarantine: Quarantine = Quarantine()
+    resize_every_s: float = 300.0
     rules: Rules = Rules()
 
 
@@ -46,6 +47,12 @@ SETTINGS = Record(
         Key("node_fail_after_s", words.duration, "A gang some of whose nodes are down so long is torn down.", "15s"),
         Key("lost_after_s", words.duration, "A job all of whose nodes are down so long is given up.", "10m"),
         Key("log_cap", words.memory, "Longest log of one process; what comes after is dropped and said so.", "1GB"),
+        Key(
+            "resize_every_s",
+            words.duration,
+            "How long a job with a range of nodes is left alone before it may take up more, or give some back.",
+            "5m",
+        ),
         Key("quarantine", QUARANTINE, "When a node that keeps failing is left alone."),
         Key("scheduler", scheduling.SCHEDULER, "Who goes first, and how much anybody may have."),
     )
@@ -69,6 +76,7 @@ def parse_settings(text: str, *, name: str) -> Settings:
         lost_after_s=fields.get("lost_after_s", base.lost_after_s),
         log_cap_mib=fields.get("log_cap", base.log_cap_mib),
         quarantine=_quarantine(fields.get("quarantine", nothing)),
+        resize_every_s=fields.get("resize_every_s", base.resize_every_s),
         rules=scheduling.rules_of(fields.get("scheduler", nothing)),
     )
 

@@ -4,17 +4,30 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from beowulf.launch import Process, Refusal, check, needs_port, needs_prepare, processes, supported
+from beowulf.launch import Process, Refusal, check, checkpoint_signal, needs_port, needs_prepare, processes, supported
 from beowulf.launch.environment import devices
 from beowulf.launch.hostlist import compressed
 from beowulf.model.allocation import Allocation, RankSlot, Share
-from beowulf.model.job import Attempt, Environment, Job, JobSpec, JobState, Launcher, Resources, ShareState, Tree
+from beowulf.model.job import (
+    Attempt,
+    Checkpoint,
+    Checkpointing,
+    Environment,
+    Job,
+    JobSpec,
+    JobState,
+    Launcher,
+    Resources,
+    ShareState,
+    Tree,
+)
 from beowulf.model.node import Endpoint, Facts, Gpu, Interface, Node, NodeState
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden"
@@ -123,8 +136,22 @@ def test_a_single_rank_without_files_needs_no_preparing() -> None:
     assert not needs_prepare(job(one), one) and not needs_port(job(one), one)
     assert needs_prepare(job(one, workdir=Tree("d", 1, 1, ".")), one)
     assert needs_prepare(job(one, environment=Environment(requirements=("numpy",))), one)
+    kept = Checkpoint(1, "n1", 7, Tree("d", 1, 1, "."), 0.0)
+    assert needs_prepare(replace(job(one), checkpoint=kept), one)
     assert needs_port(job(one, launcher=Launcher.TORCHRUN), one)
     assert needs_port(job(gang(1, 2)), gang(1, 2)) and needs_port(job(gang(2, 1)), gang(2, 1))
+
+
+def test_ranks_know_where_checkpoints_go_and_what_asks_for_one() -> None:
+    allocation = gang(2, 1)
+    keeping = {"checkpoint": Checkpointing("ckpt", "USR2")}
+    made = starts(two(), allocation, job(allocation, **keeping))
+    assert made["n2"]["env"]["BEOWULF_CHECKPOINT"] == "/home/u2/.beowulf/lab/n2/attempts/17.1/work/ckpt"
+    assert made["n2"]["env"]["BEOWULF_CHECKPOINT_SIGNAL"] == "USR2"
+    assert checkpoint_signal(job(allocation, **keeping).spec) == signal.SIGUSR2
+    # mpirun hands the signal on to each rank's shell, which it would end.
+    assert checkpoint_signal(job(allocation, launcher=Launcher.MPI, **keeping).spec) is None
+    assert checkpoint_signal(job(allocation).spec) is None
 
 
 def test_launchers_that_have_no_build_yet_say_so() -> None:

@@ -1,0 +1,152 @@
+"""The data: every sample once per epoch, in one global order, whichever rank it falls to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch.utils.data import DataLoader, Dataset, IterableDataset, default_collate
+
+from beowulf.train.order import Batch, block, epoch_order, reseed, seed_of
+
+
+class Micro(NamedTuple):
+    """A micro-batch to load: the seed its samples are drawn (augmented) with, and which they are."""
+
+    seed: int
+    indices: tuple[int, ...]
+
+
+class MicroBatches(Dataset):  # type: ignore[type-arg]
+    """A dataset whose items are whole, collated micro-batches."""
+
+    def __init__(self, dataset: Any, collate: Callable[[Any], Any]) -> None:
+        self.dataset = dataset
+        self.collate = collate
+
+    def __getitem__(self, micro: Micro) -> Any:
+        reseed(micro.seed)
+        several = getattr(self.dataset, "__getitems__", None)
+        if several is not None:
+            return self.collate(several(list(micro.indices)))
+        return self.collate([self.dataset[index] for index in micro.indices])
+
+
+def as_it_is(batch: Any) -> Any:
+    return batch
+
+
+class Loader:
+    """``batch_size`` samples per optimizer step over all ranks together, in micro-batches of ``micro_batch``.
+
+    ``count`` tells how many targets of a micro-batch the loss is a mean over (default: its samples).
+    """
+
+    def __init__(
+        self,
+        dataset: Any,
+        batch_size: int,
+        micro_batch: int,
+        *,
+        shuffle: bool = True,
+        drop_last: bool = False,
+        count: Callable[[Any], Any] | None = None,
+        collate_fn: Callable[[Any], Any] | None = None,
+        **options: Any,
+    ) -> None:
+        if isinstance(dataset, IterableDataset) or not hasattr(dataset, "__len__"):
+            raise ValueError(
+                "bw.loader needs a dataset with a length and an index, for one global order of its samples"
+            )
+        if not 1 <= micro_batch <= batch_size:
+            raise ValueError(f"micro_batch={micro_batch} has to be from 1 to batch_size={batch_size}")
+        clash = sorted({"sampler", "batch_sampler", "generator", "persistent_workers"} & set(options))
+        if clash:
+            raise ValueError(f"bw.loader decides {', '.join(clash)} itself: leave it out")
+        self.dataset, self.batch_size, self.micro_batch = dataset, batch_size, micro_batch
+        self.shuffle, self.drop_last, self.count = shuffle, drop_last, count
+        self._items = MicroBatches(dataset, collate_fn or default_collate)
+        self._options = dict(options, persistent_workers=options.get("num_workers", 0) > 0)
+        self._feed = Feed(self)
+        self._source: DataLoader[Any] | None = None
+        self._running: Iterator[Any] | None = None
+
+    @property
+    def micro_batches(self) -> int:
+        """Of a whole global batch."""
+        return -(-self.batch_size // self.micro_batch)
+
+    def __len__(self) -> int:
+        """Optimizer steps per epoch."""
+        whole, rest = divmod(len(self.dataset), self.batch_size)
+        return whole + (1 if rest and not self.drop_last else 0)
+
+    def batch_at(self, start: int) -> Batch | None:
+        """The global batch from sample ``start`` of an epoch; None at its end."""
+        samples = min(self.batch_size, len(self.dataset) - start)
+        if samples < 1 or (self.drop_last and samples < self.batch_size):
+            return None
+        return Batch(start, samples, self.micro_batch)
+
+    def rewind(self) -> None:
+        """Forget what was loaded ahead: the loop may have been left in the middle of a step."""
+        self._running = None
+
+    def running(self, at: Position, split: Sequence[int], choose: Callable[[int], Sequence[int]]) -> Iterator[Any]:
+        """An iterator whose next items are this rank's micro-batches at ``at``; what was loaded ahead stays good."""
+        self._feed.choose = choose
+        if self._running is None or not self._feed.goes_on(at, tuple(split)):
+            self._feed.restart(at)
+            if self._source is None:
+                self._source = DataLoader(
+                    self._items, batch_size=None, sampler=self._feed, collate_fn=as_it_is, **self._options
+                )
+            self._running = iter(self._source)
+        return self._running
+
+
+class Position(NamedTuple):
+    """Which rank reads from where."""
+
+    seed: int
+    epoch: int
+    start: int
+    rank: int
+
+
+class Feed:
+    """The micro-batches a rank will need from here to the end of the epoch, if the split stays as it is."""
+
+    def __init__(self, loader: Loader) -> None:
+        self._loader = loader
+        self.choose: Callable[[int], Sequence[int]]  # the present split of that many micro-batches
+        self._order: tuple[tuple[int, int], torch.Tensor] = ((0, -1), torch.empty(0))
+        self._told: dict[int, tuple[int, ...]] = {}  # the split that was supposed, by where the batch starts
+        self._next = -1  # where the first batch starts that nothing was loaded of yet
+
+    def restart(self, at: Position) -> None:
+        self._at = at
+        self._told = {}
+        self._next = at.start
+        if self._order[0] != (at.seed, at.epoch):
+            size, shuffle = len(self._loader.dataset), self._loader.shuffle
+            self._order = ((at.seed, at.epoch), epoch_order(size, at.seed, at.epoch, shuffle))
+
+    def goes_on(self, at: Position, split: tuple[int, ...]) -> bool:
+        """Do the next items belong to ``at`` and ``split``?"""
+        same = self._at[:2] == at[:2] and self._at.rank == at.rank
+        return same and (self._told.get(at.start) == split or self._next == at.start)
+
+    def __iter__(self) -> Iterator[Micro]:
+        order = self._order[1]
+        while True:
+            batch = self._loader.batch_at(self._next)
+            if batch is None:
+                return
+            split = self._told[batch.start] = tuple(self.choose(batch.count))
+            self._next = batch.start + batch.samples
+            for index in block(split, self._at.rank):
+                first, end = batch.micro(index)
+                seed = seed_of(self._at.seed, self._at.epoch, first)
+                yield Micro(seed, tuple(order[first:end].tolist()))

@@ -1,0 +1,71 @@
+"""The global order: which samples make which micro-batch, and which random numbers go with it."""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+_MASK = (1 << 64) - 1
+
+
+def seed_of(*numbers: int) -> int:
+    """One seed of 63 bits out of (seed, step, global micro-batch): SplitMix64 (Steele, Lea, Flood 2014), chained."""
+    state = 0
+    for number in numbers:
+        state = (state ^ (number & _MASK)) + 0x9E3779B97F4A7C15 & _MASK
+        state = (state ^ (state >> 30)) * 0xBF58476D1CE4E5B9 & _MASK
+        state = (state ^ (state >> 27)) * 0x94D049BB133111EB & _MASK
+        state ^= state >> 31
+    return state >> 1
+
+
+def reseed(seed: int) -> None:
+    """Every random generator a script uses: torch on every device, Python's, and numpy's where it is loaded."""
+    # torch.manual_seed does the same, but formats a stack trace each time for a CUDA that nobody started yet.
+    torch.default_generator.manual_seed(seed)
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        torch.cuda.manual_seed_all(seed)
+    random.seed(seed)
+    numpy = sys.modules.get("numpy")
+    if numpy is not None:
+        numpy.random.seed(seed & 0xFFFFFFFF)
+
+
+def epoch_order(samples: int, seed: int, epoch: int, shuffle: bool) -> torch.Tensor:
+    """The dataset's indices in the order of this epoch, the same on every rank."""
+    if not shuffle:
+        return torch.arange(samples)
+    return torch.randperm(samples, generator=torch.Generator().manual_seed(seed_of(seed, epoch)))
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A global batch: ``samples`` of the epoch's order from ``start``, in micro-batches of ``micro_batch`` at most."""
+
+    start: int
+    samples: int
+    micro_batch: int
+
+    @property
+    def count(self) -> int:
+        """Micro-batches."""
+        return -(-self.samples // self.micro_batch)
+
+    def micro(self, index: int) -> tuple[int, int]:
+        """From where to where micro-batch ``index`` goes in the epoch's order.
+
+        They are as equal as can be: a last one of a single sample would be none for BatchNorm.
+        """
+        least, larger = divmod(self.samples, self.count)
+        first = self.start + index * least + min(index, larger)
+        return first, first + least + (index < larger)
+
+
+def block(split: Sequence[int], rank: int) -> list[int]:
+    """The global micro-batches of ``rank``: the ranks take theirs in order, each a run of neighbours."""
+    first = sum(split[:rank])
+    return list(range(first, first + split[rank]))

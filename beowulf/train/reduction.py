@@ -1,0 +1,140 @@
+"""How the ranks' gradients become one: the seam between a session and what carries its messages."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from beowulf.train.place import Place
+
+
+class Reduction(Protocol):
+    """What a session needs of a way to exchange gradients. All but ``local`` are called by every rank, in one order."""
+
+    rank: int
+    world: int
+    factor: float  # what a rank multiplies its part by, so that the outcome is the sum over ranks (a mean: the ranks)
+
+    def wrap(self, module: nn.Module, device: torch.device, options: Mapping[str, Any]) -> nn.Module:
+        """The model to call. Parameters and buffers are rank 0's afterwards."""
+
+    def local(self) -> AbstractContextManager[None]:
+        """Forward and backward passes inside add to the gradients of this rank; nothing is exchanged."""
+
+    def absent(self) -> None:
+        """Take part in the exchange of a step with nothing to add: no forward pass, no buffer touched."""
+
+    def finish(self) -> None:
+        """Afterwards every parameter's ``grad`` holds the outcome. Called once per step, after the last backward."""
+
+    def stepped(self, lock: threading.RLock) -> None:
+        """After the optimizer moved the parameters. Who moves them here holds ``lock`` meanwhile, but never while
+        waiting for other ranks."""
+
+    def gather(self, values: Sequence[float]) -> list[list[float]]:
+        """Every rank's few numbers, by rank; beside the gradients, never in their way."""
+
+    def sum(self, tensor: torch.Tensor) -> None:
+        """``tensor`` (on the CPU) becomes its sum over ranks, in place; beside the gradients."""
+
+    def close(self) -> None:
+        """The training ended well: leave the others."""
+
+
+class DistributedReduction:
+    """Stock DistributedDataParallel over torch.distributed: gloo on CPUs, nccl on CUDA."""
+
+    def __init__(self, place: Place, device: torch.device) -> None:
+        self._joined_here = not dist.is_initialized()
+        if self._joined_here:
+            _join(place, device)
+        self.rank, self.world = dist.get_rank(), dist.get_world_size()
+        self.factor = float(self.world)
+        # A group of its own: DDP's first steps put messages of their own among the gradients.
+        self._beside = dist.new_group(backend="gloo")
+        self._model: DistributedDataParallel | None = None
+
+    @property
+    def model(self) -> DistributedDataParallel:
+        assert self._model is not None
+        return self._model
+
+    def wrap(self, module: nn.Module, device: torch.device, options: Mapping[str, Any]) -> nn.Module:
+        chosen: dict[str, Any] = {"device_ids": [device.index] if device.type == "cuda" else None, **options}
+        # Buffers are every rank's own between steps (Statistics composes them); torch renamed the option in 2.13.
+        known = inspect.signature(DistributedDataParallel).parameters
+        chosen["forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"] = False
+        self._model = DistributedDataParallel(module, **chosen)
+        return self._model
+
+    def local(self) -> AbstractContextManager[None]:
+        return self.model.no_sync()
+
+    def absent(self) -> None:
+        """A pass through DDP, in the module's place one that gives every parameter a gradient of nought."""
+        module = self.model.module
+        self.model.module = Nothing(module)
+        try:
+            outputs = self.model()
+        finally:
+            self.model.module = module
+        torch.autograd.backward(outputs, [torch.ones_like(output) for output in outputs])
+
+    def finish(self) -> None:
+        """DDP is done when backward is."""
+
+    def stepped(self, lock: threading.RLock) -> None:
+        """Nothing more to do."""
+
+    def gather(self, values: Sequence[float]) -> list[list[float]]:
+        mine = torch.tensor(list(values), dtype=torch.float64)
+        if self.world == 1:
+            return [mine.tolist()]
+        everyone = [torch.empty_like(mine) for _ in range(self.world)]
+        dist.all_gather(everyone, mine, group=self._beside)
+        return [row.tolist() for row in everyone]
+
+    def sum(self, tensor: torch.Tensor) -> None:
+        if self.world > 1:
+            dist.all_reduce(tensor, group=self._beside)
+
+    def close(self) -> None:
+        if self._joined_here:
+            dist.barrier(group=self._beside)
+            dist.destroy_process_group()
+
+
+class Nothing(nn.Module):
+    """Adds nothing to the gradients of ``module``, whose layers and hooks do not notice."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self._theirs = tuple(parameter for parameter in module.parameters() if parameter.requires_grad)
+
+    def forward(self) -> list[torch.Tensor]:
+        return [parameter.sum() * 0 for parameter in self._theirs]
+
+
+def _join(place: Place, device: torch.device) -> None:
+    extra: dict[str, Any] = {}
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+        extra["device_id"] = device
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    if place.world == 1:
+        alone = dist.HashStore()  # type: ignore[attr-defined]
+        dist.init_process_group(backend, store=alone, rank=0, world_size=1, **extra)
+        return
+    words = {"RANK": place.rank, "WORLD_SIZE": place.world, "MASTER_ADDR": place.address, "MASTER_PORT": place.port}
+    for name, value in words.items():
+        os.environ.setdefault(name, str(value))
+    dist.init_process_group(backend, **extra)

@@ -1,0 +1,153 @@
+"""What the ranks of a gang run: ``python scenarios.py FOLDER NAME…`` saves each scenario's outcome per rank."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from digits import BATCH, IGNORED, MICRO, digits, flat, labels_in, loss_of, network, optimizer_of, statistics_of
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import TensorDataset
+
+from beowulf import train
+from beowulf.train.order import Batch, block, epoch_order
+
+UNEVEN = (6, 1, 1)
+STEPS = 20
+
+
+def ours(dtype: torch.dtype, splits: Callable[[int], tuple[int, ...]], steps: int = STEPS, **more: Any) -> Any:
+    """The weights after ``steps`` steps at the splits told, and BatchNorm's statistics merged."""
+    bw = train.session(seed=3)
+    model = bw.wrap(network(dtype))
+    optimizer = optimizer_of(model)
+    loader = bw.loader(more.pop("data", digits(dtype)), BATCH, MICRO, count=labels_in, **more)
+    bw.pace.fix(splits(0))
+    for step, micro_batches in endless(bw, loader):
+        bw.pace.fix(splits(step + 1))
+        for x, y in micro_batches:
+            bw.backward(loss_of(model(x), y))
+        bw.step(optimizer, clip=1.0)
+        if bw.cursor.step == steps:
+            break
+    bw.merge_statistics()
+    return flat(model), statistics_of(model)
+
+
+def endless(bw: train.Session, loader: train.Loader) -> Iterator[Any]:
+    for _ in bw.epochs(1000):
+        yield from bw.steps(loader)
+
+
+def stock(dtype: torch.dtype) -> Any:
+    """The same split of the same samples under stock DDP: local means, averaged over ranks."""
+    model = DistributedDataParallel(network(dtype))
+    optimizer = optimizer_of(model)
+    data = digits(dtype)
+    for step in range(STEPS):
+        epoch, place = divmod(step, len(data) // BATCH)
+        order = epoch_order(len(data), 3, epoch, True)
+        mine = block(UNEVEN, dist.get_rank())
+        batch = Batch(place * BATCH, BATCH, MICRO)
+        x, y = data[order[batch.micro(mine[0])[0] : batch.micro(mine[-1])[1]]]
+        torch.manual_seed(step)
+        loss_of(model(x), y).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+    return flat(model), statistics_of(model)
+
+
+def overflow() -> Any:
+    """One rank's third step overflows: what ``step`` answered, the loss scale and whether the weights moved."""
+    bw = train.session(seed=3, loss_scaling=True)
+    model = bw.wrap(network(torch.float32))
+    optimizer = optimizer_of(model)
+    loader = bw.loader(digits(torch.float32), BATCH, MICRO, count=labels_in)
+    answers, moved, scales = [], [], [bw.scaler.get_scale()]
+    for step, micro_batches in bw.steps(loader):
+        before = flat(model)
+        for x, y in micro_batches:
+            loss = loss_of(model(x), y)
+            bw.backward(loss * float("inf") if step == 2 and bw.rank == 1 else loss)
+        answers.append(bw.step(optimizer))
+        moved.append(not torch.equal(before, flat(model)))
+        scales.append(bw.scaler.get_scale())
+        if step == 4:
+            break
+    return answers, moved, scales
+
+
+def nothing_to_learn() -> Any:
+    """One rank's micro-batches have no label at all, the last one included: their mean loss is NaN."""
+    data = digits(torch.float64)
+    x, y = data.tensors[0][: 2 * BATCH], data.tensors[1][: 2 * BATCH].clone()
+    y[MICRO : 2 * MICRO] = IGNORED
+    y[7 * MICRO : 8 * MICRO] = IGNORED
+    return ours(torch.float64, lambda _: UNEVEN, 2, data=TensorDataset(x, y), shuffle=False)
+
+
+class Jittered(torch.utils.data.Dataset[Any]):
+    """Random augmentation: what it draws must not depend on who loads the sample."""
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        self.data = digits(dtype, 400)
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, index: int) -> Any:
+        x, y = self.data[index]
+        return x + 0.1 * torch.randn_like(x), y
+
+
+def slow_rank() -> Any:
+    """The splits over time when rank 2 needs four times as long, and after rank 0 gets as slow."""
+    bw = train.session(seed=3)
+    model = bw.wrap(torch.nn.Linear(64, 10))
+    optimizer = optimizer_of(model)
+    loader = bw.loader(digits(torch.float32), 48, 4, count=labels_in)
+    splits = []
+    for step, micro_batches in endless(bw, loader):
+        splits.append(bw.pace.share(12))
+        for x, y in micro_batches:
+            time.sleep(0.04 if bw.rank == 2 or (bw.rank == 0 and step >= 20) else 0.01)
+            bw.backward(loss_of(model(x), y))
+        bw.step(optimizer)
+        if step == 36:
+            return splits
+    return None
+
+
+def by_turns(step: int) -> tuple[int, ...]:
+    return ((6, 1, 1), (2, 3, 3), (1, 6, 1), (3, 0, 5))[step % 4]
+
+
+SCENARIOS: dict[str, Callable[[], Any]] = {
+    "ours-f64": lambda: ours(torch.float64, lambda _: UNEVEN),
+    "ours-f32": lambda: ours(torch.float32, lambda _: UNEVEN),
+    "stock-f64": lambda: stock(torch.float64),
+    "stock-f32": lambda: stock(torch.float32),
+    "by-turns": lambda: ours(torch.float64, by_turns),
+    "few": lambda: ours(torch.float64, lambda _: UNEVEN, 6, data=digits(torch.float64, BATCH + MICRO + 5)),
+    "workers": lambda: ours(torch.float64, by_turns, 10, data=Jittered(torch.float64), num_workers=1),
+    "overflow": overflow,
+    "nothing-to-learn": nothing_to_learn,
+    "slow-rank": slow_rank,
+}
+
+
+def main(folder: Path, names: list[str]) -> None:
+    dist.init_process_group("gloo")
+    for name in names:
+        torch.save(SCENARIOS[name](), folder / f"{name}.{dist.get_rank()}")
+    dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2:])

@@ -1,0 +1,114 @@
+"""Unequal ranks train as one process would: real processes over gloo, against a plain torch loop without us."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from digits import BATCH, MICRO, digits, flat, labels_in, loss_of, network, optimizer_of, relative_error, statistics_of
+from gang import SCENARIOS, run_gang
+from scenarios import SCENARIOS as NAMES
+from scenarios import STEPS, Jittered
+from torch.utils.data import TensorDataset
+
+from beowulf.train import seed_of
+from beowulf.train.order import epoch_order, reseed
+
+LIMITS = {"f64": 1e-12, "f32": 1e-6}
+DTYPES = {"f64": torch.float64, "f32": torch.float32}
+
+
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Any]]:
+    """What each of three ranks had at the end of each scenario (one gang for all: importing torch takes longest)."""
+    folder = tmp_path_factory.mktemp("gang")
+    run_gang(3, SCENARIOS, str(folder), *NAMES)
+    return {name: [torch.load(folder / f"{name}.{rank}", weights_only=False) for rank in range(3)] for name in NAMES}
+
+
+def one_process(dtype: torch.dtype, steps: int = STEPS, data: Any = None, shuffle: bool = True) -> Any:
+    """Plain torch: the micro-batches of each global batch one after the other, their losses' sum over all labels."""
+    data = digits(dtype) if data is None else data
+    model = network(dtype)
+    optimizer = optimizer_of(model)
+    epoch = start = 0
+    for step in range(steps):
+        order = epoch_order(len(data), 3, epoch, shuffle)
+        batch = order[start : start + BATCH]
+        parts = torch.tensor_split(batch, -(-len(batch) // MICRO))
+        firsts = [start + sum(map(len, parts[:index])) for index in range(len(parts))]
+        micro_batches = [load(data, part, 3, epoch, first) for part, first in zip(parts, firsts, strict=True)]
+        labels = sum(map(labels_in, micro_batches))
+        for index, (x, y) in enumerate(micro_batches):
+            torch.manual_seed(seed_of(3, step, index))
+            outputs = model(x)
+            if labels_in((x, y)):
+                (loss_of(outputs, y) * labels_in((x, y)) / labels).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        start += BATCH
+        if start >= len(data):
+            epoch, start = epoch + 1, 0
+    return flat(model), statistics_of(model)
+
+
+def load(data: Any, part: torch.Tensor, seed: int, epoch: int, first: int) -> Any:
+    reseed(seed_of(seed, epoch, first))
+    items = [data[int(index)] for index in part]
+    return torch.stack([x for x, _ in items]), torch.stack([y for _, y in items])
+
+
+@pytest.mark.parametrize("kind", ["f64", "f32"])
+def test_a_split_of_6_1_1_trains_as_one_process_and_the_stock_split_does_not(outcomes: Any, kind: str) -> None:
+    wanted, statistics = one_process(DTYPES[kind])
+    errors = [relative_error(weights, wanted) for weights, _ in outcomes[f"ours-{kind}"]]
+    control = [relative_error(weights, wanted) for weights, _ in outcomes[f"stock-{kind}"]]
+    print(f"{kind}: relative weight error after {STEPS} steps {max(errors):.2g}; stock DDP {min(control):.2g}")
+    assert max(errors) <= LIMITS[kind]
+    assert not min(control) <= LIMITS[kind]
+    assert min(control) > 0.01
+    for _, merged in outcomes[f"ours-{kind}"]:
+        assert relative_error(merged, statistics) <= LIMITS[kind]
+
+
+@pytest.mark.parametrize(
+    ("name", "steps", "data"),
+    [
+        ("by-turns", STEPS, None),  # the split changes at every step, one rank has nothing to do now and then
+        ("few", 6, digits(torch.float64, BATCH + MICRO + 5)),  # an epoch ends with two micro-batches for three ranks
+        ("workers", 10, Jittered(torch.float64)),  # loaded ahead by workers while the split changes; augmented
+    ],
+)
+def test_any_splits_train_as_one_process(outcomes: Any, name: str, steps: int, data: Any) -> None:
+    wanted, statistics = one_process(torch.float64, steps, data)
+    for weights, merged in outcomes[name]:
+        assert relative_error(weights, wanted) <= 1e-12
+        assert relative_error(merged, statistics) <= 1e-12
+
+
+def test_micro_batches_without_any_label_add_nothing(outcomes: Any) -> None:
+    data = digits(torch.float64)
+    x, y = data.tensors[0][: 2 * BATCH], data.tensors[1][: 2 * BATCH].clone()
+    y[MICRO : 2 * MICRO] = y[7 * MICRO : 8 * MICRO] = -100
+    wanted, statistics = one_process(torch.float64, 2, TensorDataset(x, y), shuffle=False)
+    for weights, merged in outcomes["nothing-to-learn"]:
+        assert relative_error(weights, wanted) <= 1e-12
+        assert relative_error(merged, statistics) <= 1e-12
+
+
+def test_an_overflow_of_one_rank_is_left_out_by_all(outcomes: Any) -> None:
+    answers, moved, scales = outcomes["overflow"][0]
+    assert answers == moved == [True, True, False, True, True]
+    assert scales[3] < scales[2]
+    assert all(outcome == (answers, moved, scales) for outcome in outcomes["overflow"])
+
+
+def test_the_slow_rank_gets_less_and_a_rank_that_slows_down_is_relieved(outcomes: Any) -> None:
+    splits = outcomes["slow-rank"][0]
+    assert all(found == splits for found in outcomes["slow-rank"])
+    assert all(sum(split) == 12 for split in splits)
+    assert splits[0] == (4, 4, 4)
+    assert splits[19][2] <= 2 and min(splits[19][:2]) >= 4
+    assert splits[36][0] <= 3 and splits[36][1] >= 6

@@ -1,0 +1,38 @@
+"""The page "change five lines of your DDP script" is what it says: its diff is run, before and after."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from gang import CHECKOUT, run_gang
+
+PAGE = CHECKOUT / "docs" / "training.md"
+
+
+def diff() -> list[str]:
+    found = re.search(r"```diff\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.S)
+    assert found
+    return found[1].splitlines()
+
+
+def script(folder: Path, sign: str) -> Path:
+    """The script as it stands on one side of the diff."""
+    file = folder / f"train{sign}.py"
+    file.write_text("\n".join(line[1:] for line in diff() if line[:1] in (" ", sign)) + "\n")
+    return file
+
+
+def test_five_lines_change_besides_the_import() -> None:
+    added = [line for line in diff() if line.startswith("+") and "import" not in line]
+    assert len(added) == 5
+
+
+@pytest.mark.parametrize("sign", ["-", "+"])
+def test_the_script_learns_before_and_after(tmp_path: Path, sign: str) -> None:
+    printed = run_gang(2, script(tmp_path, sign), BEOWULF_SPEEDS="3,1")
+    right = [float(word) for word in re.findall(r"rank [01], epoch 4: ([\d.]+) % right", printed)]
+    assert len(right) == 2 and min(right) > 90
+    # Stock DDP leaves every rank its own BatchNorm statistics.
+    assert (right[0] == right[1]) == (sign == "+")
