@@ -32,7 +32,7 @@ def place(draft: Draft, job_id: str, allocation: Any) -> None:
         end(draft, job, Verdict(Result.FAILED, refusal.sentence))
         return
     if not launch.needs_prepare(job, allocation):
-        launch_gang(draft, job, master_port=0)
+        launch_gang(draft, job, ())
         return
     for node in allocation.nodes:
         prepare(draft, job, node)
@@ -94,7 +94,13 @@ def on_prepared(draft: Draft, node: NodeId, header: Mapping[str, Any]) -> None:
             targets = [_target(draft, gathering.prepared, other) for other in nodes if other != peer]
             draft.send(peer, "reach", tag, targets=targets, timeout_s=draft.policy.reach_timeout_s)
     else:
-        launch_gang(draft, job, gathering.prepared[nodes[0]])
+        launch_gang(draft, job, _ports(gathering.prepared, nodes))
+
+
+def _ports(prepared: Mapping[NodeId, int], nodes: tuple[NodeId, ...]) -> tuple[int, ...]:
+    """The free port of every node; () when none was asked for."""
+    ports = tuple(prepared[node] for node in nodes)
+    return ports if all(ports) else ()
 
 
 def _target(draft: Draft, ports: Mapping[NodeId, int], node_id: NodeId) -> dict[str, Any]:
@@ -120,13 +126,13 @@ def on_reached(draft: Draft, node: NodeId, header: Mapping[str, Any]) -> None:
     gathering.reached.add(node)
     nodes = attempt.allocation.nodes
     if gathering.reached.issuperset(nodes):
-        launch_gang(draft, job, gathering.prepared[nodes[0]])
+        launch_gang(draft, job, _ports(gathering.prepared, nodes))
 
 
-def launch_gang(draft: Draft, job: Job, master_port: int) -> None:
+def launch_gang(draft: Draft, job: Job, ports: tuple[int, ...]) -> None:
     attempt = job.attempt
     assert attempt is not None
-    draft.record(ev.AttemptLaunched(draft.now, job.id, attempt.number, master_port))
+    draft.record(ev.AttemptLaunched(draft.now, job.id, attempt.number, ports[0] if ports else 0, ports))
     start(draft, draft.snapshot.jobs[job.id], attempt.allocation.nodes)
 
 
@@ -141,6 +147,7 @@ def start(draft: Draft, job: Job, nodes: tuple[NodeId, ...]) -> None:
         attempt.allocation,
         members,
         master_port=attempt.master_port,
+        ports=attempt.ports,
         cluster=draft.policy.cluster,
         environments=environments,
         log_cap_bytes=draft.policy.log_cap_bytes,

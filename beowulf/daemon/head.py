@@ -18,6 +18,7 @@ from beowulf.controller.loop import Controller
 from beowulf.daemon.home import Home
 from beowulf.daemon.reasons import end_answer, why_answer
 from beowulf.daemon.transfers import Transfers
+from beowulf.measure import Bench
 from beowulf.model.codec import plain
 from beowulf.model.errors import NotFound
 from beowulf.model.job import Job, JobId, JobSpec, JobState
@@ -45,6 +46,7 @@ class RunningHead:
         links: LinkSettings,
         transfers: Transfers,
         problems: Mapping[NodeId, LinkProblem],
+        bench: Bench,
         stopping: threading.Event,
     ) -> None:
         self._home = home
@@ -56,6 +58,7 @@ class RunningHead:
         self._links = links
         self._transfers = transfers
         self._problems = problems
+        self._bench = bench
         self._stopping = stopping
 
     @property
@@ -84,6 +87,12 @@ class RunningHead:
 
     def latest_reports(self, job_id: JobId, attempt: int) -> list[StoredReport]:
         return self._store.latest_reports(job_id, attempt)
+
+    def last_reports(self, job_id: JobId, attempt: int, limit: int) -> list[StoredReport]:
+        return self._store.last_reports(job_id, attempt, limit)
+
+    def last_values(self, number: int) -> Mapping[JobId, Mapping[str, Any]]:
+        return self._store.last_values(number)
 
     def subscribe(self, wake: Callable[[], None]) -> Callable[[], None]:
         return self._controller.subscribe(wake)
@@ -136,12 +145,12 @@ class RunningHead:
             findings += probe.compare(chosen)
         return [asdict(finding) for finding in findings]
 
+    def bench(self, nodes: Sequence[NodeId], force: bool, peers: int) -> Iterator[dict[str, Any]]:
+        return (asdict(said) for said in self._bench.run(nodes, force=force, peers=peers))
+
     def dry_run(self, spec: JobSpec, array: Sequence[int]) -> dict[str, Any]:
         """What would start where, now and on the idle cluster, and with which commands."""
         snapshot, now = self.snapshot(), time.time()
-        refusal = launch.supported(spec)
-        if refusal is not None:
-            return {"fits": False, "reason": refusal.sentence, "fits_idle": False, "tasks": max(1, len(array))}
         placed = scheduler.dry_run(snapshot, spec, now)
         idle = scheduler.dry_run(snapshot, spec, now, idle=True)
         answer: dict[str, Any] = {"tasks": max(1, len(array))}

@@ -8,7 +8,6 @@ from beowulf.launch.launchers import (
     needs_port,
     needs_prepare,
     processes,
-    supported,
 )
 from beowulf.launch.starting import Launcher, NodeStart, Process, Refusal
 
@@ -24,5 +23,4 @@ __all__ = [
     "needs_port",
     "needs_prepare",
     "processes",
-    "supported",
 ]

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from beowulf.launch.hostlist import compressed
+from beowulf.launch.speeds import relative_speeds
 from beowulf.launch.starting import Gang
 from beowulf.model.allocation import RankSlot, Share
-from beowulf.model.job import Launcher
+from beowulf.model.job import Communication, Launcher
 from beowulf.model.node import Node
 
 HOSTFILE = "hostfile"
@@ -59,6 +60,8 @@ def gang_environment(gang: Gang, index: int, share: Share) -> dict[str, str]:
         "MASTER_ADDR": gang.master_address,
         "MASTER_PORT": str(gang.master_port),
         **_array(gang),
+        **communication(gang.spec.communication),
+        **_speeds(gang),
         "SLURM_CLUSTER_NAME": gang.cluster,
         "SLURM_JOB_ID": str(gang.job.number),
         "SLURM_JOB_NAME": gang.spec.name,
@@ -73,6 +76,19 @@ def _array(gang: Gang) -> dict[str, str]:
     if gang.job.array_index is None:
         return {}
     return {"SLURM_ARRAY_JOB_ID": str(gang.job.number), "SLURM_ARRAY_TASK_ID": str(gang.job.array_index)}
+
+
+def communication(wanted: Communication) -> dict[str, str]:
+    """As ``beowulf.train`` reads it; exact is what it does unasked."""
+    if wanted == Communication():
+        return {}
+    allowed = f":{','.join(wanted.allow)}" if wanted.allow else ""
+    return {"BEOWULF_COMMUNICATION": wanted.mode + allowed}
+
+
+def _speeds(gang: Gang) -> dict[str, str]:
+    speeds = relative_speeds(gang.allocation, gang.nodes)
+    return {"BEOWULF_SPEEDS": ",".join(f"{speed:.4g}" for speed in speeds)} if speeds else {}
 
 
 def rank_environment(gang: Gang, index: int, share: Share, slot: RankSlot) -> dict[str, str]:

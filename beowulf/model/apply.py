@@ -120,7 +120,7 @@ def _launched(snapshot: Snapshot, event: ev.AttemptLaunched) -> Snapshot:
     if found is None:
         return snapshot
     job, attempt = found
-    launched = replace(attempt, launched_at=event.at, master_port=event.master_port)
+    launched = replace(attempt, launched_at=event.at, master_port=event.master_port, ports=event.ports)
     return _put(snapshot, _with_attempt(job, launched, state=_move(job, event)))
 
 
@@ -280,6 +280,10 @@ def _node_rekeyed(snapshot: Snapshot, event: ev.NodeRekeyed) -> Snapshot:
     return _alter(snapshot, event.node, host_key=event.host_key, changed_at=event.at)
 
 
+def _node_profiled(snapshot: Snapshot, event: ev.NodeProfiled) -> Snapshot:
+    return _alter(snapshot, event.node, profile=event.profile)
+
+
 def _peers_unreachable(snapshot: Snapshot, event: ev.PeersUnreachable) -> Snapshot:
     return replace(snapshot, unreachable=snapshot.unreachable.set((event.node, event.peer), event.until))
 
@@ -311,6 +315,7 @@ _STEPS: Mapping[type[Any], Callable[[Snapshot, Any], Snapshot]] = {
     ev.NodeDrained: _node_drained,
     ev.NodeResumed: _node_resumed,
     ev.NodeRekeyed: _node_rekeyed,
+    ev.NodeProfiled: _node_profiled,
     ev.PeersUnreachable: _peers_unreachable,
     ev.ControllerStarted: _controller_started,
 }

@@ -12,7 +12,7 @@ from typing import TypeAlias, get_args
 
 from beowulf.model.allocation import Allocation
 from beowulf.model.job import JobId, JobSpec, RankExit, Result, Tree
-from beowulf.model.node import Endpoint, Facts, NodeId
+from beowulf.model.node import Endpoint, Facts, NodeId, Profile
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +40,16 @@ class JobPlaced:
 
 @dataclass(frozen=True, slots=True)
 class AttemptLaunched:
-    """Every node is prepared: the ranks are being started, and meet at ``master_port`` of rank 0's node."""
+    """Every node is prepared: the ranks are being started, and meet at ``master_port`` of rank 0's node.
+
+    ``ports`` are the free ones of all nodes, in the order of their shares; none where none was asked for.
+    """
 
     at: float
     job_id: JobId
     attempt: int
     master_port: int
+    ports: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +194,15 @@ class NodeRekeyed:
 
 
 @dataclass(frozen=True, slots=True)
+class NodeProfiled:
+    """What the node can do was measured; the profile replaces the one before."""
+
+    at: float
+    node: NodeId
+    profile: Profile
+
+
+@dataclass(frozen=True, slots=True)
 class ControllerStarted:
     """A controller took the store over: what it has not heard from a node itself, it does not know."""
 
@@ -227,6 +240,7 @@ Event: TypeAlias = (
     | NodeDrained
     | NodeResumed
     | NodeRekeyed
+    | NodeProfiled
     | PeersUnreachable
     | ControllerStarted
 )

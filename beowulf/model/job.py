@@ -93,6 +93,14 @@ class Retry:
 
 
 @dataclass(frozen=True, slots=True)
+class Communication:
+    """How `beowulf.train` shares what ranks learn."""
+
+    mode: str = "exact"  # exact, fp16, powersgd, local-sgd, diloco; auto: the cheapest of exact and ``allow``
+    allow: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Checkpointing:
     """Where the ranks keep their checkpoints, and the signal that asks for one."""
 
@@ -146,6 +154,8 @@ class JobSpec:
     checkpoint: Checkpointing | None = None
     on_rank_loss: str = "fail"  # fail, requeue, shrink
     torch_elastic: bool = False  # the real elastic agent instead of static rendezvous
+    horovod_controller: str = "mpi"  # mpi, gloo
+    communication: Communication = Communication()
     nodelist: tuple[str, ...] = ()  # only these nodes; empty: any
     exclude: tuple[str, ...] = ()
     group: str = ""  # only nodes of this inventory group
@@ -183,6 +193,7 @@ class Attempt:
     shares: Mapping[str, ShareState]  # by node
     launched_at: float = 0.0  # since when `start` may have reached a node
     master_port: int = 0
+    ports: tuple[int, ...] = ()  # the free one of each node, in the order of the shares
     started_at: float = 0.0
     ending: Result | None = None  # decided, while nodes are being cleared
     reason: str = ""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from beowulf.model.errors import BadInput
 from beowulf.model.job import (
     Checkpointing,
+    Communication,
     Dependency,
     Environment,
     JobSpec,
@@ -119,6 +120,12 @@ def _check(fields: Fields, to: Complaints) -> None:
         to.add(env.at("venv"), "env.venv and env.requirements exclude each other: keep one")
     if torchrun.get("elastic", False) and fields.get("launcher", "command") != "torchrun":
         to.add(torchrun.at("elastic"), "torchrun.elastic needs 'launcher: torchrun'")
+    communication: Fields = fields.get("communication", Fields(fields.place))
+    if "allow" in communication.places and communication.get("mode", "auto") != "auto":
+        to.add(communication.at("allow"), "communication.allow is for 'mode: auto': a named mode is all that is used")
+    if communication.get("mode", "") == "auto" and "allow" not in communication.places:
+        to.add(communication.at("mode"), "communication.mode 'auto' needs 'allow': the modes it may leave exact for")
+    _check_horovod(fields, communication, to)
     low, high = fields.get("num_nodes", (1, 1))
     if fields.get("on_rank_loss", "fail") == "shrink" and low == high:
         to.add(fields.at("on_rank_loss"), "on_rank_loss: shrink needs a range of num_nodes: 'num_nodes: 2..8'")
@@ -128,6 +135,18 @@ def _check(fields: Fields, to: Complaints) -> None:
     both: set[str] = set(fields.get("nodelist", ())) & set(fields.get("exclude", ()))
     if both:
         to.add(fields.at("exclude"), f"exclude {shown(min(both))} is also in nodelist")
+
+
+def _check_horovod(fields: Fields, communication: Fields, to: Complaints) -> None:
+    horovod: Fields = fields.get("horovod", Fields(fields.place))
+    launcher = fields.get("launcher", "command")
+    if "controller" in horovod.places and launcher != "horovod":
+        to.add(horovod.at("controller"), "horovod.controller needs 'launcher: horovod'")
+    key = "allow" if "allow" in communication.places else "mode"
+    if launcher == "horovod" and (key == "allow" or communication.get("mode", "exact") not in ("exact", "fp16")):
+        to.add(
+            communication.at(key), f"communication.{key}: Horovod does exact and fp16; else take 'launcher: torchrun'"
+        )
 
 
 def _spec(fields: Fields, file: str) -> JobSpec:
@@ -159,6 +178,8 @@ def _spec(fields: Fields, file: str) -> JobSpec:
         checkpoint=_checkpoint(fields.get("checkpoint", nothing)),
         on_rank_loss=fields.get("on_rank_loss", "fail"),
         torch_elastic=fields.get("torchrun", nothing).get("elastic", False),
+        horovod_controller=fields.get("horovod", nothing).get("controller", "mpi"),
+        communication=_communication(fields.get("communication", nothing)),
         nodelist=fields.get("nodelist", ()),
         exclude=fields.get("exclude", ()),
         group=fields.get("group", ""),
@@ -177,6 +198,11 @@ def _resources(fields: Fields) -> Resources:
         gpu_kinds=gpus.kinds,
         gpu_memory_mib=gpus.memory_mib,
     )
+
+
+def _communication(fields: Fields) -> Communication:
+    allow: tuple[str, ...] = fields.get("allow", ())
+    return Communication(fields.get("mode", "auto" if allow else "exact"), allow)
 
 
 def _checkpoint(fields: Fields) -> Checkpointing | None:

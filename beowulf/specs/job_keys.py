@@ -107,6 +107,34 @@ TORCHRUN = Record(
     (Key("elastic", words.flag, "Start ranks through torch's elastic agent instead of directly.", "false"),),
     "settings of launcher: torchrun",
 )
+HOROVOD = Record(
+    (
+        Key(
+            "controller",
+            words.choice("mpi", "gloo"),
+            "What the ranks meet and reduce over: `mpi` starts them with mpirun, `gloo` does without MPI's daemons.",
+            "mpi",
+        ),
+    ),
+    "settings of launcher: horovod",
+)
+_MODES = ("exact", "fp16", "powersgd", "local-sgd", "diloco")
+COMMUNICATION = Record(
+    (
+        Key(
+            "mode",
+            words.choice(*_MODES, "auto"),
+            "`auto`: a few steps of each mode are timed, the best is kept.",
+            "exact",
+        ),
+        Key(
+            "allow",
+            Many(words.choice(*_MODES), f"any of {', '.join(_MODES)}", gather=_unique),
+            "The modes `auto` may leave exact for.",
+        ),
+    ),
+    "how beowulf.train shares what ranks learn",
+)
 RETRY = Record(
     (
         Key("on", _retry_causes, "Ends after which the job is queued again; who is preempted always is.", "node_fail"),
@@ -176,6 +204,8 @@ JOB = Record(
             "command",
         ),
         Key("torchrun", TORCHRUN, "Settings of the torchrun launcher."),
+        Key("horovod", HOROVOD, "Settings of the horovod launcher."),
+        Key("communication", COMMUNICATION, "Fewer bytes or fewer messages on slow networks (docs/training.md)."),
         Key(
             "outputs",
             Many(Word("results/", paths.inside, words.TEXT), "paths below the work folder"),
@@ -226,6 +256,7 @@ OPTIONS: Mapping[str, tuple[str, ...]] = {
     "--system-mpi": ("env", "system_mpi"),
     "--env": ("envs",),  # NAME=VALUE, may be given several times
     "--launcher": ("launcher",),
+    "--communication": ("communication", "mode"),
     "--outputs": ("outputs",),
     "--max-duration": ("max_duration",),
     "--kill-grace": ("kill_grace",),

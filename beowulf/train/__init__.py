@@ -34,8 +34,19 @@ For the rooms that build on it:
 from beowulf.train.cursor import Cursor
 from beowulf.train.loading import Loader
 from beowulf.train.order import seed_of
+from beowulf.train.over_horovod import HorovodReduction
 from beowulf.train.reduction import DistributedReduction, Reduction
 from beowulf.train.session import Session, session
 from beowulf.train.work import Misuse
 
-__all__ = ["Cursor", "DistributedReduction", "Loader", "Misuse", "Reduction", "Session", "seed_of", "session"]
+__all__ = [
+    "Cursor",
+    "DistributedReduction",
+    "HorovodReduction",
+    "Loader",
+    "Misuse",
+    "Reduction",
+    "Session",
+    "seed_of",
+    "session",
+]

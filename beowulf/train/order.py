@@ -64,6 +64,15 @@ class Batch:
         first = self.start + index * least + min(index, larger)
         return first, first + least + (index < larger)
 
+    def run(self, indices: Sequence[int]) -> tuple[int, int]:
+        """The same of neighbouring micro-batches."""
+        return self.micro(indices[0])[0], self.micro(indices[-1])[1]
+
+
+def passes(indices: Sequence[int], together: int) -> list[tuple[int, ...]]:
+    """Runs of at most ``together`` neighbours, which go through the model as one."""
+    return [tuple(indices[first : first + together]) for first in range(0, len(indices), together)]
+
 
 def block(split: Sequence[int], rank: int) -> list[int]:
     """The global micro-batches of ``rank``: the ranks take theirs in order, each a run of neighbours."""

@@ -14,6 +14,7 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from beowulf.train.modes import Choice, Communication
 from beowulf.train.place import Place
 
 
@@ -26,6 +27,9 @@ class Reduction(Protocol):
 
     def wrap(self, module: nn.Module, device: torch.device, options: Mapping[str, Any]) -> nn.Module:
         """The model to call. Parameters and buffers are rank 0's afterwards."""
+
+    def begin(self, samples: int, batch: int) -> None:
+        """A step begins, in which this rank trains ``samples`` of ``batch``."""
 
     def local(self) -> AbstractContextManager[None]:
         """Forward and backward passes inside add to the gradients of this rank; nothing is exchanged."""
@@ -40,6 +44,9 @@ class Reduction(Protocol):
         """After the optimizer moved the parameters. Who moves them here holds ``lock`` meanwhile, but never while
         waiting for other ranks."""
 
+    def settle(self, lock: threading.RLock) -> None:
+        """Parameters are looked at now (evaluation, checkpoint, end): make them one where ranks went their own ways."""
+
     def gather(self, values: Sequence[float]) -> list[list[float]]:
         """Every rank's few numbers, by rank; beside the gradients, never in their way."""
 
@@ -51,9 +58,9 @@ class Reduction(Protocol):
 
 
 class DistributedReduction:
-    """Stock DistributedDataParallel over torch.distributed: gloo on CPUs, nccl on CUDA."""
+    """Stock DistributedDataParallel over torch.distributed (gloo on CPUs, nccl on CUDA); ``choice``: what travels."""
 
-    def __init__(self, place: Place, device: torch.device) -> None:
+    def __init__(self, place: Place, device: torch.device, choice: Choice | None = None) -> None:
         self._joined_here = not dist.is_initialized()
         if self._joined_here:
             _join(place, device)
@@ -61,7 +68,9 @@ class DistributedReduction:
         self.factor = float(self.world)
         # A group of its own: DDP's first steps put messages of their own among the gradients.
         self._beside = dist.new_group(backend="gloo")
+        self._choice = choice if choice is not None and self.world > 1 else Choice()
         self._model: DistributedDataParallel | None = None
+        self.communication: Communication | None = None
 
     @property
     def model(self) -> DistributedDataParallel:
@@ -69,12 +78,22 @@ class DistributedReduction:
         return self._model
 
     def wrap(self, module: nn.Module, device: torch.device, options: Mapping[str, Any]) -> nn.Module:
-        chosen: dict[str, Any] = {"device_ids": [device.index] if device.type == "cuda" else None, **options}
+        chosen: dict[str, Any] = {"gradient_as_bucket_view": True}
+        if device.type == "cuda":
+            chosen["device_ids"] = [device.index]
+        else:  # the slower the network, the sooner the first bucket should be on its way
+            chosen["bucket_cap_mb"] = 8
+        chosen.update(options)
         # Buffers are every rank's own between steps (Statistics composes them); torch renamed the option in 2.13.
         known = inspect.signature(DistributedDataParallel).parameters
         chosen["forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"] = False
         self._model = DistributedDataParallel(module, **chosen)
+        self.communication = Communication(self._model, self._choice)
         return self._model
+
+    def begin(self, samples: int, batch: int) -> None:
+        if self.communication is not None:
+            self.communication.before_step(samples, batch)
 
     def local(self) -> AbstractContextManager[None]:
         return self.model.no_sync()
@@ -93,7 +112,12 @@ class DistributedReduction:
         """DDP is done when backward is."""
 
     def stepped(self, lock: threading.RLock) -> None:
-        """Nothing more to do."""
+        if self.communication is not None:
+            self.communication.after_step(lock)
+
+    def settle(self, lock: threading.RLock) -> None:
+        if self.communication is not None:
+            self.communication.settle(lock)
 
     def gather(self, values: Sequence[float]) -> list[list[float]]:
         mine = torch.tensor(list(values), dtype=torch.float64)

@@ -14,13 +14,17 @@ from torch import nn
 from beowulf.train.checkpoint import Checkpoints
 from beowulf.train.cursor import Cursor
 from beowulf.train.loading import Loader, Position
+from beowulf.train.modes import VARIABLE, Choice, read_choice
 from beowulf.train.order import Batch, reseed, seed_of
+from beowulf.train.over_horovod import HorovodReduction
 from beowulf.train.pace import Pace
-from beowulf.train.place import place
+from beowulf.train.place import Place, place
 from beowulf.train.reduction import DistributedReduction, Reduction
 from beowulf.train.reports import Reports
 from beowulf.train.statistics import Statistics, refuse_norms
 from beowulf.train.stopwatch import Stopwatch
+from beowulf.train.straggling import Straggling
+from beowulf.train.together import refuse_meeting
 from beowulf.train.update import update
 from beowulf.train.work import Misuse, Work
 
@@ -32,21 +36,25 @@ def session(
     reduction: Reduction | None = None,
     loss_scaling: bool = False,
     caps: Sequence[int] = (),
+    communication: str | Choice | None = None,
     checkpoint: str = "",
     environment: Mapping[str, str] = os.environ,
 ) -> Session:
     """This process as a rank of its gang; alone where the environment names no other. ``with`` or ``close`` ends it.
 
     ``loss_scaling`` guards 16-bit floats against underflow (torch's GradScaler); ``caps`` limits each rank's
-    micro-batches per step; ``checkpoint`` is a folder for checkpoints where the head names none. ValueError where the
-    environment or an argument makes no sense.
+    micro-batches per step; ``communication`` names a mode where BEOWULF_COMMUNICATION shall not (`read_choice`);
+    ``checkpoint`` is a folder for checkpoints where the head names none. ValueError where the environment or an
+    argument makes no sense.
     """
     reseed(seed_of(seed))
     here = place(environment)
     device = here.device() if device is None else device
     # Speeds of another number of ranks are those of the gang before it shrank or grew.
     speeds = [float(word) for word in environment.get("BEOWULF_SPEEDS", "").split(",") if word.strip()]
-    joined = reduction or DistributedReduction(here, device)
+    wanted = environment.get(VARIABLE, "") if communication is None else communication
+    choice = read_choice(wanted) if isinstance(wanted, str) else wanted
+    joined = reduction or _reduction(here, device, choice, environment)
     pace = Pace(joined, speeds if len(speeds) == joined.world else (), caps)
     bw = Session(seed, device, joined, pace, Reports(environment.get("BEOWULF_REPORT")), loss_scaling)
     bw.checkpoints = Checkpoints(
@@ -56,6 +64,13 @@ def session(
         asking=environment.get("BEOWULF_CHECKPOINT_SIGNAL", "USR1"),
     )
     return bw
+
+
+def _reduction(here: Place, device: torch.device, choice: Choice, environment: Mapping[str, str]) -> Reduction:
+    """Horovod's where a launcher says that its ranks are Horovod's."""
+    if environment.get("HOROVOD_CONTROLLER"):
+        return HorovodReduction(device, choice)
+    return DistributedReduction(here, device, choice)
 
 
 class Session:
@@ -80,6 +95,7 @@ class Session:
         self._work: Work | None = None
         self._begin = self._ready = self._update_end = self._watch.mark()
         self._update_s = 0.0
+        self._straggling = Straggling(os.environ)
 
     def __enter__(self) -> Session:
         return self
@@ -127,6 +143,8 @@ class Session:
 
     def steps(self, loader: Loader) -> Iterator[tuple[int, Iterator[Any]]]:
         """The rest of the cursor's epoch: (step, this rank's micro-batches) each. At its end BatchNorm is merged."""
+        if loader.together > 1 and self.model is not None:
+            refuse_meeting(self.model)
         self._start_over(loader)
         while True:
             batch = loader.batch_at(self.cursor.samples)
@@ -140,6 +158,7 @@ class Session:
         with self.step_lock:
             self.cursor = self.cursor.next_epoch()
         self.reports.flush()
+        self._straggling.tell(self.reduction)
 
     def batches(self, loader: Loader, *optimizers: torch.optim.Optimizer, clip: float | None = None) -> Iterator[Any]:
         """The same in one loop: micro-batch by micro-batch, with ``step(*optimizers, clip=clip)`` where it belongs."""
@@ -150,9 +169,10 @@ class Session:
     def _micro_batches(self, loader: Loader, batch: Batch) -> Iterator[Any]:
         split = self.pace.share(batch.count)
         at = Position(self.cursor.seed, self.cursor.epoch, batch.start, self.rank)
-        work = self._work = Work(self.cursor.seed, self.cursor.step, batch, split, self.rank)
+        work = self._work = Work(self.cursor.seed, self.cursor.step, batch, split, self.rank, loader.together)
         self._whole = batch.count == loader.micro_batches
         self._counted = loader.count is not None
+        self.reduction.begin(work.samples, batch.samples)
         self._begin = self._ready = self._watch.mark()
         source = loader.running(at, split, self.pace.share)
         return work.micro_batches(lambda: next(source), loader.count, self.reduction.local)
@@ -186,8 +206,9 @@ class Session:
                 self.statistics.settle(work.before, len(work.mine), work.after)
             self.cursor = self.cursor.stepped(work.batch.samples)
             self.moving, self.moved = False, self._watch.mark()
+        updated = self.moved
         self.reduction.stepped(self.step_lock)
-        self._account(work, reduced)
+        self._account(work, reduced, updated)
         self._work = None
         return moved
 
@@ -200,7 +221,8 @@ class Session:
         return [sum(column) for column in zip(*self.reduction.gather([float(value) for value in values]))]
 
     def merge_statistics(self) -> None:
-        """BatchNorm's running statistics as one process would have them. All ranks call it; ``steps`` does, too."""
+        """Model and BatchNorm as every rank has them from here on. All ranks call it; ``steps`` does at its end."""
+        self.reduction.settle(self.step_lock)
         if self.statistics is not None:
             self.statistics.merge(self.reduction.sum)
 
@@ -260,19 +282,19 @@ class Session:
         if self._work is None or self._work.last:
             self._ready = self._watch.mark()
 
-    def _account(self, work: Work, reduced: Any) -> None:
+    def _account(self, work: Work, reduced: Any, updated: Any) -> None:
         """Where this step's time went; whole steps teach the pace."""
         now, last = self._watch.mark(), self._update_end
         busy = self._watch.seconds(self._begin, self._ready) if work.mine else 0.0
         waited = self._watch.seconds(self._ready if work.mine else self._begin, reduced)
         if self._whole:
             self.pace.took(self._update_s + busy if work.mine else 0.0)
-        self._update_s, self._update_end = self._watch.seconds(reduced, now), now
+        self._update_s, self._update_end = self._watch.seconds(reduced, updated), now
         seconds = {
             "step_s": self._watch.seconds(last, now),
             "compute_s": max(0.0, busy - work.input_s),
             "input_s": work.input_s,
-            "sync_s": waited,
+            "sync_s": waited + self._watch.seconds(updated, now),
         }
-        samples = sum(end - first for first, end in map(work.batch.micro, work.mine))
-        self.reports.stepped(seconds, step=self.cursor.step, k=len(work.mine), samples=samples)
+        self.reports.stepped(seconds, step=self.cursor.step, k=len(work.mine), samples=work.samples)
+        self._straggling.stepped(seconds, len(work.mine))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from beowulf.train.order import Batch, block, reseed, seed_of
+from beowulf.train.order import Batch, block, passes, reseed, seed_of
 
 
 class Misuse(RuntimeError):
@@ -15,9 +15,10 @@ class Misuse(RuntimeError):
 
 
 class Work:
-    def __init__(self, seed: int, step: int, batch: Batch, split: Sequence[int], rank: int) -> None:
+    def __init__(self, seed: int, step: int, batch: Batch, split: Sequence[int], rank: int, together: int = 1) -> None:
         self.step, self.batch, self._seed = step, batch, seed
         self.mine = block(split, rank)
+        self.passes = passes(self.mine, together)
         self.before, self.after = sum(split[:rank]), sum(split[rank + 1 :])
         self.given = self.trained = 0
         self.targets = 0  # which the losses given to backward are means over, so far
@@ -26,8 +27,13 @@ class Work:
         self.input_s = 0.0
 
     @property
+    def samples(self) -> int:
+        """Of this rank."""
+        return sum(end - first for first, end in map(self.batch.micro, self.mine))
+
+    @property
     def last(self) -> bool:
-        return self.given == len(self.mine)
+        return self.given == len(self.passes)
 
     def micro_batches(
         self,
@@ -36,16 +42,16 @@ class Work:
         local: Callable[[], AbstractContextManager[None]],
     ) -> Iterator[Any]:
         """This rank's micro-batches. All but the last are trained without an exchange, each under its own seed."""
-        for index in self.mine:
+        for indices in self.passes:
             begin = time.perf_counter()
             micro = load()
             self.input_s += time.perf_counter() - begin
-            first, end = self.batch.micro(index)
+            first, end = self.batch.run(indices)
             self.samples_at_once = end - first
             self.count = int(count(micro)) if count else end - first
             self.given += 1
             with nullcontext() if self.last else local():
-                reseed(seed_of(self._seed, self.step, index))
+                reseed(seed_of(self._seed, self.step, indices[0]))
                 yield micro
 
     def passed(self) -> None:
@@ -56,7 +62,7 @@ class Work:
         self.targets += self.count
 
     def finished(self) -> None:
-        if self.trained != len(self.mine):
+        if self.trained != len(self.passes):
             raise Misuse(
-                f"step {self.step}: bw.step was called after {self.trained} of {len(self.mine)} calls of bw.backward"
+                f"step {self.step}: bw.step was called after {self.trained} of {len(self.passes)} calls of bw.backward"
             )

@@ -8,6 +8,7 @@ from beowulf.views.amounts import ago, bytes_amount, clock_time, duration, mebib
 from beowulf.views.hosts import compress_hosts
 from beowulf.views.jobs import JOB_COLUMNS, JobRow, job_row, job_rows
 from beowulf.views.nodes import NODE_COLUMNS, NodeRow, node_details, node_row, node_rows
+from beowulf.views.profile import WIDE_COLUMNS, wide_cells
 from beowulf.views.show import JobDetails, Table, job_details
 from beowulf.views.text import matches, printable, shortened
 from beowulf.views.why import free_from, why_outlook, why_sentence
@@ -15,6 +16,7 @@ from beowulf.views.why import free_from, why_outlook, why_sentence
 __all__ = [
     "JOB_COLUMNS",
     "NODE_COLUMNS",
+    "WIDE_COLUMNS",
     "JobDetails",
     "JobRow",
     "NodeRow",
@@ -37,4 +39,5 @@ __all__ = [
     "shortened",
     "why_outlook",
     "why_sentence",
+    "wide_cells",
 ]

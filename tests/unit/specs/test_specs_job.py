@@ -5,7 +5,18 @@ from __future__ import annotations
 import pytest
 
 from beowulf.model.errors import BadInput
-from beowulf.model.job import Checkpointing, Dependency, Environment, JobSpec, Launcher, Mount, Resources, Retry, Tree
+from beowulf.model.job import (
+    Checkpointing,
+    Communication,
+    Dependency,
+    Environment,
+    JobSpec,
+    Launcher,
+    Mount,
+    Resources,
+    Retry,
+    Tree,
+)
 from beowulf.specs.job import FileMount, JobRequest, command_job, complete, parse_job
 
 EVERYTHING = """\
@@ -38,6 +49,7 @@ priority: -3
 queue: night
 array: 1-5:2,9
 dependency: [afterok:12, "afterany:13:14_2"]
+communication: {mode: auto, allow: [fp16, local-sgd]}
 retry: {on: [node_fail, error], max: 1}
 on_rank_loss: requeue
 nodelist: n[01-03],gpu1
@@ -83,6 +95,7 @@ def test_every_key_reaches_the_request() -> None:
         retry=Retry(("node_fail", "error"), 1),
         on_rank_loss="requeue",
         torch_elastic=True,
+        communication=Communication("auto", ("fp16", "local-sgd")),
         nodelist=("n01", "n02", "n03", "gpu1"),
         exclude=("n04", "n05", "n06"),
         group="fast",
@@ -93,6 +106,12 @@ def test_every_key_reaches_the_request() -> None:
 
 def test_the_shortest_job_has_the_models_defaults_and_the_files_name() -> None:
     assert job("run: ./pi") == JobRequest(JobSpec("pi", "./pi"))
+
+
+def test_allowed_modes_are_for_choosing_among() -> None:
+    assert spec("communication: {allow: [fp16, fp16]}").communication == Communication("auto", ("fp16",))
+    assert spec("communication: {mode: powersgd}").communication == Communication("powersgd")
+    assert job("run: x", communication="diloco").spec.communication == Communication("diloco")
 
 
 def test_aliases_mean_the_same() -> None:
@@ -208,6 +227,12 @@ def test_elastic_needs_torchrun() -> None:
     assert "torchrun.elastic needs 'launcher: torchrun'" in complaint("run: x\ntorchrun: {elastic: true}")
 
 
+def test_modes_are_allowed_where_one_is_chosen() -> None:
+    assert "communication.allow is for 'mode: auto'" in complaint("run: x\ncommunication: {mode: fp16, allow: exact}")
+    assert "'auto' needs 'allow'" in complaint("run: x\ncommunication: {mode: auto}")
+    assert "communication.mode 'fp8' is not" in complaint("run: x\ncommunication: {mode: fp8}")
+
+
 @pytest.mark.parametrize(
     "key", ["burst", "site", "infra", "any_of", "ordered", "container", "secrets", "spot_policy", "regions"]
 )
@@ -215,9 +240,20 @@ def test_keys_of_later_versions_are_refused_by_name(key: str) -> None:
     assert complaint(f"run: x\n{key}: y").startswith(f"jobs/pi.yaml:2:1: '{key}' is not there yet: this version ")
 
 
-@pytest.mark.parametrize("launcher", ["horovod", "tensorflow"])
-def test_launchers_of_later_versions_are_the_launch_rooms_to_refuse(launcher: str) -> None:
-    assert spec(f"launcher: {launcher}").launcher == launcher
+def test_horovod_meets_over_mpi_unless_told_otherwise() -> None:
+    assert spec("launcher: horovod").horovod_controller == "mpi"
+    assert spec("launcher: horovod\nhorovod: {controller: gloo}").horovod_controller == "gloo"
+    said = complaint("run: x\nlauncher: mpi\nhorovod: {controller: gloo}")
+    assert said == "jobs/pi.yaml:3:23: horovod.controller needs 'launcher: horovod'"
+    assert "(gloo, mpi)" in complaint("run: x\nlauncher: horovod\nhorovod: {controller: nccl}")
+
+
+def test_horovod_does_two_of_the_communication_modes() -> None:
+    assert spec("launcher: horovod\ncommunication: {mode: fp16}").communication.mode == "fp16"
+    sentence = "Horovod does exact and fp16; else take 'launcher: torchrun'"
+    for key, value in (("mode", "powersgd"), ("allow", "[fp16]")):
+        said = complaint(f"run: x\nlauncher: horovod\ncommunication: {{{key}: {value}}}")
+        assert said == f"jobs/pi.yaml:3:{17 + len(key) + 2}: communication.{key}: {sentence}"
 
 
 class TestOptions:
