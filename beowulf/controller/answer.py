@@ -27,6 +27,7 @@ def _submit(draft: Draft, command: co.Submit) -> str:
             raise Refused(f"idempotency key {command.key!r} was used for another request (job {known[0]})")
         return known[0]
     _check(draft.snapshot, command.spec)
+    _check_class(draft, command.spec.service_class)
     number = draft.snapshot.next_number
     draft.record(
         ev.JobSubmitted(
@@ -52,6 +53,13 @@ def _check(snapshot: Snapshot, spec: JobSpec) -> None:
         if node not in snapshot.nodes:
             known = ", ".join(sorted(snapshot.nodes)) or "none"
             raise BadInput(f"there is no node {node} (known: {known})", where="nodelist")
+
+
+def _check_class(draft: Draft, name: str) -> None:
+    classes = draft.policy.rules.classes
+    if name and name not in classes:
+        known = ", ".join(sorted(classes)) or "none; the head's settings file makes them, under scheduler.classes"
+        raise BadInput(f"there is no class {name} (known: {known})", where="service_class")
 
 
 def tasks_of(snapshot: Snapshot, job_id: str) -> list[Job]:

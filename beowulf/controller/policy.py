@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from beowulf.model.rules import Rules
+
 
 @dataclass(frozen=True, slots=True)
 class Policy:
@@ -21,3 +23,4 @@ class Policy:
     checkpoint_answer_s: float = 10.0  # ranks that were asked for a checkpoint and are silent this long do not hear it
     resize_every_s: float = 300.0  # a job keeps its size at least this long
     log_cap_bytes: int = 1 << 30  # per process
+    rules: Rules = Rules()  # what the scheduler goes by

@@ -6,6 +6,7 @@ The wish is not written down: a head that is killed between asking and ending co
 from __future__ import annotations
 
 import math
+from functools import partial
 
 from beowulf import launch, scheduler
 from beowulf.controller import gang
@@ -37,7 +38,8 @@ def _wishes(draft: Draft) -> tuple[scheduler.Resize, ...]:
         if launch.checkpoint_signal(job.spec) is None
         or draft.now - draft.volatile.deaf.get(job.tag, -math.inf) < every_s
     )
-    return scheduler.resizes(draft.snapshot, draft.now, every_s, frozenset(deaf))
+    planner = partial(scheduler.plan, rules=draft.policy.rules)
+    return scheduler.resizes(draft.snapshot, draft.now, every_s, frozenset(deaf), planner)
 
 
 def carry_out(draft: Draft) -> None:

@@ -78,18 +78,21 @@ def final_verdict(job: Job, attempt: Attempt) -> Verdict:
     return verdict
 
 
-_RETRY_WORD = {Result.NODE_FAIL: "node_fail", Result.PREEMPTED: "preempted", Result.FAILED: "error"}
+_RETRY_WORD = {Result.NODE_FAIL: "node_fail", Result.FAILED: "error"}
 
 
 def try_again(job: Job, attempt: Attempt, result: Result, *, peers_at_fault: bool, progress: bool = False) -> Again:
     """Requeues are bounded by ``retry.max``; nodes that cannot see each other are not the job's fault.
 
-    A job that shrinks is bounded by its own steps: each loss that does not count has to come after a newer checkpoint.
+    Neither is it one's own fault to be preempted: who made way comes again, as often as it takes. A job that shrinks is
+    bounded by its own steps: each loss that does not count has to come after a newer checkpoint.
     """
     if job.cancelled_by:
         return Again(False)
     if result is Result.RESIZED:
         return Again(True, counted=False, resuming=True, most_nodes=attempt.resize_to)
+    if result is Result.PREEMPTED:
+        return Again(True, counted=False)
     if _RETRY_WORD.get(result) is None:
         return Again(False)
     shrinks = job.spec.on_rank_loss == "shrink"

@@ -16,6 +16,7 @@ from beowulf.controller.commands import Command
 from beowulf.controller.logs import LogFiles
 from beowulf.controller.loop import Controller
 from beowulf.daemon.home import Home
+from beowulf.daemon.reasons import end_answer, why_answer
 from beowulf.daemon.transfers import Transfers
 from beowulf.measure import Bench
 from beowulf.model.codec import plain
@@ -27,6 +28,8 @@ from beowulf.probe import LinkProblem
 from beowulf.store import Store, StoredEvent, StoredReport
 from beowulf.sync.trees import TreeStore
 from beowulf.transport import KeyRing, LinkFailed, LinkSettings, check, discover, scan_host_key
+
+WHY_S = 2.0  # how long `why` may try things out
 
 
 class RunningHead:
@@ -178,23 +181,13 @@ class RunningHead:
         if not tasks:
             raise NotFound(f"there is no job {job_id}", hint="beowulf ps -a")
         job = next((task for task in tasks if task.state is JobState.PENDING), tasks[0])
-        found = scheduler.explain(self.snapshot(), time.time(), job.id)
+        deadline = time.monotonic() + WHY_S
+        spent: Callable[[], bool] = lambda: time.monotonic() > deadline  # noqa: E731
+        found = scheduler.explain(self.snapshot(), time.time(), job.id, self._controller.rules, spent)
         if found is None:
-            return {
-                "job_id": job.id,
-                "word": job.word,
-                "sentence": self.reason(job) or f"it is {job.word}",
-                "nodes": [],
-            }
-        sentence = f"{found.reason.code}: {found.reason.sentence}" if found.reason else "it starts with the next plan"
-        return {
-            "job_id": job.id,
-            "word": job.word,
-            "sentence": sentence,
-            "ahead": list(found.ahead),
-            "nodes": [{"node": node, "answer": said} for node, said in found.nodes],
-            "when_idle": found.when_idle.sentence if found.when_idle else "",
-        }
+            end = scheduler.expected_end(self.snapshot(), job, self._controller.rules)
+            return end_answer(job, self.reason(job) or f"it is {job.word}", end)
+        return why_answer(job, found)
 
     def has_tree(self, digest: str) -> bool:
         return self._trees.has(digest)

@@ -163,6 +163,7 @@ def policy_of(settings: Settings, cluster: str) -> Policy:
         quarantine_window_s=settings.quarantine.within_s,
         resize_every_s=settings.resize_every_s,
         log_cap_bytes=settings.log_cap_mib << 20,
+        rules=settings.rules,
     )
 
 

@@ -12,7 +12,7 @@ from beowulf.model import event as ev
 from beowulf.model.errors import IllegalMove
 from beowulf.model.job import Attempt, Checkpoint, Job, JobId, JobState, ShareState
 from beowulf.model.node import Node, NodeState
-from beowulf.model.snapshot import ACTIVE, Snapshot, keeps_cleared_nodes
+from beowulf.model.snapshot import ACTIVE, Change, Snapshot, keeps_cleared_nodes, noted
 
 # Who may happen when. An event of an attempt that is not the current one never gets here.
 MOVES: Mapping[tuple[JobState, type[Any]], JobState] = {
@@ -33,7 +33,17 @@ MOVES: Mapping[tuple[JobState, type[Any]], JobState] = {
 
 def apply(snapshot: Snapshot, event: ev.Event) -> Snapshot:
     """The state after ``event``. Raises `IllegalMove` for a move the table does not have."""
-    return _STEPS[type(event)](snapshot, event)
+    after = _STEPS[type(event)](snapshot, event)
+    return after if after is snapshot else noted(after, _change(snapshot, event))
+
+
+def _change(snapshot: Snapshot, event: ev.Event) -> Change:
+    if isinstance(event, ev.ControllerStarted):
+        return Change(nodes=tuple(snapshot.nodes))
+    if isinstance(event, ev.JobSubmitted) and event.array:
+        return Change(tuple(f"{event.job_id}_{index}" for index in event.array))
+    job_id, node = getattr(event, "job_id", None), getattr(event, "node", None)
+    return Change((job_id,) if job_id else (), (node,) if node else ())
 
 
 def _move(job: Job, event: Any) -> JobState:
@@ -235,7 +245,7 @@ def _node_removed(snapshot: Snapshot, event: ev.NodeRemoved) -> Snapshot:
     return replace(snapshot, nodes=snapshot.nodes.delete(event.node))
 
 
-def _change(snapshot: Snapshot, node_id: str, **changes: Any) -> Snapshot:
+def _alter(snapshot: Snapshot, node_id: str, **changes: Any) -> Snapshot:
     node: Node | None = snapshot.nodes.get(node_id)
     if node is None:  # removed meanwhile
         return snapshot
@@ -243,7 +253,7 @@ def _change(snapshot: Snapshot, node_id: str, **changes: Any) -> Snapshot:
 
 
 def _node_up(snapshot: Snapshot, event: ev.NodeUp) -> Snapshot:
-    return _change(
+    return _alter(
         snapshot,
         event.node,
         state=NodeState.UP,
@@ -255,23 +265,23 @@ def _node_up(snapshot: Snapshot, event: ev.NodeUp) -> Snapshot:
 
 
 def _node_down(snapshot: Snapshot, event: ev.NodeDown) -> Snapshot:
-    return _change(snapshot, event.node, state=NodeState.DOWN, reason=event.reason, changed_at=event.at)
+    return _alter(snapshot, event.node, state=NodeState.DOWN, reason=event.reason, changed_at=event.at)
 
 
 def _node_drained(snapshot: Snapshot, event: ev.NodeDrained) -> Snapshot:
-    return _change(snapshot, event.node, drained=True, draining_reason=event.reason, changed_at=event.at)
+    return _alter(snapshot, event.node, drained=True, draining_reason=event.reason, changed_at=event.at)
 
 
 def _node_resumed(snapshot: Snapshot, event: ev.NodeResumed) -> Snapshot:
-    return _change(snapshot, event.node, drained=False, draining_reason="", changed_at=event.at)
+    return _alter(snapshot, event.node, drained=False, draining_reason="", changed_at=event.at)
 
 
 def _node_rekeyed(snapshot: Snapshot, event: ev.NodeRekeyed) -> Snapshot:
-    return _change(snapshot, event.node, host_key=event.host_key, changed_at=event.at)
+    return _alter(snapshot, event.node, host_key=event.host_key, changed_at=event.at)
 
 
 def _node_profiled(snapshot: Snapshot, event: ev.NodeProfiled) -> Snapshot:
-    return _change(snapshot, event.node, profile=event.profile)
+    return _alter(snapshot, event.node, profile=event.profile)
 
 
 def _peers_unreachable(snapshot: Snapshot, event: ev.PeersUnreachable) -> Snapshot:

@@ -148,6 +148,7 @@ class JobSpec:
     kill_grace_s: float = 10.0
     priority: int = 0
     queue: str = "default"
+    service_class: str = ""  # of the settings file's scheduler.classes; "": none
     dependencies: tuple[Dependency, ...] = ()
     retry: Retry = Retry()
     checkpoint: Checkpointing | None = None

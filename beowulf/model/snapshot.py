@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from immutables import Map
 
 from beowulf.model.allocation import Share
 from beowulf.model.job import Attempt, Job, JobId, JobState, Result
 from beowulf.model.node import Node, NodeId
+
+REMEMBERED = 512
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Change:
+    """One step from a snapshot to the next: which jobs and nodes are other values now. It is known by identity."""
+
+    jobs: tuple[JobId, ...] = ()
+    nodes: tuple[NodeId, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +38,7 @@ class Snapshot:
     unreachable: Map[tuple[NodeId, NodeId], float] = Map()  # (a, b) → until
     next_number: int = 1
     generations: int = 0  # nodes added so far
+    changes: tuple[Change, ...] = field(default=(), compare=False, repr=False)  # the last few, oldest first
 
     def job(self, job_id: JobId) -> Job | None:
         return self.jobs.get(job_id)
@@ -36,6 +47,25 @@ class Snapshot:
         """Pending jobs, first come first served within a priority, those that resume before the others."""
         waiting = (self.jobs[job_id] for job_id in self.pending)
         return sorted(waiting, key=queue_order)
+
+
+def noted(snapshot: Snapshot, change: Change) -> Snapshot:
+    """``snapshot`` is what ``change`` made: remember it, and forget the oldest when there are many."""
+    kept = snapshot.changes if len(snapshot.changes) < REMEMBERED else snapshot.changes[REMEMBERED // 2 :]
+    return replace(snapshot, changes=(*kept, change))
+
+
+def changed_since(earlier: Snapshot, later: Snapshot) -> tuple[list[JobId], list[NodeId]] | None:
+    """Jobs and nodes that may differ; None where ``later`` is not known to come from ``earlier``, or from too far."""
+    last = earlier.changes[-1] if earlier.changes else None
+    jobs: dict[JobId, None] = {}
+    nodes: dict[NodeId, None] = {}
+    for change in reversed(later.changes):
+        if change is last:
+            return list(jobs), list(nodes)
+        jobs.update(dict.fromkeys(change.jobs))
+        nodes.update(dict.fromkeys(change.nodes))
+    return None
 
 
 def queue_order(job: Job) -> tuple[int, bool, float, int, int]:
@@ -79,7 +109,7 @@ def without_old(snapshot: Snapshot, keep: int) -> Snapshot:
     jobs = snapshot.jobs.mutate()
     for job in sorted(ended, key=lambda job: job.ended_at)[: len(ended) - keep]:
         del jobs[job.id]
-    return replace(snapshot, jobs=jobs.finish())
+    return replace(snapshot, jobs=jobs.finish(), changes=())
 
 
 ACTIVE = frozenset({JobState.CONFIGURING, JobState.RUNNING, JobState.COMPLETING})

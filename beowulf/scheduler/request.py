@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from beowulf.model.job import Job, JobSpec, Resources
 from beowulf.model.node import NodeId
@@ -19,6 +19,14 @@ class Request:
     group: str
     system_mpi: bool
     avoid: tuple[NodeId, ...] = ()  # an earlier attempt of the job was not swept there yet
+    _hash: int = field(init=False, repr=False, compare=False, default=0)  # asked for thousands of times per plan
+
+    def __post_init__(self) -> None:
+        kind = (self.resources, self.procs, self.min_nodes, self.max_nodes, self.group, self.system_mpi)
+        object.__setattr__(self, "_hash", hash((kind, self.nodelist, self.exclude, self.avoid)))
+
+    def __hash__(self) -> int:
+        return self._hash
 
     @property
     def cpus(self) -> int:

@@ -137,7 +137,7 @@ COMMUNICATION = Record(
 )
 RETRY = Record(
     (
-        Key("on", _retry_causes, "Ends after which the job is queued again.", "node_fail"),
+        Key("on", _retry_causes, "Ends after which the job is queued again; who is preempted always is.", "node_fail"),
         Key("max", words.whole(0, 1000), "How often.", "3"),
     ),
     "when a job is tried again",
@@ -220,6 +220,7 @@ JOB = Record(
         Key("kill_grace", words.duration, "Time between the polite signal and the hard one.", "10s"),
         Key("priority", words.whole(-1_000_000, 1_000_000), "Higher starts first.", "0"),
         Key("queue", words.name, "The queue it waits in.", "default"),
+        Key("service_class", words.name, "A class of the head's settings: how urgent, and whom it may preempt."),
         Key("array", _array, "One task per index; each sees its own as SLURM_ARRAY_TASK_ID."),
         Key("dependency", _dependency, "Wait for other jobs to end."),
         Key("retry", RETRY, "When the job is tried again.", also=("job_recovery",)),
@@ -261,6 +262,7 @@ OPTIONS: Mapping[str, tuple[str, ...]] = {
     "--kill-grace": ("kill_grace",),
     "--priority": ("priority",),
     "--queue": ("queue",),
+    "--service-class": ("service_class",),
     "--array": ("array",),
     "--dependency": ("dependency",),
     "--max-retries": ("retry", "max"),

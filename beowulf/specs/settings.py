@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from beowulf.model.rules import Rules
 from beowulf.specs import document as doc
-from beowulf.specs import words
+from beowulf.specs import scheduling, words
 from beowulf.specs.complaints import Complaints
 from beowulf.specs.kinds import Fields, Key, Record
 
@@ -29,6 +30,7 @@ class Settings:
     log_cap_mib: int = 1024
     quarantine: Quarantine = Quarantine()
     resize_every_s: float = 300.0
+    rules: Rules = Rules()
 
 
 QUARANTINE = Record(
@@ -52,6 +54,7 @@ SETTINGS = Record(
             "5m",
         ),
         Key("quarantine", QUARANTINE, "When a node that keeps failing is left alone."),
+        Key("scheduler", scheduling.SCHEDULER, "Who goes first, and how much anybody may have."),
     )
 )
 
@@ -74,12 +77,14 @@ def parse_settings(text: str, *, name: str) -> Settings:
         log_cap_mib=fields.get("log_cap", base.log_cap_mib),
         quarantine=_quarantine(fields.get("quarantine", nothing)),
         resize_every_s=fields.get("resize_every_s", base.resize_every_s),
+        rules=scheduling.rules_of(fields.get("scheduler", nothing)),
     )
 
 
 def _check(fields: Fields, to: Complaints) -> None:
     heartbeat: float = fields.get("heartbeat_s", Settings().heartbeat_s)
     lease: float = fields.get("lease_s", Settings().lease_s)
+    scheduling.check(fields.get("scheduler", Fields(fields.place)), to)
     if not 0.1 <= heartbeat <= 300:
         to.add(fields.at("heartbeat_s"), "heartbeat_s must be between 0.1 and 300 seconds")
     if lease < 6 * heartbeat:

@@ -204,13 +204,15 @@ class SimNode:
 class World:
     """The head and its nodes. ``step`` moves time; faults are the test's to choose."""
 
-    def __init__(self, folder: Path, names: Sequence[str], seed: int, failure_rate: float = 0.0) -> None:
+    def __init__(
+        self, folder: Path, names: Sequence[str], seed: int, failure_rate: float = 0.0, policy: Policy | None = None
+    ) -> None:
+        self.policy = policy or Policy()
         self.random = random.Random(seed)
         self.failure_rate = failure_rate
         self.missing_rate = 0.0
         self.longest_s = 20.0
         self.makes_checkpoints = True
-        self.policy = Policy()
         self.now = 1000.0
         self.inbox: list[Input] = []
         self.url = f"sqlite:///{folder}/beowulf.db"
