@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from beowulf.controller import checkpoints, gang, members, resize
+from beowulf.controller import checkpoints, closing, gang, members, resize
 from beowulf.controller.draft import Draft
 from beowulf.controller.verdict import Verdict
 from beowulf.model.job import Attempt, Job, Result, ShareState
@@ -17,7 +17,7 @@ def check(draft: Draft) -> None:
         if verdict is not None and attempt.ending is None:
             gang.end(draft, job, verdict)
         elif attempt.ending is not None:
-            gang.finish_if_clear(draft, job_id)
+            closing.finish_if_clear(draft, job_id)
         elif job.spec.checkpoint is not None:
             checkpoints.fetch_if_due(draft, job, attempt)
     resize.look(draft)

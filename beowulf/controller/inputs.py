@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import structlog
 
-from beowulf.controller import checkpoints, gang, members, relay
+from beowulf.controller import checkpoints, closing, gang, members, relay
 from beowulf.controller.draft import Checkpointed, Draft
 from beowulf.controller.logs import TAG
 from beowulf.model.errors import IllegalMove
@@ -64,11 +64,11 @@ def _dispatch(draft: Draft, item: FromNodes, reports: list[Report]) -> None:
         case Staged():
             gang.on_staged(draft, item.tag, item.node, item.error)
         case Collected():
-            gang.on_collected(draft, item.tag, item.error)
+            closing.on_collected(draft, item.tag, item.error)
         case Checkpointed():
-            gang.on_checkpoint(draft, item)
+            closing.on_checkpoint(draft, item)
         case LogsComplete():
-            gang.on_logs_complete(draft, item.tag, item.node)
+            closing.on_logs_complete(draft, item.tag, item.node)
 
 
 def _member(draft: Draft, node_id: NodeId, generation: int) -> bool:

@@ -87,7 +87,7 @@ def needs_prepare(job: Job, allocation: Allocation) -> bool:
 
 def checkpoint_signal(spec: JobSpec) -> int | None:
     """What asks the ranks for a checkpoint; None where nobody could hear it without being ended by it."""
-    if spec.checkpoint is None or LAUNCHERS[spec.launcher].spawn:
+    if spec.checkpoint is None or launcher_of(spec).spawn:
         return None
     return int(signal.Signals[f"SIG{spec.checkpoint.signal}"])
 

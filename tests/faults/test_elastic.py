@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -55,9 +54,6 @@ def work(tmp_path: Path) -> Path:
     folder = tmp_path / "work"
     folder.mkdir()
     (folder / "train.py").write_text((Path(__file__).parent / "elastic" / "train.py").read_text())
-    for room in ("split", "train"):
-        shutil.copytree(CHECKOUT / "beowulf" / room, folder / "beowulf" / room)
-    (folder / "beowulf" / "__init__.py").touch()
     return folder
 
 

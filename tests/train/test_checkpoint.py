@@ -152,6 +152,11 @@ def test_a_checkpoint_says_what_it_lacks(tmp_path: Path) -> None:
         bw.wrap(checkpoint_ranks.network())
         with pytest.raises(train.Misuse, match=r"holds optimizer besides the model, and bw\.restore was given nothing"):
             bw.restore()
+        for _, micro_batches in bw.steps(bw.loader(checkpoint_ranks.Numbered(), 128, 16)):
+            next(micro_batches)
+            with pytest.raises(train.Misuse, match="between two steps"):
+                bw.checkpoint()
+            break
 
 
 def test_workers_of_a_rank_end_at_a_signal_as_anybody_does(tmp_path: Path) -> None:
