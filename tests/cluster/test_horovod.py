@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 import torch
 from digits import BATCH, IGNORED, MICRO, digits, relative_error
+from one_process import DTYPES, LIMITS, one_process
 from real_head import CHECKOUT, RealHead
-from test_exactness import DTYPES, LIMITS, one_process
 from torch.utils.data import TensorDataset
 
 from beowulf.lab import Lab

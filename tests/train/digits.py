@@ -18,6 +18,10 @@ def digits(dtype: torch.dtype, samples: int = 1797) -> TensorDataset:
     return TensorDataset(torch.tensor(pictures / 16.0, dtype=dtype)[:samples], torch.where(y > 6, IGNORED, y)[:samples])
 
 
+def on(device: torch.device, data: TensorDataset) -> TensorDataset:
+    return TensorDataset(*(tensor.to(device) for tensor in data.tensors))
+
+
 def network(dtype: torch.dtype) -> nn.Sequential:
     """LayerNorm, BatchNorm and Dropout; the same weights on every call."""
     torch.manual_seed(7)
@@ -54,11 +58,11 @@ def optimizer_of(model: nn.Module) -> torch.optim.Optimizer:
 
 
 def flat(model: nn.Module) -> torch.Tensor:
-    return torch.cat([parameter.detach().double().reshape(-1) for parameter in model.parameters()])
+    return torch.cat([parameter.detach().double().cpu().reshape(-1) for parameter in model.parameters()])
 
 
 def statistics_of(model: nn.Module) -> torch.Tensor:
-    return torch.cat([buffer.detach().double().reshape(-1) for buffer in model.buffers()])
+    return torch.cat([buffer.detach().double().cpu().reshape(-1) for buffer in model.buffers()])
 
 
 def relative_error(found: torch.Tensor, wanted: torch.Tensor) -> float:

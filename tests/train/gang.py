@@ -15,10 +15,11 @@ LIMIT_S = 280.0
 
 
 def surroundings(**more: str) -> dict[str, str]:
-    """The environment of a rank: one thread, our package, nothing of a head or launcher around this test."""
+    """The environment of a rank: one thread, no GPU, our package, nothing of a head or launcher around this test."""
     foreign = ("RANK", "WORLD", "LOCAL_", "MASTER", "BEOWULF", "OMPI", "PMI", "PRTE", "SLURM", "TORCHELASTIC")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
-    return {**kept, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(CHECKOUT), "GLOO_SOCKET_IFNAME": "lo", **more}
+    ours = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(CHECKOUT), "GLOO_SOCKET_IFNAME": "lo", "CUDA_VISIBLE_DEVICES": ""}
+    return {**kept, **ours, **more}
 
 
 def free_port() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -10,7 +11,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from digits import BATCH, IGNORED, MICRO, digits, flat, labels_in, loss_of, network, optimizer_of, statistics_of
+from digits import BATCH, IGNORED, MICRO, digits, flat, labels_in, loss_of, network, on, optimizer_of, statistics_of
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import TensorDataset
 
@@ -19,6 +20,7 @@ from beowulf.train.order import Batch, block, epoch_order
 
 UNEVEN = (6, 1, 1)
 STEPS = 20
+CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
 
 def ours(dtype: torch.dtype, splits: Callable[[int], tuple[int, ...]], steps: int = STEPS, **more: Any) -> Any:
@@ -44,11 +46,11 @@ def endless(bw: train.Session, loader: train.Loader) -> Iterator[Any]:
         yield from bw.steps(loader)
 
 
-def stock(dtype: torch.dtype) -> Any:
+def stock(dtype: torch.dtype, device: torch.device = CPU) -> Any:
     """The same split of the same samples under stock DDP: local means, averaged over ranks."""
-    model = DistributedDataParallel(network(dtype))
+    model = DistributedDataParallel(network(dtype).to(device))
     optimizer = optimizer_of(model)
-    data = digits(dtype)
+    data = on(device, digits(dtype))
     for step in range(STEPS):
         epoch, place = divmod(step, len(data) // BATCH)
         order = epoch_order(len(data), 3, epoch, True)
@@ -140,12 +142,26 @@ SCENARIOS: dict[str, Callable[[], Any]] = {
     "nothing-to-learn": nothing_to_learn,
     "slow-rank": slow_rank,
 }
+ON_GPUS: dict[str, Callable[[], Any]] = {
+    "gpu-ours-f64": lambda: ours(torch.float64, lambda _: UNEVEN, data=on(GPU, digits(torch.float64))),
+    "gpu-ours-f32": lambda: ours(torch.float32, lambda _: UNEVEN, data=on(GPU, digits(torch.float32))),
+    "gpu-stock-f64": lambda: stock(torch.float64, GPU),
+    "gpu-stock-f32": lambda: stock(torch.float32, GPU),
+}
+
+
+def backend() -> str:
+    """nccl where every rank has a GPU of its own; it refuses two ranks on one, which gloo does not."""
+    if not torch.cuda.is_available():
+        return "gloo"
+    torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
+    return "nccl" if torch.cuda.device_count() >= int(os.environ["WORLD_SIZE"]) else "gloo"
 
 
 def main(folder: Path, names: list[str]) -> None:
-    dist.init_process_group("gloo")
+    dist.init_process_group(backend())
     for name in names:
-        torch.save(SCENARIOS[name](), folder / f"{name}.{dist.get_rank()}")
+        torch.save((SCENARIOS | ON_GPUS)[name](), folder / f"{name}.{dist.get_rank()}")
     dist.destroy_process_group()
 
 

@@ -6,17 +6,12 @@ from typing import Any
 
 import pytest
 import torch
-from digits import BATCH, MICRO, digits, flat, labels_in, loss_of, network, optimizer_of, relative_error, statistics_of
+from digits import BATCH, MICRO, digits, relative_error
 from gang import SCENARIOS, run_gang
+from one_process import DTYPES, LIMITS, one_process
 from scenarios import SCENARIOS as NAMES
 from scenarios import STEPS, Jittered
 from torch.utils.data import TensorDataset
-
-from beowulf.train import seed_of
-from beowulf.train.order import epoch_order, reseed
-
-LIMITS = {"f64": 1e-12, "f32": 1e-6}
-DTYPES = {"f64": torch.float64, "f32": torch.float32}
 
 
 @pytest.fixture(scope="module")
@@ -25,39 +20,6 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Any]]:
     folder = tmp_path_factory.mktemp("gang")
     run_gang(3, SCENARIOS, str(folder), *NAMES)
     return {name: [torch.load(folder / f"{name}.{rank}", weights_only=False) for rank in range(3)] for name in NAMES}
-
-
-def one_process(dtype: torch.dtype, steps: int = STEPS, data: Any = None, shuffle: bool = True) -> Any:
-    """Plain torch: the micro-batches of each global batch one after the other, their losses' sum over all labels."""
-    data = digits(dtype) if data is None else data
-    model = network(dtype)
-    optimizer = optimizer_of(model)
-    epoch = start = 0
-    for step in range(steps):
-        order = epoch_order(len(data), 3, epoch, shuffle)
-        batch = order[start : start + BATCH]
-        parts = torch.tensor_split(batch, -(-len(batch) // MICRO))
-        firsts = [start + sum(map(len, parts[:index])) for index in range(len(parts))]
-        micro_batches = [load(data, part, 3, epoch, first) for part, first in zip(parts, firsts, strict=True)]
-        labels = sum(map(labels_in, micro_batches))
-        for index, (x, y) in enumerate(micro_batches):
-            torch.manual_seed(seed_of(3, step, index))
-            outputs = model(x)
-            if labels_in((x, y)):
-                (loss_of(outputs, y) * labels_in((x, y)) / labels).backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
-        start += BATCH
-        if start >= len(data):
-            epoch, start = epoch + 1, 0
-    return flat(model), statistics_of(model)
-
-
-def load(data: Any, part: torch.Tensor, seed: int, epoch: int, first: int) -> Any:
-    reseed(seed_of(seed, epoch, first))
-    items = [data[int(index)] for index in part]
-    return torch.stack([x for x, _ in items]), torch.stack([y for _, y in items])
 
 
 @pytest.mark.parametrize("kind", ["f64", "f32"])
