@@ -71,6 +71,18 @@ def test_digits_trains_over_eight_hosts(lab: Lab, head: RealHead) -> None:
     assert reports[-1]["body"]["accuracy"] >= 0.95
 
 
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("job", ["digits-uneven", "digits-slow-network"])
+def test_sessions_train_over_four_hosts(lab: Lab, head: RealHead, job: str) -> None:
+    done = head.cli("submit", "--wait", f"jobs/{job}.yaml", "--num-nodes", "4", timeout=800)
+    assert done.returncode == 0, done.stdout + done.stderr + head.log()
+    ended = head.client.jobs(limit=1)[0]
+    result = json.loads((head.home / "jobs" / ended["id"] / "outputs" / "results" / "accuracy.json").read_text())
+    assert (result["accuracy"] >= 0.95, result["ranks"]) == (True, 4)
+    seen = {report["rank"]: report["body"] for report in head.client.reports(ended["id"])}
+    assert set(seen) == {0, 1, 2, 3} and all(body["k"] >= 1 and body["step_s"] > 0 for body in seen.values())
+
+
 def test_arguments_reach_the_node_byte_for_byte(head: RealHead) -> None:
     nasty = ["$(touch /tmp/x)", "`id`", "a b", "'", '"', "\\", "-n", "*", "ü\t;", "", "${HOME}", "{root}x", "&&", "\n"]
     show = "import sys, json; print(json.dumps(sys.argv[1:]))"
