@@ -17,6 +17,7 @@ from beowulf.agent.process import Started
 
 _LINK_WAITING_LIMIT_BYTES = 4 * 1024 * 1024
 _ASK_AGAIN_S = 2.0
+_ASK_RARELY_S = 32.0
 
 
 class Shim:
@@ -41,7 +42,7 @@ class Guests:
         self._keeper = keeper
         self._link: Optional[Channel] = None
         self._shims: Dict[str, Shim] = {}
-        self._asking = False
+        self._ask_next_s = 0.0  # until the shims' wishes are said again; 0: there are none
         self._daemons: Dict[str, Started] = {}
         self._ranks: List[Rank] = []
         self._count = 0
@@ -88,6 +89,7 @@ class Guests:
         self._link = channel
         channel.on_frame = self._from_link
         channel.on_close = self._link_gone
+        self._keeper.loop.later(_ASK_AGAIN_S, self._ask)
 
     def _link_gone(self, reason: str) -> None:
         self._link = None
@@ -129,18 +131,21 @@ class Guests:
         request = {"type": "spawn", "id": number, "host": header["host"], "argv": header["argv"], "env": header["env"]}
         self._shims[number] = Shim(channel, request)
         self.tell(request)
-        if not self._asking:
-            self._asking = True
+        if not self._ask_next_s:
             self._keeper.loop.later(_ASK_AGAIN_S, self._ask_again)
+        self._ask_next_s = _ASK_AGAIN_S
 
     def _ask_again(self) -> None:
         """Until a shim hears how its daemon ended: the wish, or the answer, may have died with a link or a head. The
         peer starts a number once."""
+        self._ask()
+        self._ask_next_s = min(2.0 * self._ask_next_s, _ASK_RARELY_S) if self._shims else 0.0
+        if self._shims:
+            self._keeper.loop.later(self._ask_next_s, self._ask_again)
+
+    def _ask(self) -> None:
         for shim in self._shims.values():
             self.tell(shim.request)
-        self._asking = bool(self._shims)
-        if self._asking:
-            self._keeper.loop.later(_ASK_AGAIN_S, self._ask_again)
 
     def _shim_gone(self, number: str) -> None:
         if self._shims.pop(number, None) is not None:

@@ -97,6 +97,7 @@ def down(name: str, purge: bool) -> None:
     from beowulf.lab.making import take_down
     from beowulf.lab.state import lab_folder
 
+    click.echo(f"ending the hosts of lab {name} and removing their files: minutes on some disks", err=True)
     click.echo(f"lab {name} is down" if take_down(lab_folder(name), purge=purge) else f"there was no lab {name}")
 
 

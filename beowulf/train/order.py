@@ -25,7 +25,10 @@ def seed_of(*numbers: int) -> int:
 
 def reseed(seed: int) -> None:
     """Every random generator a script uses: torch on every device, Python's, and numpy's where it is loaded."""
-    torch.manual_seed(seed)
+    # torch.manual_seed does the same, but formats a stack trace each time for a CUDA that nobody started yet.
+    torch.default_generator.manual_seed(seed)
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        torch.cuda.manual_seed_all(seed)
     random.seed(seed)
     numpy = sys.modules.get("numpy")
     if numpy is not None:

@@ -99,13 +99,14 @@ class DistributedReduction:
         return self.model.no_sync()
 
     def absent(self) -> None:
-        """A pass through DDP whose module only gives every parameter a gradient of nought."""
+        """A pass through DDP, in the module's place one that gives every parameter a gradient of nought."""
         module = self.model.module
-        module.forward = lambda: sum(p.sum() * 0 for p in module.parameters() if p.requires_grad)
+        self.model.module = Nothing(module)
         try:
-            self.model().backward()
+            outputs = self.model()
         finally:
-            del module.forward
+            self.model.module = module
+        torch.autograd.backward(outputs, [torch.ones_like(output) for output in outputs])
 
     def finish(self) -> None:
         """DDP is done when backward is."""
@@ -134,6 +135,17 @@ class DistributedReduction:
         if self._joined_here:
             dist.barrier(group=self._beside)
             dist.destroy_process_group()
+
+
+class Nothing(nn.Module):
+    """Adds nothing to the gradients of ``module``, whose layers and hooks do not notice."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self._theirs = tuple(parameter for parameter in module.parameters() if parameter.requires_grad)
+
+    def forward(self) -> list[torch.Tensor]:
+        return [parameter.sum() * 0 for parameter in self._theirs]
 
 
 def _join(place: Place, device: torch.device) -> None:

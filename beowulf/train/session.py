@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -75,7 +76,9 @@ class Session:
     def __enter__(self) -> Session:
         return self
 
-    def __exit__(self, kind: object, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None and issubclass(kind, torch.cuda.OutOfMemoryError):
+            self._tell_out_of_memory()
         if kind is None:  # after an error the others cannot be waited for: the process ends, and the gang with it
             self.close()
 
@@ -199,6 +202,13 @@ class Session:
             if self.statistics is not None:
                 self.statistics.reload()
 
+    def _tell_out_of_memory(self) -> None:
+        """What a rank holds at once is one micro-batch, however many it does: only a smaller one helps."""
+        samples = self._work.samples_at_once if self._work is not None else 0
+        self.reports.line({"step": self.cursor.step, "out_of_memory": samples})
+        text = f"beowulf: rank {self.rank} has not the memory for a micro-batch of {samples} samples"
+        print(f"{text}: make micro_batch smaller; batch_size can stay", file=sys.stderr)
+
     def _start_over(self, loader: Loader) -> None:
         """From the cursor on, even if the loop was left in the middle of a step."""
         loader.rewind()
@@ -221,7 +231,8 @@ class Session:
         return work.batch.samples / targets if targets else 1.0
 
     def _mark_ready(self, _: nn.Parameter) -> None:
-        self._ready = self._watch.mark()
+        if self._work is None or self._work.last:
+            self._ready = self._watch.mark()
 
     def _account(self, work: Work, reduced: Any, updated: Any) -> None:
         """Where this step's time went; whole steps teach the pace."""

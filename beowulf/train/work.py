@@ -22,6 +22,7 @@ class Work:
         self.before, self.after = sum(split[:rank]), sum(split[rank + 1 :])
         self.given = self.trained = 0
         self.targets = 0  # which the losses given to backward are means over, so far
+        self.samples_at_once = 0
         self.count = 0  # the same of the micro-batch that is being trained
         self.input_s = 0.0
 
@@ -46,6 +47,7 @@ class Work:
             micro = load()
             self.input_s += time.perf_counter() - begin
             first, end = self.batch.run(indices)
+            self.samples_at_once = end - first
             self.count = int(count(micro)) if count else end - first
             self.given += 1
             with nullcontext() if self.last else local():

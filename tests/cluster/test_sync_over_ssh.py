@@ -89,9 +89,8 @@ def test_a_tree_goes_and_its_outputs_come_back(staging: Staging, tmp_path: Path)
     assert os.listdir(Path(staging.node.root) / "tmp") == []
 
 
+@pytest.mark.parametrize("staging", ["ssh"], indirect=True)  # a pipe has no connection to break
 def test_a_node_without_a_link_and_one_that_breaks_off_are_told_apart(staging: Staging) -> None:
-    if staging.node.endpoint.local:
-        pytest.skip("there is no connection to break")
     spec = staging.put(random.Random(1).randbytes(30_000_000))
     breaking = threading.Event()
 

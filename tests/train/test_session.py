@@ -193,6 +193,18 @@ def test_reports_are_means_over_steps_with_what_the_script_says(tmp_path: Path) 
     assert last["step_s"] > last["compute_s"] > 0 and last["input_s"] > 0 and last["sync_s"] >= 0
 
 
+def test_a_rank_without_the_memory_says_what_helps(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "report"
+    with pytest.raises(torch.OutOfMemoryError), alone(BEOWULF_REPORT=str(file)) as bw:
+        bw.wrap(network(torch.float64))
+        for _ in bw.batches(bw.loader(digits(torch.float64), BATCH, MICRO)):
+            raise torch.OutOfMemoryError("CUDA out of memory")  # what torch raises; there is no GPU here
+    dist.destroy_process_group()
+    told = "rank 0 has not the memory for a micro-batch of 16 samples: make micro_batch smaller"
+    assert told in capfd.readouterr().err
+    assert json.loads(file.read_text()) == {"step": 0, "out_of_memory": 16}
+
+
 def test_parameters_move_only_under_the_lock(bw: train.Session) -> None:
     model = bw.wrap(network(torch.float64))
 
