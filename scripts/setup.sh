@@ -6,9 +6,13 @@ say() { printf '%s\n' "$*" >&2; }
 
 # Debian packages. Only root can install them; without root what is missing is named and we go on.
 need_packages() {
-    local missing=() want=(openssh-server iproute2 util-linux procps rsync)
-    [ "$1" = tests ] && want+=(openssh-client)
-    for package in "${want[@]}" python3-venv; do
+    local missing=() want=(openssh-server iproute2 util-linux procps rsync python3-venv)
+    case "$1" in
+        tests) want+=(openssh-client) ;;
+        compiler) want=(g++ make) ;;
+        headers) want=(python3-dev) ;;
+    esac
+    for package in "${want[@]}"; do
         dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")
     done
     [ ${#missing[@]} -eq 0 ] && return 0

@@ -12,11 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from real_head import RealHead
 
 from beowulf.lab import Lab
 from beowulf.lab.survey import kind_here
+
+hypothesis.settings.register_profile("beowulf", deadline=None)  # a busy machine is no defect
+hypothesis.settings.load_profile("beowulf")
 
 ORDINARY_USER = 12_345  # has no line in passwd, no home and no right to anything
 CHECKOUT = Path(__file__).resolve().parents[1]

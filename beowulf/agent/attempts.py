@@ -4,7 +4,7 @@ import socket
 import sys
 from typing import Any, Callable, Dict, List
 
-from beowulf.agent import prepare, sweep, system, watcher, wire
+from beowulf.agent import library, prepare, sweep, system, watcher, wire
 from beowulf.agent.folder import RECORD_BYTES, Folder, checked, reserve, write_record
 from beowulf.agent.loop import Loop
 from beowulf.agent.offspring import Offspring
@@ -38,6 +38,7 @@ class Attempts:
         self._boot_id = system.boot_id()
         self._tombstones = Tombstones(folder.path)
         self._programs = prepare.write_programs(folder)
+        self._library = library.write(folder)
         self._trash = Trash(offspring, folder)
         self._recovery = Recovery(self)
         self._reports_due = False
@@ -152,7 +153,7 @@ class Attempts:
             ward.emit({"type": "start_failed", "error": str(error)})
 
     def _fork(self, ward: Ward, header: wire.Header) -> None:
-        order = dict(header, cluster=self.cluster, boot_id=self._boot_id)
+        order = dict(header, cluster=self.cluster, boot_id=self._boot_id, library=self._library)
         for process in order["processes"]:
             prepare.check_process(process)
         folder = ward.folder

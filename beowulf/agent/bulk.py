@@ -11,7 +11,7 @@ from typing import Any, Callable, Dict
 from beowulf.agent.bulk_envs import build_environment, look_at_venv, store_wheel
 from beowulf.agent.bulk_folders import Scratch, drop, held, status
 from beowulf.agent.bulk_frames import Frames, LinkBroken
-from beowulf.agent.bulk_outputs import send_outputs
+from beowulf.agent.bulk_outputs import send_outputs, send_survey
 from beowulf.agent.bulk_trees import receive_tree
 
 VERSION = 1
@@ -43,6 +43,10 @@ def _collect(node: Node, request: Request) -> Dict[str, Any]:
     return send_outputs(node.frames, node.root, request)
 
 
+def _survey(node: Node, request: Request) -> Dict[str, Any]:
+    return send_survey(node.frames, node.root, request)
+
+
 def _status(node: Node, request: Request) -> Dict[str, Any]:
     return status(node.root, request)
 
@@ -64,6 +68,7 @@ ANSWERS: Dict[str, Callable[[Node, Request], Dict[str, Any]]] = {
     "wheel": _wheel,
     "build": _build,
     "collect": _collect,
+    "survey": _survey,
     "status": _status,
     "held": _held,
     "drop": _drop,

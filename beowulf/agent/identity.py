@@ -40,6 +40,16 @@ def alive(who: Identity) -> bool:
     return found is not None and found.start == who.start and found.state not in ("Z", "X")
 
 
+def catches(who: Identity, number: int) -> bool:
+    """Whether it has a handler of its own for this signal."""
+    try:
+        with open("/proc/{}/status".format(who.pid), "rb") as file:
+            lines = dict(line.split(b":", 1) for line in file.read().splitlines() if b":" in line)
+        return bool(int(lines[b"SigCgt"], 16) >> (number - 1) & 1)
+    except (OSError, KeyError, ValueError):
+        return False
+
+
 def send_signal(who: Identity, number: int) -> bool:
     """Signals this process and no other; False when it is gone."""
     handle = system.pidfd_open(who.pid)

@@ -200,8 +200,9 @@ class Keeper:
         return {"phase": self.phase, "pids": self.pids(), "exits": self.exits, "sizes": self.outputs.sizes()}
 
     def signal_ranks(self, number: int) -> None:
+        """To whoever of the ranks' processes takes it up: a rank's shell, say, would only be ended by it."""
         inner = self.guests.rank_identities()
-        for who in inner or [process.who for process in self._ranks if not process.over]:
+        for who in inner or [who for who in sweep.descendants() if identity.catches(who, number)]:
             identity.send_signal(who, number)
 
     def renew(self, seconds: float) -> None:

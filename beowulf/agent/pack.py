@@ -11,6 +11,8 @@ from functools import lru_cache
 from typing import Dict, Sequence, Set
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
+_PACKAGE = os.path.dirname(_HERE)
+_SHIPPED_ROOMS = ("split", "train")
 _IMPORT = re.compile(r"^\s*from beowulf\.agent(?:\.(\w+))? import (.+)$", re.MULTILINE)
 _LENGTH_DIGITS = 10
 NO_PYTHON = "beowulf-agent: no-python:"
@@ -53,15 +55,34 @@ def bootstrap_command(python: str = "python3", program: str = "link", arguments:
 
 
 @lru_cache(maxsize=None)
-def packed(program: str = "link") -> bytes:
-    """What the bootstrap command wants on stdin: a length, then ``beowulf/agent/<program>.py`` and all it imports."""
-    text = "{}\nrun({!r})\n".format(_source("loader"), _closure(program))
+def packed(program: str = "link", package: str = _PACKAGE) -> bytes:
+    """What the bootstrap command wants on stdin: a length, then ``beowulf/agent/<program>.py`` and all it imports.
+
+    The link also carries what training scripts import, of the ``beowulf`` in the folder ``package``.
+    """
+    sources = _closure(program)
+    if "shipped" in sources:
+        sources["shipped"] = "FILES = {!r}\n".format(_library(package))
+    text = "{}\nrun({!r})\n".format(_source("loader"), sources)
     blob = zlib.compress(text.encode("utf-8"), 9)
     return "{:0{}d}".format(len(blob), _LENGTH_DIGITS).encode("ascii") + blob
 
 
+def _library(package: str) -> Dict[str, str]:
+    """``beowulf/__init__.py`` and the rooms that need nothing of the head, by path below ``beowulf/``."""
+    found = [os.path.join(package, "__init__.py")]
+    for room in _SHIPPED_ROOMS:
+        for folder, _, names in os.walk(os.path.join(package, room)):
+            found += [os.path.join(folder, name) for name in names if name.endswith(".py")]
+    return {os.path.relpath(path, package): _text(path) for path in sorted(found)}
+
+
 def _source(name: str) -> str:
-    with open(os.path.join(_HERE, name + ".py"), encoding="utf-8") as file:
+    return _text(os.path.join(_HERE, name + ".py"))
+
+
+def _text(path: str) -> str:
+    with open(path, encoding="utf-8") as file:
         return file.read()
 
 

@@ -7,11 +7,11 @@ import stat
 import sys
 from typing import Any, Dict, List
 
-from beowulf.agent import rank, rsh, system
+from beowulf.agent import rank, rendezvous, rsh, system
 from beowulf.agent.folder import AttemptFolder, Folder, checked
 
 _SHEBANG_LIMIT = 120
-_PROGRAMS = {"beowulf-rank": rank, "beowulf-rsh": rsh}
+_PROGRAMS = {"beowulf-rank": rank, "beowulf-rendezvous": rendezvous, "beowulf-rsh": rsh}
 
 
 class BadTarget(ValueError):
@@ -41,7 +41,7 @@ def write_programs(folder: Folder) -> str:
 
     All attempts share it, by a link each; another version's programs get another folder.
     """
-    texts = {name: _first_line() + _source(module) for name, module in _PROGRAMS.items()}
+    texts = {name: _first_line() + source_of(module) for name, module in _PROGRAMS.items()}
     digest = hashlib.sha256("".join(texts[name] for name in sorted(texts)).encode("utf-8")).hexdigest()[:16]
     path = os.path.join(folder.path, "programs", digest)
     os.makedirs(path, 0o700, exist_ok=True)
@@ -59,7 +59,7 @@ def link_programs(attempt: AttemptFolder, programs: str) -> None:
         os.symlink(programs, attempt.bin)
 
 
-def _source(module: Any) -> str:
+def source_of(module: Any) -> str:
     return str(module.__loader__.get_source(module.__name__))
 
 

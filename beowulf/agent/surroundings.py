@@ -3,7 +3,7 @@
 import os
 from typing import Any, Dict
 
-from beowulf.agent import sweep
+from beowulf.agent import library, sweep
 from beowulf.agent.folder import AttemptFolder
 from beowulf.agent.network import interfaces_towards
 
@@ -31,6 +31,8 @@ def surroundings(folder: AttemptFolder, order: Dict[str, Any]) -> Dict[str, str]
     own_path = found.get("PATH", os.defpath)
     found.update(given)
     found["PATH"] = found.get("PATH", own_path).replace("{path}", own_path)
+    if order.get("library"):
+        found["PYTHONPATH"] = library.joined(found.get("PYTHONPATH", ""), order["library"])
     found[sweep.TAG] = "{}/{}".format(order["cluster"], folder.tag)
     found[sweep.ROOT] = folder.root
     found["BEOWULF_WORK"] = folder.work

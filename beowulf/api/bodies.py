@@ -71,6 +71,16 @@ class DiscoverBody:
 
 
 @dataclass(frozen=True, slots=True)
+class BenchBody:
+    """``nodes`` empty: all. ``peers``: of how many each node's line is measured."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+    nodes: tuple[str, ...] = ()
+    force: bool = False
+    peers: int = 8
+
+
+@dataclass(frozen=True, slots=True)
 class ScanBody:
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
     endpoint: Endpoint

@@ -42,6 +42,12 @@ class Head(Protocol):
     def latest_reports(self, job_id: JobId, attempt: int) -> list[StoredReport]:
         """The last one of each rank."""
 
+    def last_reports(self, job_id: JobId, attempt: int, limit: int) -> list[StoredReport]:
+        """The newest ones, of those the oldest first."""
+
+    def last_values(self, number: int) -> Mapping[JobId, Mapping[str, Any]]:
+        """By task of an array: the last value of every key that its newest attempt reported."""
+
     def subscribe(self, wake: Callable[[], None]) -> Callable[[], None]:
         """``wake`` is called, from any thread, after each commit and each arrival of log bytes. → unsubscribe."""
 
@@ -57,6 +63,9 @@ class Head(Protocol):
         """``{host_key, fingerprint}`` or ``{problem}``."""
 
     def doctor(self, node: NodeId | None) -> list[dict[str, Any]]: ...
+
+    def bench(self, nodes: Sequence[NodeId], force: bool, peers: int) -> Iterator[Mapping[str, Any]]:
+        """``{node, phase, text}`` per step, until everything is measured and kept. Raises at the first step."""
 
     def dry_run(self, spec: JobSpec, array: Sequence[int]) -> dict[str, Any]: ...
 

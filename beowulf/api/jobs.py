@@ -116,10 +116,25 @@ async def reports(call: Call) -> Response:
     attempt = call.number("attempt") or len(job.attempts)
     if call.flag("latest"):
         found = await call.blocking(call.head.latest_reports, job.id, attempt)
+    elif last := call.number("last"):
+        found = await call.blocking(call.head.last_reports, job.id, attempt, last)
     else:
         after, limit = call.number("after"), call.number("limit", 1000)
         found = await call.blocking(call.head.reports, job.id, attempt, after, limit)
     return answer({"reports": [render.report(stored) for stored in found]})
+
+
+async def values(call: Call) -> Response:
+    """An array's tasks, each with the last ``values`` it reported."""
+    snapshot, job_id = call.head.snapshot(), call.path("id")
+    tasks = tasks_of(snapshot, job_id)
+    if not tasks:
+        if snapshot.job(job_id) is None:
+            raise _unknown(job_id)
+        raise BadInput(f"job {job_id} is no array", hint=f"beowulf show {job_id} tells what it reported")
+    found = await call.blocking(call.head.last_values, int(job_id))
+    rows = [{**render.job_summary(job, call.head.reason(job)), "values": found.get(job.id, {})} for job in tasks]
+    return answer({"id": job_id, "tasks": rows})
 
 
 async def read_logs(call: Call) -> Response:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from starlette.responses import Response
+import itertools
+
+from starlette.responses import Response, StreamingResponse
 
 from beowulf.api import render
-from beowulf.api.bodies import DiscoverBody, DrainBody, NodeBody, RekeyBody, ScanBody
-from beowulf.api.call import Call, answer
+from beowulf.api.bodies import BenchBody, DiscoverBody, DrainBody, NodeBody, RekeyBody, ScanBody
+from beowulf.api.call import Call, answer, json_bytes
+from beowulf.api.jobs import JSON_LINES
 from beowulf.controller.commands import AddNode, DrainNode, RekeyNode, RemoveNode, ResumeNode
-from beowulf.model.errors import NotFound
+from beowulf.model.errors import BadInput, NotFound
 
 
 async def list_nodes(call: Call) -> Response:
@@ -80,6 +83,22 @@ async def scan(call: Call) -> Response:
     call.admin_only()
     body = await call.body(ScanBody)
     return answer(await call.blocking(call.head.scan, body.endpoint))
+
+
+async def bench(call: Call) -> Response:
+    """JSON lines, one per step; each node's profile is kept as soon as it is known."""
+    call.admin_only()
+    body = await call.body(BenchBody)
+    known = call.head.snapshot().nodes
+    unknown = next((name for name in body.nodes if name not in known), None)
+    if unknown is not None:
+        raise _unknown(unknown)
+    if body.peers < 0:
+        raise BadInput("is negative", where="peers")
+    steps = call.head.bench(body.nodes or sorted(known), body.force, body.peers)
+    first = await call.blocking(next, steps, None)  # what it raises is an answer, not a broken stream
+    rest = itertools.chain(() if first is None else (first,), steps)
+    return StreamingResponse((json_bytes(step) + b"\n" for step in rest), media_type=JSON_LINES)
 
 
 async def doctor(call: Call) -> Response:

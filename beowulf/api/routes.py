@@ -29,7 +29,7 @@ class Route:
     takes: str = JSON
 
 
-_REPORTS = ("attempt", "after", "limit", "latest")
+_REPORTS = ("attempt", "after", "limit", "latest", "last")
 _LOGS = ("process", "attempt", "offset", "offsets", "follow", "tail")
 
 ROUTES: tuple[Route, ...] = (
@@ -42,10 +42,19 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/jobs/{id}/why", jobs.why, "Why it waits, or why it ended so"),
     Route("GET", "/v1/jobs/{id}/logs", jobs.read_logs, "What it wrote", query=_LOGS, media_type=jobs.JSON_LINES),
     Route("GET", "/v1/jobs/{id}/reports", jobs.reports, "What it reported", query=_REPORTS),
+    Route("GET", "/v1/jobs/{id}/values", jobs.values, "What an array's tasks reported last, each"),
     Route("GET", "/v1/jobs/{id}/outputs", jobs.outputs, "The files it brought home", media_type=TAR),
     Route("GET", "/v1/nodes", nodes.list_nodes, "Nodes with what is used of them"),
     Route("POST", "/v1/nodes", nodes.add, "Add a node (admin)", bodies.NodeBody),
     Route("POST", "/v1/nodes/discover", nodes.discover, "Look for machines (admin)", bodies.DiscoverBody),
+    Route(
+        "POST",
+        "/v1/nodes/bench",
+        nodes.bench,
+        "Measure nodes, and tell each step (admin)",
+        bodies.BenchBody,
+        media_type=jobs.JSON_LINES,
+    ),
     Route("POST", "/v1/nodes/scan", nodes.scan, "One machine's host key (admin)", bodies.ScanBody),
     Route("GET", "/v1/nodes/{id}", nodes.show, "One node"),
     Route("DELETE", "/v1/nodes/{id}", nodes.remove, "Remove a node (admin)"),

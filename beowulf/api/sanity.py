@@ -27,6 +27,12 @@ def check(spec: JobSpec, array: tuple[int, ...]) -> None:
         raise BadInput("a variable's name is empty or holds '='", where="spec.envs")
     for path in spec.outputs:
         _place("spec.outputs", path)
+    if spec.checkpoint is not None:
+        _place("spec.checkpoint.path", spec.checkpoint.path)
+        if spec.checkpoint.signal not in ("USR1", "USR2"):
+            raise BadInput("is neither USR1 nor USR2", where="spec.checkpoint.signal")
+    if spec.on_rank_loss not in ("fail", "requeue", "shrink"):
+        raise BadInput("is none of fail, requeue, shrink", where="spec.on_rank_loss")
     for mount in spec.mounts:
         _place("spec.mounts", mount.target.removeprefix("~/"))
         if mount.target.split("/")[:2] in (["~", ".ssh"], ["~", ".beowulf"]):

@@ -2,22 +2,75 @@
 
 from __future__ import annotations
 
+import csv
+import sys
+from typing import Any
+
 import click
 
-from beowulf.cli.common import Said, common, example
+from beowulf.cli.common import Said, common, emit, example, say, table
 from beowulf.cli.ps import show_jobs
+from beowulf.model.errors import BadInput
 
 ENDED = "COMPLETED,FAILED,CANCELLED,TIMEOUT,NODE_FAIL,PREEMPTED,OUT_OF_MEMORY"
+EXAMPLES = (
+    "beowulf history --limit 20",
+    "beowulf history --state FAILED --json",
+    "beowulf history --array 17 --sort accuracy",
+    "beowulf history --array 17 --sort loss --csv > sweep.csv",
+)
 
 
-@click.command(epilog=example("beowulf history --limit 20", "beowulf history --state FAILED --json"))
+@click.command(epilog=example(*EXAMPLES))
 @click.option("--limit", "-n", type=click.IntRange(1), default=50, show_default=True, help="Only the newest.")
 @click.option("--user", default="", help="Only this user's.")
 @click.option("--name", default="", help="Only jobs of this name.")
 @click.option("--state", default=ENDED, help="Only these results.")
+@click.option("--array", metavar="ID", default="", help="An array's tasks beside what each reported last.")
+@click.option("--sort", metavar="KEY", default="", help="With --array: best first by this value (lowest for a loss).")
+@click.option("--lowest/--highest", default=None, help="With --sort: which end of the values is the best.")
+@click.option("--csv", "as_csv", is_flag=True, help="With --array: every value, exactly, with commas between.")
 @common
 @click.pass_obj
-def history(said: Said, limit: int, user: str, name: str, state: str) -> None:
-    """List jobs that have ended, oldest first."""
+def history(
+    said: Said,
+    limit: int,
+    user: str,
+    name: str,
+    state: str,
+    array: str,
+    sort: str,
+    lowest: bool | None,
+    as_csv: bool,
+) -> None:
+    """List jobs that have ended, oldest first; or how an array's tasks compare."""
+    if not array and (sort or as_csv or lowest is not None):
+        raise BadInput("--sort, --lowest, --highest and --csv go with --array ID")
     with said.client() as client:
-        show_jobs(said, client.jobs(state=state, owner=user, name=name, limit=limit))
+        if array:
+            _show_sweep(said, client.values(array), array, sort, lowest, as_csv)
+        else:
+            show_jobs(said, client.jobs(state=state, owner=user, name=name, limit=limit))
+
+
+def _show_sweep(
+    said: Said, tasks: list[dict[str, Any]], array: str, sort: str, lowest: bool | None, as_csv: bool
+) -> None:
+    from beowulf.views.sweep import best_first, lowest_first, reported_keys, sweep_table
+
+    keys = reported_keys(tasks)
+    if sort and sort not in keys:
+        reported = ", ".join(keys) or "nothing so far"
+        raise BadInput(f"no task of {array} reported {sort!r} (reported: {reported})", where="--sort")
+    low = lowest_first(sort) if lowest is None else lowest
+    ordered = best_first(tasks, sort, lowest=low) if sort else tasks
+    if said.json:
+        emit("sweep", array=array, sort=sort, lowest_first=bool(sort) and low, tasks=ordered)
+        return
+    shown = sweep_table(ordered, sort, every=as_csv)
+    if as_csv:
+        csv.writer(sys.stdout, lineterminator="\n").writerows([shown.columns, *shown.rows])
+        return
+    table(shown.columns, shown.rows, colour=1)
+    if not keys:
+        say("no task reported anything: a task appends JSON lines to the file that BEOWULF_REPORT names")

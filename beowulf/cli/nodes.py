@@ -9,6 +9,7 @@ import click
 
 from beowulf.cli.common import Said, common, emit, example, pairs, say, table
 from beowulf.cli.nodes_add import add, rekey
+from beowulf.cli.nodes_bench import bench
 
 STATE = 1  # the column that is coloured
 TIMED_OUT = 124
@@ -18,26 +19,31 @@ TIMED_OUT = 124
     epilog=example("beowulf nodes discover 10.0.0.0/24", "beowulf nodes add n1=me@10.0.0.11", "beowulf nodes list")
 )
 def nodes() -> None:
-    """Find, add, list, drain and remove machines."""
+    """Find, add, list, measure, drain and remove machines."""
 
 
 nodes.add_command(add)
 nodes.add_command(rekey)
+nodes.add_command(bench)
 
 
-@nodes.command("list", epilog=example("beowulf nodes list"))
+@nodes.command("list", epilog=example("beowulf nodes list", "beowulf nodes list --wide"))
+@click.option("--wide", "-w", is_flag=True, help="What `nodes bench` measured, too.")
 @common
 @click.pass_obj
-def list_nodes(said: Said) -> None:
+def list_nodes(said: Said, wide: bool) -> None:
     """One line per node."""
-    from beowulf.views import NODE_COLUMNS, node_rows
+    from beowulf.views import NODE_COLUMNS, WIDE_COLUMNS, node_rows, printable, wide_cells
 
     with said.client() as client:
         found = client.nodes()
     if said.json:
         emit("nodes", nodes=found)
     else:
-        table(NODE_COLUMNS, node_rows(found), colour=STATE)
+        now = time.time()
+        more = [tuple(map(printable, wide_cells(node, now))) if wide else () for node in found]
+        rows = [(*row[:-1], *cells, row.reason) for row, cells in zip(node_rows(found), more, strict=True)]
+        table((*NODE_COLUMNS[:-1], *(WIDE_COLUMNS if wide else ()), NODE_COLUMNS[-1]), rows, colour=STATE)
 
 
 @nodes.command(epilog=example("beowulf nodes show n3"))

@@ -34,6 +34,7 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "events": ("beowulf.cli.events:events", "Everything that happened, in order."),
     "up": ("beowulf.cli.up:up", "Start the head."),
     "down": ("beowulf.cli.down:down", "Stop the head; jobs go on."),
+    "simulate": ("beowulf.cli.simulate:simulate", "Replay a trace through the scheduler."),
     "lab": ("beowulf.cli.lab:lab", "A cluster of real sshd hosts on this one machine."),
     "schema": ("beowulf.cli.schema:schema", "JSON Schemas of the files, for editors."),
     "completion": ("beowulf.cli.completion:completion", "Tab completion for your shell."),

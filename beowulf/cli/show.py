@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from beowulf.cli.common import Said, common, emit, example, pairs, table
 from beowulf.cli.ps import show_jobs
+
+if TYPE_CHECKING:
+    from beowulf.client import Client
+    from beowulf.split.straggler import Straggler
+
+LAST_REPORTS = 1000
 
 
 @click.command(epilog=example("beowulf show 17"))
@@ -15,7 +23,8 @@ from beowulf.cli.ps import show_jobs
 @common
 @click.pass_obj
 def show(said: Said, job: str) -> None:
-    """Everything about one job: what was asked, its attempts, its latest reports; of an array, its tasks."""
+    """Everything about one job: what was asked, its attempts, its latest reports, which rank holds the others back; of
+    an array, its tasks."""
     from beowulf.views import job_details
 
     with said.client() as client:
@@ -23,17 +32,28 @@ def show(said: Said, job: str) -> None:
         if "tasks" in found:
             show_jobs(said, found["tasks"])
             return
-        reports = client.reports(job)
+        reports = client.reports(job, last=LAST_REPORTS)
+        slow = _straggler(client, found, reports)
     if said.json:
-        emit("job", job=found, reports=reports)
+        emit("job", job=found, reports=reports, straggler=asdict(slow) if slow else None)
         return
     details = job_details(found, reports, now=time.time())
     click.echo(details.sentence)
-    if details.first_failure:
-        click.echo(f"{details.first_failure}.")
+    for sentence in (details.first_failure, slow.sentence if slow else ""):
+        if sentence:
+            click.echo(f"{sentence}.")
     click.echo("")
     pairs(details.facts)
     for part in (details.timeline, details.attempts, details.reports):
         if part.rows:
             click.echo(f"\n{part.title}")
             table(part.columns, part.rows)
+
+
+def _straggler(client: Client, job: dict[str, Any], reports: list[dict[str, Any]]) -> Straggler | None:
+    """Asks for the nodes only where the ranks told how long their steps take."""
+    if not any("compute_s" in report["body"] for report in reports):
+        return None
+    from beowulf.views.straggler import job_straggler
+
+    return job_straggler(job, reports, client.nodes())

@@ -12,8 +12,8 @@ from beowulf.cli.common import Said, common, emit, example, table
 @common
 @click.pass_obj
 def why(said: Said, job: str) -> None:
-    """Why a job waits: the reason, every node's answer, and who is ahead; or why it ended so."""
-    from beowulf.views import printable
+    """Why a job waits: every reason, when it will start, and what would start it now; or why it ended so."""
+    from beowulf.views import free_from, printable, why_outlook
 
     with said.client() as client:
         answer = client.why(job)
@@ -23,9 +23,13 @@ def why(said: Said, job: str) -> None:
     click.echo(f"job {answer['job_id']} {answer['word']}: {printable(answer['sentence'])}")
     if answer.get("when_idle"):
         click.echo(f"Not even the idle cluster could run it: {printable(answer['when_idle'])}")
+    for line in why_outlook(answer):
+        click.echo(line)
     ahead = answer.get("ahead") or []
     if ahead:
         click.echo(f"{len(ahead)} ahead of it in the queue: {', '.join(ahead[:10])}{', …' if len(ahead) > 10 else ''}")
     if answer.get("nodes"):
         click.echo("")
-        table(("NODE", "ANSWER"), ((node["node"], printable(node["answer"])) for node in answer["nodes"]))
+        free = free_from(answer)
+        rows = ((one["node"], free.get(one["node"], "-"), printable(one["answer"])) for one in answer["nodes"])
+        table(("NODE", "ROOM FROM", "ANSWER"), rows)

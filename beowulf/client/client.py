@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -108,14 +109,21 @@ class Client:
     def why(self, job_id: str) -> dict[str, Any]:
         return self._exchange.json("GET", f"{_job(job_id)}/why")
 
-    def reports(self, job_id: str, *, attempt: int = 0, after: int = 0, limit: int = 0) -> list[dict[str, Any]]:
-        query = {"attempt": attempt or None, "after": after, "limit": limit or None}
+    def reports(
+        self, job_id: str, *, attempt: int = 0, after: int = 0, limit: int = 0, last: int = 0
+    ) -> list[dict[str, Any]]:
+        """Oldest first; with ``last`` only the newest so many."""
+        query = {"attempt": attempt or None, "after": after, "limit": limit or None, "last": last or None}
         return _list(self._exchange.json("GET", f"{_job(job_id)}/reports", query), "reports")
 
     def latest_reports(self, job_id: str, *, attempt: int = 0) -> list[dict[str, Any]]:
         """The last one of each rank, by rank."""
         query = {"attempt": attempt or None, "latest": 1}
         return _list(self._exchange.json("GET", f"{_job(job_id)}/reports", query), "reports")
+
+    def values(self, job_id: str) -> list[dict[str, Any]]:
+        """Of an array: its tasks' summaries, each with the last ``values`` it reported."""
+        return _list(self._exchange.json("GET", f"{_job(job_id)}/values"), "tasks")
 
     def logs(
         self, job_id: str, *, process: str = "", attempt: int = 0, offset: int = 0, tail: int | None = None
@@ -201,6 +209,11 @@ class Client:
     ) -> list[dict[str, Any]]:
         body = {"networks": list(networks), "ports": list(ports), "user": user}
         return _list(self._exchange.json("POST", "/v1/nodes/discover", body=body), "found")
+
+    def bench(self, names: Sequence[str] = (), *, force: bool = False, peers: int = 8) -> Iterator[dict[str, Any]]:
+        """Measures nodes, or all: ``{node, phase, text}`` per step, as it happens."""
+        body = json.dumps({"nodes": list(names), "force": force, "peers": peers}).encode()
+        return json_lines(self._exchange.pieces("POST", "/v1/nodes/bench", body=(body,)))
 
     def scan(self, endpoint: Endpoint | Mapping[str, Any]) -> dict[str, Any]:
         return self._exchange.json("POST", "/v1/nodes/scan", body={"endpoint": _plain(endpoint)})

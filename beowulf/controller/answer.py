@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from beowulf import launch
 from beowulf.controller import commands as co
 from beowulf.controller import gang
 from beowulf.controller.draft import Connect, Draft, Drop
@@ -13,7 +12,7 @@ from beowulf.controller.verdict import Verdict
 from beowulf.model import event as ev
 from beowulf.model.errors import BadInput, Forbidden, NotFound, Refused
 from beowulf.model.job import Job, JobSpec, JobState, Result
-from beowulf.model.node import Node, NodeId
+from beowulf.model.node import Node, NodeId, Profile
 from beowulf.model.snapshot import Snapshot
 
 
@@ -28,6 +27,7 @@ def _submit(draft: Draft, command: co.Submit) -> str:
             raise Refused(f"idempotency key {command.key!r} was used for another request (job {known[0]})")
         return known[0]
     _check(draft.snapshot, command.spec)
+    _check_class(draft, command.spec.service_class)
     number = draft.snapshot.next_number
     draft.record(
         ev.JobSubmitted(
@@ -46,9 +46,6 @@ def _submit(draft: Draft, command: co.Submit) -> str:
 
 
 def _check(snapshot: Snapshot, spec: JobSpec) -> None:
-    refusal = launch.supported(spec)
-    if refusal is not None:
-        raise Refused(refusal.sentence)
     for dependency in spec.dependencies:
         if not tasks_of(snapshot, dependency.job_id):
             raise BadInput(f"there is no job {dependency.job_id} to depend on", where="dependency")
@@ -56,6 +53,13 @@ def _check(snapshot: Snapshot, spec: JobSpec) -> None:
         if node not in snapshot.nodes:
             known = ", ".join(sorted(snapshot.nodes)) or "none"
             raise BadInput(f"there is no node {node} (known: {known})", where="nodelist")
+
+
+def _check_class(draft: Draft, name: str) -> None:
+    classes = draft.policy.rules.classes
+    if name and name not in classes:
+        known = ", ".join(sorted(classes)) or "none; the head's settings file makes them, under scheduler.classes"
+        raise BadInput(f"there is no class {name} (known: {known})", where="service_class")
 
 
 def tasks_of(snapshot: Snapshot, job_id: str) -> list[Job]:
@@ -165,6 +169,18 @@ def _rekey(draft: Draft, command: co.RekeyNode) -> str:
     return node.id
 
 
+def _record_profile(draft: Draft, command: co.RecordProfile) -> str:
+    _admin(command.caller, "measure nodes")
+    node = _node(draft, command.node)
+    new, old = command.profile, node.profile
+    measured = {line.peer for line in new.links}
+    kept = tuple(line for line in old.links if line.peer not in measured and line.peer in draft.snapshot.nodes)
+    links = tuple(sorted((*kept, *new.links), key=lambda line: line.peer))
+    profile = Profile(draft.now, new.devices or old.devices, links)
+    draft.record(ev.NodeProfiled(draft.now, node.id, profile))
+    return node.id
+
+
 _ANSWERS: Mapping[type[Any], Callable[[Draft, Any], Any]] = {
     co.Submit: _submit,
     co.Cancel: _cancel,
@@ -173,4 +189,5 @@ _ANSWERS: Mapping[type[Any], Callable[[Draft, Any], Any]] = {
     co.DrainNode: _drain,
     co.ResumeNode: _resume,
     co.RekeyNode: _rekey,
+    co.RecordProfile: _record_profile,
 }

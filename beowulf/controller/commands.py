@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from beowulf.model.job import JobId, JobSpec
-from beowulf.model.node import Endpoint, NodeId
+from beowulf.model.node import Endpoint, NodeId, Profile
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,4 +79,13 @@ class RekeyNode:
     host_key: str
 
 
-Command: TypeAlias = Submit | Cancel | AddNode | RemoveNode | DrainNode | ResumeNode | RekeyNode
+@dataclass(frozen=True, slots=True)
+class RecordProfile:
+    """What was measured just now; devices and lines of peers that were not measured this time stay as they were."""
+
+    caller: Caller
+    node: NodeId
+    profile: Profile
+
+
+Command: TypeAlias = Submit | Cancel | AddNode | RemoveNode | DrainNode | ResumeNode | RekeyNode | RecordProfile

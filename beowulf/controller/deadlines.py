@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from beowulf.controller import gang, members
+from beowulf.controller import checkpoints, closing, gang, members, resize
 from beowulf.controller.draft import Draft
 from beowulf.controller.verdict import Verdict
 from beowulf.model.job import Attempt, Job, Result, ShareState
@@ -17,7 +17,11 @@ def check(draft: Draft) -> None:
         if verdict is not None and attempt.ending is None:
             gang.end(draft, job, verdict)
         elif attempt.ending is not None:
-            gang.finish_if_clear(draft, job_id)
+            closing.finish_if_clear(draft, job_id)
+        elif job.spec.checkpoint is not None:
+            checkpoints.fetch_if_due(draft, job, attempt)
+    resize.look(draft)
+    resize.carry_out(draft)
     for node in draft.snapshot.nodes.values():
         if draft.now - draft.volatile.asked.get(node.id, draft.now) >= draft.policy.facts_every_s:
             members.ask_facts(draft, node.id)

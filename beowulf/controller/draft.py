@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from beowulf.controller.policy import Policy
 from beowulf.model.apply import apply
 from beowulf.model.event import Event
-from beowulf.model.job import Attempt, Job, split_tag
+from beowulf.model.job import Attempt, Job, JobId, Tree, split_tag
 from beowulf.model.node import NodeId, NodeState
 from beowulf.model.snapshot import Snapshot
 
@@ -55,6 +55,36 @@ class Collect:
 
 
 @dataclass(frozen=True, slots=True)
+class CollectCheckpoint:
+    """Bring the newest checkpoint beyond ``newer_than`` steps home from ``nodes``; ``last``: the attempt is over."""
+
+    tag: str
+    nodes: tuple[NodeId, ...]
+    newer_than: int
+    last: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DropCheckpoint:
+    """The head need not keep this tree of the job's any more; "" for all of them."""
+
+    job_id: JobId
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpointed:
+    """What came of a `CollectCheckpoint`; no ``tree``: nobody had a newer one, or ``error`` says why not."""
+
+    tag: str
+    last: bool
+    node: NodeId = ""
+    step: int = 0
+    tree: Tree | None = None
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Expect:
     """Tell the controller when the head's log files of ``tag`` on ``node`` have reached these sizes."""
 
@@ -82,7 +112,9 @@ class Drop:
     node: NodeId
 
 
-Action: TypeAlias = Send | Stage | StopStaging | LetGo | Collect | Expect | Follow | Connect | Drop
+Action: TypeAlias = (
+    Send | Stage | StopStaging | LetGo | Collect | CollectCheckpoint | DropCheckpoint | Expect | Follow | Connect | Drop
+)
 
 
 @dataclass(slots=True)
@@ -97,6 +129,25 @@ class Gathering:
 
 
 @dataclass(slots=True)
+class Checkpointing:
+    """How far an attempt's checkpoints are on their way home."""
+
+    made_on: NodeId = ""  # has one that was not asked for yet
+    made_at: float = 0.0  # when a rank last told of one
+    going: bool = False
+    began_at: float = 0.0
+    next_at: float = 0.0
+    last_is_in: bool = False  # the attempt is over, and what it left was looked for
+
+
+@dataclass(frozen=True, slots=True)
+class Resizing:
+    """An attempt was asked for a checkpoint, to be placed anew after it."""
+
+    since: float
+
+
+@dataclass(slots=True)
 class Volatile:
     """What only this controller's lifetime knows: links, and steps between two commits."""
 
@@ -107,6 +158,10 @@ class Volatile:
     logs_due: dict[str, dict[NodeId, float]] = field(default_factory=dict)  # tag → node → since
     collecting: set[str] = field(default_factory=set)
     collected: dict[str, str] = field(default_factory=dict)  # tag → "" or what went wrong
+    checkpoints: dict[str, Checkpointing] = field(default_factory=dict)
+    resizing: dict[str, Resizing] = field(default_factory=dict)
+    resize_looked: float = 0.0
+    deaf: dict[str, float] = field(default_factory=dict)  # attempts that made no checkpoint when asked → when
     pythons: dict[NodeId, str] = field(default_factory=dict)  # what the agent runs with
     renewed: dict[NodeId, float] = field(default_factory=dict)  # when the leases of its ranks were last renewed
     asked: dict[NodeId, float] = field(default_factory=dict)  # when the node's facts were last asked for
@@ -114,11 +169,17 @@ class Volatile:
     def gathering(self, tag: str) -> Gathering:
         return self.gatherings.setdefault(tag, Gathering())
 
+    def checkpointing(self, tag: str) -> Checkpointing:
+        return self.checkpoints.setdefault(tag, Checkpointing())
+
     def forget(self, tag: str) -> None:
         self.gatherings.pop(tag, None)
         self.logs_due.pop(tag, None)
         self.collecting.discard(tag)
         self.collected.pop(tag, None)
+        self.checkpoints.pop(tag, None)
+        self.resizing.pop(tag, None)
+        self.deaf.pop(tag, None)
 
 
 class Draft:

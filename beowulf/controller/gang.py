@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from beowulf import launch
-from beowulf.controller.draft import Collect, Draft, Expect, LetGo, Stage, StopStaging
-from beowulf.controller.verdict import Verdict, judge_exits, try_again
+from beowulf.controller import closing
+from beowulf.controller.draft import Draft, Stage, StopStaging
+from beowulf.controller.verdict import Verdict, judge_exits
 from beowulf.model import event as ev
 from beowulf.model.job import Attempt, Job, JobState, RankExit, Result, ShareState
 from beowulf.model.node import Node, NodeId
@@ -31,7 +32,7 @@ def place(draft: Draft, job_id: str, allocation: Any) -> None:
         end(draft, job, Verdict(Result.FAILED, refusal.sentence))
         return
     if not launch.needs_prepare(job, allocation):
-        launch_gang(draft, job, master_port=0)
+        launch_gang(draft, job, ())
         return
     for node in allocation.nodes:
         prepare(draft, job, node)
@@ -42,7 +43,7 @@ def prepare(draft: Draft, job: Job, node_id: NodeId) -> None:
     if not isinstance(environment, str):
         end(draft, job, Verdict(Result.FAILED, f"{node_id}: no environment for the job: {environment.sentence}"))
         return
-    trees = [{"digest": tree.digest, "target": tree.target} for tree in placed_trees(job.spec)]
+    trees = [{"digest": tree.digest, "target": tree.target} for tree in placed_trees(job.spec, job.checkpoint)]
     attempt = job.attempt
     assert attempt is not None
     port = launch.needs_port(job, attempt.allocation)
@@ -93,7 +94,13 @@ def on_prepared(draft: Draft, node: NodeId, header: Mapping[str, Any]) -> None:
             targets = [_target(draft, gathering.prepared, other) for other in nodes if other != peer]
             draft.send(peer, "reach", tag, targets=targets, timeout_s=draft.policy.reach_timeout_s)
     else:
-        launch_gang(draft, job, gathering.prepared[nodes[0]])
+        launch_gang(draft, job, _ports(gathering.prepared, nodes))
+
+
+def _ports(prepared: Mapping[NodeId, int], nodes: tuple[NodeId, ...]) -> tuple[int, ...]:
+    """The free port of every node; () when none was asked for."""
+    ports = tuple(prepared[node] for node in nodes)
+    return ports if all(ports) else ()
 
 
 def _target(draft: Draft, ports: Mapping[NodeId, int], node_id: NodeId) -> dict[str, Any]:
@@ -119,13 +126,13 @@ def on_reached(draft: Draft, node: NodeId, header: Mapping[str, Any]) -> None:
     gathering.reached.add(node)
     nodes = attempt.allocation.nodes
     if gathering.reached.issuperset(nodes):
-        launch_gang(draft, job, gathering.prepared[nodes[0]])
+        launch_gang(draft, job, _ports(gathering.prepared, nodes))
 
 
-def launch_gang(draft: Draft, job: Job, master_port: int) -> None:
+def launch_gang(draft: Draft, job: Job, ports: tuple[int, ...]) -> None:
     attempt = job.attempt
     assert attempt is not None
-    draft.record(ev.AttemptLaunched(draft.now, job.id, attempt.number, master_port))
+    draft.record(ev.AttemptLaunched(draft.now, job.id, attempt.number, ports[0] if ports else 0, ports))
     start(draft, draft.snapshot.jobs[job.id], attempt.allocation.nodes)
 
 
@@ -140,6 +147,7 @@ def start(draft: Draft, job: Job, nodes: tuple[NodeId, ...]) -> None:
         attempt.allocation,
         members,
         master_port=attempt.master_port,
+        ports=attempt.ports,
         cluster=draft.policy.cluster,
         environments=environments,
         log_cap_bytes=draft.policy.log_cap_bytes,
@@ -237,21 +245,11 @@ def on_cleared(draft: Draft, node: NodeId, header: Mapping[str, Any]) -> None:
         _record_exit(draft, job, draft.snapshot.jobs[job.id].attempt or attempt, node, done)
     note = f"{header['killed']} stray processes ended" if header.get("killed") else ""
     draft.record(ev.ShareCleared(draft.now, job.id, attempt.number, node, note))
-    expect_logs(draft, node, tag, header.get("spool") or {})
+    closing.expect_logs(draft, node, tag, header.get("spool") or {})
     job = draft.snapshot.jobs[job.id]
     if job.attempt is not None and job.attempt.ending is None:
         _judge_cleared(draft, job, node, str(header.get("reason") or ""))
-    finish_if_clear(draft, job.id)
-
-
-def expect_logs(draft: Draft, node: NodeId, tag: str, spool: Mapping[str, Any]) -> None:
-    """The node's logs have these final sizes: the attempt does not end before the head has them all."""
-    sizes = {name: int(size) for name, size in spool.items()}
-    if any(sizes.values()):
-        draft.volatile.logs_due.setdefault(tag, {})[node] = draft.now
-        draft.do(Expect(node, tag, sizes))
-    else:
-        draft.volatile.logs_due.get(tag, {}).pop(node, None)
+    closing.finish_if_clear(draft, job.id)
 
 
 def _judge_cleared(draft: Draft, job: Job, node: NodeId, reason: str) -> None:
@@ -267,88 +265,14 @@ def _judge_cleared(draft: Draft, job: Job, node: NodeId, reason: str) -> None:
         end(draft, job, verdict)
 
 
-def end(draft: Draft, job: Job, verdict: Verdict) -> None:
+def end(draft: Draft, job: Job, verdict: Verdict, *, resize_to: int = 0) -> None:
     """Decide the end, once; tear down what is left on every node. The first reason is the reason."""
     attempt = job.attempt
     assert attempt is not None
     if attempt.ending is None:
-        draft.record(ev.AttemptEnding(draft.now, job.id, attempt.number, verdict.result, verdict.reason))
+        draft.record(ev.AttemptEnding(draft.now, job.id, attempt.number, verdict.result, verdict.reason, resize_to))
         draft.do(StopStaging(job.tag))
     for node, state in attempt.shares.items():
         if state is not ShareState.CLEARED:
             draft.send(node, "kill", job.tag, grace_s=job.spec.kill_grace_s)
-    finish_if_clear(draft, job.id)
-
-
-def on_logs_complete(draft: Draft, tag: str, node: NodeId) -> None:
-    due = draft.volatile.logs_due.get(tag, {})
-    due.pop(node, None)
-    if draft.current(tag) is not None:
-        finish_if_clear(draft, tag.rpartition(".")[0])
-    else:
-        draft.send(node, "forget", tag)
-
-
-def finish_if_clear(draft: Draft, job_id: str) -> None:
-    """End the attempt once its nodes are clear (or gone), its logs are in and its outputs are home."""
-    job = draft.snapshot.jobs[job_id]
-    attempt = job.attempt
-    if attempt is None or attempt.ended_at or job.state not in (JobState.RUNNING, JobState.COMPLETING):
-        return
-    open_nodes = [node for node, state in attempt.shares.items() if state is not ShareState.CLEARED]
-    if open_nodes and attempt.ending is None:  # nobody knows how its ranks there ended, gone or not
-        return
-    left = [node for node in open_nodes if not draft.gone(node)]
-    due = [node for node in draft.volatile.logs_due.get(job.tag, {}) if not draft.gone(node)]
-    if left or due or _outputs_due(draft, job, attempt):
-        return
-    job = draft.snapshot.jobs[job_id]
-    attempt = job.attempt or attempt
-    verdict = Verdict(attempt.ending, attempt.reason) if attempt.ending else judge_exits(attempt)
-    if verdict.result is Result.FAILED and attempt.exits:
-        culprit = judge_exits(attempt)  # who failed first may have been heard of second
-        verdict = verdict if verdict.reason.startswith(culprit.reason) else culprit
-    lost = draft.volatile.collected.get(job.tag, "")
-    if lost and verdict.result is Result.COMPLETED:
-        verdict = Verdict(Result.FAILED, f"the outputs could not be brought home: {lost}")
-    _conclude(draft, job, attempt, verdict)
-
-
-def _outputs_due(draft: Draft, job: Job, attempt: Attempt) -> bool:
-    """Whether the end must wait for outputs; begins to bring them home if nobody has."""
-    tag = job.tag
-    if not job.spec.outputs or not attempt.started_at or tag in draft.volatile.collected:
-        return False
-    if tag in draft.volatile.collecting:
-        return True
-    here = [node for node in attempt.allocation.nodes if node in draft.volatile.links]
-    if not here:
-        return False
-    if attempt.ending is None:
-        verdict = judge_exits(attempt)
-        draft.record(ev.AttemptEnding(draft.now, job.id, attempt.number, verdict.result, verdict.reason))
-    draft.volatile.collecting.add(tag)
-    draft.do(Collect(tag, tuple(reversed(here))))
-    return True
-
-
-def on_collected(draft: Draft, tag: str, error: str) -> None:
-    draft.volatile.collecting.discard(tag)
-    if draft.current(tag) is not None:
-        draft.volatile.collected[tag] = error
-        finish_if_clear(draft, tag.rpartition(".")[0])
-
-
-def _conclude(draft: Draft, job: Job, attempt: Attempt, verdict: Verdict) -> None:
-    pairs = draft.snapshot.unreachable
-    nodes = attempt.allocation.nodes
-    apart = any(pairs.get((a, b), 0.0) > draft.now for a in nodes for b in nodes if a != b)
-    again = try_again(job, attempt, verdict.result, peers_at_fault=apart)
-    draft.record(
-        ev.AttemptEnded(draft.now, job.id, attempt.number, verdict.result, verdict.reason, again.requeue, again.counted)
-    )
-    for node, state in attempt.shares.items():
-        if state is ShareState.CLEARED:
-            draft.send(node, "forget", job.tag)
-    draft.volatile.forget(job.tag)
-    draft.do(LetGo(job.tag))
+    closing.finish_if_clear(draft, job.id)

@@ -8,8 +8,8 @@ from typing import Any, TypeAlias
 
 import structlog
 
-from beowulf.controller import gang, members, relay
-from beowulf.controller.draft import Draft
+from beowulf.controller import checkpoints, closing, gang, members, relay
+from beowulf.controller.draft import Checkpointed, Draft
 from beowulf.controller.logs import TAG
 from beowulf.model.errors import IllegalMove
 from beowulf.model.job import split_tag
@@ -39,7 +39,7 @@ class LogsComplete:
     node: NodeId
 
 
-FromNodes: TypeAlias = LinkUp | LinkDown | Received | Staged | Collected | LogsComplete
+FromNodes: TypeAlias = LinkUp | LinkDown | Received | Staged | Collected | Checkpointed | LogsComplete
 
 
 def handle(draft: Draft, item: FromNodes, reports: list[Report]) -> None:
@@ -64,9 +64,11 @@ def _dispatch(draft: Draft, item: FromNodes, reports: list[Report]) -> None:
         case Staged():
             gang.on_staged(draft, item.tag, item.node, item.error)
         case Collected():
-            gang.on_collected(draft, item.tag, item.error)
+            closing.on_collected(draft, item.tag, item.error)
+        case Checkpointed():
+            closing.on_checkpoint(draft, item)
         case LogsComplete():
-            gang.on_logs_complete(draft, item.tag, item.node)
+            closing.on_logs_complete(draft, item.tag, item.node)
 
 
 def _member(draft: Draft, node_id: NodeId, generation: int) -> bool:
@@ -84,6 +86,7 @@ def _received(draft: Draft, item: Received, reports: list[Report]) -> None:
         relay.on_spawn_answer(draft, item.node, header, item.payload)
     elif kind == "report":
         reports.extend(_reports(draft, header))
+        checkpoints.on_reports(draft, item.node, str(header["attempt"]), header["lines"])
     elif kind in _HANDLERS:
         _HANDLERS[kind](draft, item.node, header)
     else:

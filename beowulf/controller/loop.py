@@ -17,15 +17,17 @@ from typing import Any, Protocol, TypeAlias
 import structlog
 
 from beowulf import scheduler
-from beowulf.controller import deadlines, gang, inputs
+from beowulf.controller import checkpoints, deadlines, gang, inputs
 from beowulf.controller.answer import answer
 from beowulf.controller.commands import Command
-from beowulf.controller.draft import Action, Collect, Connect, Draft, Stage, Volatile
+from beowulf.controller.draft import Action, Collect, CollectCheckpoint, Connect, Draft, Stage, Volatile
 from beowulf.controller.policy import Policy
 from beowulf.controller.reattach import await_logs
+from beowulf.controller.verdict import Verdict
 from beowulf.model import event as ev
 from beowulf.model.errors import BeowulfError
 from beowulf.model.job import JobId, Result
+from beowulf.model.rules import Rules
 from beowulf.model.snapshot import Snapshot, without_old
 from beowulf.store import RECENT_ENDED, Report, Store, StoreError
 
@@ -33,6 +35,7 @@ log = structlog.get_logger("controller")
 
 DEADLINES_EVERY_S = 0.5
 BATCH = 2000
+RANKS_EVERY_S = 30.0  # age and fair shares move the queue, too
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,12 @@ class Controller:
         self._thread = threading.Thread(target=self._run, name="controller", daemon=True)
         self._checked = 0.0
         self._stale = True  # whether the plan may have changed
+        self._memo: scheduler.Memo | None = None
+        self._plan_again_at = 0.0  # when time alone may change it
+
+    @property
+    def rules(self) -> Rules:
+        return self._policy.rules
 
     def begin(self, hands: Hands) -> None:
         """Take over: what nodes are like is not known any more, and every link is asked for."""
@@ -80,6 +89,7 @@ class Controller:
             draft.volatile.down_since[node] = draft.now
             draft.do(Connect(node))
         await_logs(draft)
+        checkpoints.after_restart(draft)
         self._commit(draft, [])
 
     def start(self) -> None:
@@ -161,7 +171,7 @@ class Controller:
         if draft.now - self._checked >= DEADLINES_EVERY_S:
             self._checked = draft.now
             deadlines.check(draft)
-        self._stale = self._stale or bool(draft.events)
+        self._stale = self._stale or bool(draft.events) or draft.now >= self._plan_again_at
         if self._stale:
             self._plan(draft)
         try:
@@ -181,6 +191,8 @@ class Controller:
                 self._volatile.gathering(action.tag).staging.discard(action.node)
             elif isinstance(action, Collect):
                 self._volatile.collecting.discard(action.tag)
+            elif isinstance(action, CollectCheckpoint):
+                self._volatile.checkpointing(action.tag).going = False
 
     def _forget_old(self) -> None:
         """Looked at once per so many ended jobs, so that a turn's cost does not grow with history."""
@@ -188,13 +200,16 @@ class Controller:
             self.snapshot = without_old(self.snapshot, RECENT_ENDED)
 
     def _plan(self, draft: Draft) -> None:
-        plan = scheduler.plan(draft.snapshot, draft.now)
+        plan, self._memo = scheduler.replan(draft.snapshot, draft.now, draft.policy.rules, self._memo)
         for start in plan.starts:
             gang.place(draft, start.job_id, start.allocation)
+        for stop in plan.stops:
+            gang.end(draft, draft.snapshot.jobs[stop.job_id], Verdict(Result.PREEMPTED, stop.sentence))
         for job_id, sentence in plan.dead:
             draft.record(ev.JobEnded(draft.now, job_id, Result.CANCELLED, sentence))
         self.waiting = plan.waiting
         self._stale = bool(plan.dead)
+        self._plan_again_at = min(plan.again_at, draft.now + RANKS_EVERY_S) if plan.waiting else float("inf")
 
     def _commit(self, draft: Draft, reports: list[Report]) -> None:
         if draft.events or reports:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from beowulf.model.rules import Rules
+
 
 @dataclass(frozen=True, slots=True)
 class Policy:
@@ -17,4 +19,8 @@ class Policy:
     facts_every_s: float = 600.0
     reach_timeout_s: float = 5.0
     logs_again_s: float = 2.0  # the rest of a log that is this long overdue is asked for once more
+    checkpoint_every_s: float = 60.0  # how often at most a running job's checkpoint comes to the head
+    checkpoint_answer_s: float = 10.0  # ranks that were asked for a checkpoint and are silent this long do not hear it
+    resize_every_s: float = 300.0  # a job keeps its size at least this long
     log_cap_bytes: int = 1 << 30  # per process
+    rules: Rules = Rules()  # what the scheduler goes by

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from beowulf.controller import gang
+from beowulf.controller import closing, gang
 from beowulf.controller.draft import Draft
 from beowulf.controller.verdict import Verdict
 from beowulf.model import event as ev
@@ -31,7 +31,7 @@ def reattach(draft: Draft, node: NodeId, attempts: list[Mapping[str, Any]]) -> N
             _absent(draft, node, tag)
     for tag, due in list(draft.volatile.logs_due.items()):
         if tag not in known and due.pop(node, None) is not None and draft.current(tag) is not None:
-            gang.finish_if_clear(draft, split_tag(tag)[0])
+            closing.finish_if_clear(draft, split_tag(tag)[0])
 
 
 def await_logs(draft: Draft) -> None:
@@ -50,8 +50,8 @@ def _dismiss(draft: Draft, node: NodeId, tag: str, entry: Mapping[str, Any]) -> 
         draft.send(node, "kill", tag, grace_s=5.0)
     elif draft.current(tag) is not None:  # its share is cleared but the job has not ended: the log may not be in
         draft.follow(node, tag, again=True)
-        gang.expect_logs(draft, node, tag, entry.get("spool") or {})
-        gang.finish_if_clear(draft, split_tag(tag)[0])
+        closing.expect_logs(draft, node, tag, entry.get("spool") or {})
+        closing.finish_if_clear(draft, split_tag(tag)[0])
     else:
         job_id, number = split_tag(tag)
         draft.record(ev.ShareCleared(draft.now, job_id, number, node))

@@ -20,6 +20,8 @@ class Again:
 
     requeue: bool
     counted: bool = True
+    resuming: bool = False  # before everything else of its priority
+    most_nodes: int = 0  # 0: as its spec says
 
 
 NEWS_TRAVELS_S = 0.5
@@ -60,20 +62,57 @@ def judge_exits(attempt: Attempt) -> Verdict:
     return Verdict(Result.FAILED, failure_sentence(failed)) if failed else Verdict(Result.COMPLETED, "")
 
 
-_RETRY_WORD = {Result.NODE_FAIL: "node_fail", Result.PREEMPTED: "preempted", Result.FAILED: "error"}
+def final_verdict(job: Job, attempt: Attempt) -> Verdict:
+    """How an attempt ended whose nodes are clear, once all that could be heard of it was heard."""
+    exits = judge_exits(attempt)
+    if attempt.ending is None:
+        return exits
+    verdict = Verdict(attempt.ending, attempt.reason)
+    if verdict.result is Result.FAILED and attempt.exits:  # who failed first may have been heard of second
+        return verdict if verdict.reason.startswith(exits.reason) else exits
+    if verdict.result is Result.RESIZED:
+        if job.cancelled_by:
+            return Verdict(Result.CANCELLED, f"cancelled by {job.cancelled_by}")
+        if exits.result is Result.COMPLETED and len(attempt.exits) >= attempt.allocation.world_size:
+            return exits  # it was done before it could be ended
+    return verdict
 
 
-def try_again(job: Job, attempt: Attempt, result: Result, *, peers_at_fault: bool) -> Again:
-    """Requeues are bounded by ``retry.max``; nodes that cannot see each other are not the job's fault."""
-    if job.cancelled_by or _RETRY_WORD.get(result) is None:
+_RETRY_WORD = {Result.NODE_FAIL: "node_fail", Result.FAILED: "error"}
+
+
+def try_again(job: Job, attempt: Attempt, result: Result, *, peers_at_fault: bool, progress: bool = False) -> Again:
+    """Requeues are bounded by ``retry.max``; nodes that cannot see each other are not the job's fault.
+
+    Neither is it one's own fault to be preempted: who made way comes again, as often as it takes. A job that shrinks is
+    bounded by its own steps: each loss that does not count has to come after a newer checkpoint.
+    """
+    if job.cancelled_by:
         return Again(False)
-    if peers_at_fault and not attempt.launched_at:
+    if result is Result.RESIZED:
+        return Again(True, counted=False, resuming=True, most_nodes=attempt.resize_to)
+    if result is Result.PREEMPTED:
         return Again(True, counted=False)
-    wanted = _RETRY_WORD[result] in job.spec.retry.on or (
-        result is Result.NODE_FAIL and job.spec.on_rank_loss == "requeue"
-    )
-    lost_rank = result is Result.FAILED and job.spec.on_rank_loss == "requeue"
-    return Again((wanted or lost_rank) and job.retries < job.spec.retry.max)
+    if _RETRY_WORD.get(result) is None:
+        return Again(False)
+    shrinks = job.spec.on_rank_loss == "shrink"
+    if peers_at_fault and not attempt.launched_at:
+        return Again(True, counted=False, resuming=shrinks)
+    lost = result in (Result.NODE_FAIL, Result.FAILED)
+    if lost and shrinks and progress:
+        return Again(True, counted=False, resuming=True)
+    before = _size_before_resize(job, attempt)
+    if before:
+        return Again(True, counted=False, resuming=True, most_nodes=before)
+    wanted = _RETRY_WORD[result] in job.spec.retry.on or (lost and job.spec.on_rank_loss in ("requeue", "shrink"))
+    return Again(wanted and job.retries < job.spec.retry.max, resuming=shrinks)
+
+
+def _size_before_resize(job: Job, attempt: Attempt) -> int:
+    """Above 0 when an attempt never ran that a resize had brought about: that was our idea, not the job's."""
+    forerunner = next((one for one in job.attempts if one.number == attempt.number - 1), None)
+    resized = forerunner is not None and forerunner.ending is Result.RESIZED and not attempt.started_at
+    return len(forerunner.allocation.nodes) if forerunner and resized else 0
 
 
 def exit_code(job: Job) -> int:

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import structlog
 
-from beowulf.controller.draft import Action, Collect, Connect, Drop, Expect, Follow, LetGo, Send, Stage, StopStaging
+from beowulf.controller.draft import (
+    Action,
+    Checkpointed,
+    Collect,
+    CollectCheckpoint,
+    Connect,
+    Drop,
+    DropCheckpoint,
+    Expect,
+    Follow,
+    LetGo,
+    Send,
+    Stage,
+    StopStaging,
+)
 from beowulf.controller.inputs import Collected, FromNodes, Staged
 from beowulf.controller.logs import LogFiles
 from beowulf.daemon.home import Home
@@ -19,8 +34,10 @@ from beowulf.model.node import NodeId
 from beowulf.model.snapshot import Snapshot
 from beowulf.store import StoredReport
 from beowulf.sync.cancel import Cancellation
+from beowulf.sync.checkpoints import Brought
 from beowulf.sync.progress import Progress
-from beowulf.sync.stager import Stager
+from beowulf.sync.stager import Resume, Stager
+from beowulf.sync.trees import TreeStore
 from beowulf.transport import Fleet
 
 log = structlog.get_logger("hands")
@@ -70,6 +87,10 @@ class WorkingHands:
                     self._stopped.discard(action.tag)
                 case Collect():
                     self._pool.submit(self._collect, action, snapshot)
+                case CollectCheckpoint():
+                    self._pool.submit(self._collect_checkpoint, action, snapshot)
+                case DropCheckpoint():
+                    self._pool.submit(self._drop_checkpoint, action)
                 case Connect():
                     self.connect(snapshot, action.node)
                 case Drop():
@@ -112,7 +133,12 @@ class WorkingHands:
         def note(progress: Progress) -> None:
             self._transfers.note(action.tag, progress)
 
-        error = _error_of(lambda: self._stager.stage(node, job.spec, report=note, cancellation=cancellation))
+        def work() -> None:
+            kept = job.checkpoint
+            resume = Resume(kept, TreeStore(self._home.checkpoints(job.id))) if kept else None
+            self._stager.stage(node, job.spec, resume=resume, report=note, cancellation=cancellation)
+
+        error = _error_of(work)
         with self._lock:
             del self._staging[action.tag, action.node]
         self._transfers.done(action.tag, action.node)
@@ -132,6 +158,32 @@ class WorkingHands:
                 or error
             )
         self._post(Collected(action.tag, error))
+
+    def _collect_checkpoint(self, action: CollectCheckpoint, snapshot: Snapshot) -> None:
+        job = snapshot.jobs[split_tag(action.tag)[0]]
+        nodes = [snapshot.nodes[node] for node in action.nodes]
+        found: list[Brought] = []
+
+        def work() -> None:
+            asked = job.spec.checkpoint
+            assert asked is not None
+            store = TreeStore(self._home.checkpoints(job.id))
+            brought = self._stager.collect_checkpoint(
+                nodes, action.tag, asked.path, store, newer_than=action.newer_than
+            )
+            found.extend([brought] if brought else [])
+
+        error = _error_of(work)
+        if error:
+            log.warning("no checkpoint", attempt=action.tag, error=error)
+        for one in found:
+            self._post(Checkpointed(action.tag, action.last, one.node, one.step, one.tree))
+        if not found:
+            self._post(Checkpointed(action.tag, action.last, error=error))
+
+    def _drop_checkpoint(self, action: DropCheckpoint) -> None:
+        folder = self._home.checkpoints(action.job_id)
+        _error_of(lambda: TreeStore(folder).drop([action.digest]) if action.digest else shutil.rmtree(folder))
 
 
 def _error_of(work: Callable[[], object]) -> str:

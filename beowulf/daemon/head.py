@@ -16,7 +16,9 @@ from beowulf.controller.commands import Command
 from beowulf.controller.logs import LogFiles
 from beowulf.controller.loop import Controller
 from beowulf.daemon.home import Home
+from beowulf.daemon.reasons import end_answer, why_answer
 from beowulf.daemon.transfers import Transfers
+from beowulf.measure import Bench
 from beowulf.model.codec import plain
 from beowulf.model.errors import NotFound
 from beowulf.model.job import Job, JobId, JobSpec, JobState
@@ -26,6 +28,8 @@ from beowulf.probe import LinkProblem
 from beowulf.store import Store, StoredEvent, StoredReport
 from beowulf.sync.trees import TreeStore
 from beowulf.transport import KeyRing, LinkFailed, LinkSettings, check, discover, scan_host_key
+
+WHY_S = 2.0  # how long `why` may try things out
 
 
 class RunningHead:
@@ -42,6 +46,7 @@ class RunningHead:
         links: LinkSettings,
         transfers: Transfers,
         problems: Mapping[NodeId, LinkProblem],
+        bench: Bench,
         stopping: threading.Event,
     ) -> None:
         self._home = home
@@ -53,6 +58,7 @@ class RunningHead:
         self._links = links
         self._transfers = transfers
         self._problems = problems
+        self._bench = bench
         self._stopping = stopping
 
     @property
@@ -81,6 +87,12 @@ class RunningHead:
 
     def latest_reports(self, job_id: JobId, attempt: int) -> list[StoredReport]:
         return self._store.latest_reports(job_id, attempt)
+
+    def last_reports(self, job_id: JobId, attempt: int, limit: int) -> list[StoredReport]:
+        return self._store.last_reports(job_id, attempt, limit)
+
+    def last_values(self, number: int) -> Mapping[JobId, Mapping[str, Any]]:
+        return self._store.last_values(number)
 
     def subscribe(self, wake: Callable[[], None]) -> Callable[[], None]:
         return self._controller.subscribe(wake)
@@ -133,12 +145,12 @@ class RunningHead:
             findings += probe.compare(chosen)
         return [asdict(finding) for finding in findings]
 
+    def bench(self, nodes: Sequence[NodeId], force: bool, peers: int) -> Iterator[dict[str, Any]]:
+        return (asdict(said) for said in self._bench.run(nodes, force=force, peers=peers))
+
     def dry_run(self, spec: JobSpec, array: Sequence[int]) -> dict[str, Any]:
         """What would start where, now and on the idle cluster, and with which commands."""
         snapshot, now = self.snapshot(), time.time()
-        refusal = launch.supported(spec)
-        if refusal is not None:
-            return {"fits": False, "reason": refusal.sentence, "fits_idle": False, "tasks": max(1, len(array))}
         placed = scheduler.dry_run(snapshot, spec, now)
         idle = scheduler.dry_run(snapshot, spec, now, idle=True)
         answer: dict[str, Any] = {"tasks": max(1, len(array))}
@@ -169,23 +181,13 @@ class RunningHead:
         if not tasks:
             raise NotFound(f"there is no job {job_id}", hint="beowulf ps -a")
         job = next((task for task in tasks if task.state is JobState.PENDING), tasks[0])
-        found = scheduler.explain(self.snapshot(), time.time(), job.id)
+        deadline = time.monotonic() + WHY_S
+        spent: Callable[[], bool] = lambda: time.monotonic() > deadline  # noqa: E731
+        found = scheduler.explain(self.snapshot(), time.time(), job.id, self._controller.rules, spent)
         if found is None:
-            return {
-                "job_id": job.id,
-                "word": job.word,
-                "sentence": self.reason(job) or f"it is {job.word}",
-                "nodes": [],
-            }
-        sentence = f"{found.reason.code}: {found.reason.sentence}" if found.reason else "it starts with the next plan"
-        return {
-            "job_id": job.id,
-            "word": job.word,
-            "sentence": sentence,
-            "ahead": list(found.ahead),
-            "nodes": [{"node": node, "answer": said} for node, said in found.nodes],
-            "when_idle": found.when_idle.sentence if found.when_idle else "",
-        }
+            end = scheduler.expected_end(self.snapshot(), job, self._controller.rules)
+            return end_answer(job, self.reason(job) or f"it is {job.word}", end)
+        return why_answer(job, found)
 
     def has_tree(self, digest: str) -> bool:
         return self._trees.has(digest)

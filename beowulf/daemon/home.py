@@ -58,5 +58,8 @@ class Home:
     def wheels(self) -> Path:
         return self.path / "wheels"
 
+    def checkpoints(self, job_id: str) -> Path:
+        return self.jobs / job_id / "checkpoints"
+
     def outputs(self, job_id: str) -> Path:
         return self.jobs / job_id / "outputs"

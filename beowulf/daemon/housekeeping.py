@@ -35,7 +35,7 @@ def needed_on(snapshot: Snapshot, node: Node) -> frozenset[str]:
     """Digests of every folder and environment that a job which has not ended would want on the node."""
     jobs = live_jobs(snapshot)
     environments = (environment_digest(job.spec.environment, node.facts) for job in jobs)
-    trees = (tree.digest for job in jobs for tree in placed_trees(job.spec))
+    trees = (tree.digest for job in jobs for tree in placed_trees(job.spec, job.checkpoint))
     return frozenset((*trees, *(digest for digest in environments if isinstance(digest, str) and digest)))
 
 

@@ -12,6 +12,7 @@ import structlog
 
 from beowulf import transport
 from beowulf.api.server import ApiServer
+from beowulf.controller.commands import Caller, RecordProfile
 from beowulf.controller.inputs import LogsComplete
 from beowulf.controller.logs import LogFiles
 from beowulf.controller.loop import Controller
@@ -21,7 +22,8 @@ from beowulf.daemon.head import RunningHead
 from beowulf.daemon.home import Home
 from beowulf.daemon.housekeeping import Housekeeping
 from beowulf.daemon.transfers import Transfers
-from beowulf.model.node import NodeId
+from beowulf.measure import Bench
+from beowulf.model.node import NodeId, Profile
 from beowulf.probe import LinkProblem
 from beowulf.specs.settings import Settings, parse_settings
 from beowulf.store import Store
@@ -32,6 +34,8 @@ from beowulf.sync.wheels import WheelHouse
 from beowulf.transport import Fleet, KeyRing, LinkDown, LinkEvent, LinkSettings, LinkUp, Received
 
 log = structlog.get_logger("head")
+
+COMMIT_LIMIT_S = 60.0
 
 
 def read_settings(home: Home) -> Settings:
@@ -72,6 +76,7 @@ class Service:
             links,
             self._transfers,
             self._problems,
+            Bench(self._fleet, lambda: self._controller.snapshot, self._record_profile),
             self._stopping,
         )
         self._api = ApiServer(head, home.socket)
@@ -140,6 +145,10 @@ class Service:
         job = self._controller.snapshot.jobs.get(job_id)
         return job is not None and any(str(one.number) == number and node in one.shares for one in job.attempts)
 
+    def _record_profile(self, node: NodeId, profile: Profile) -> None:
+        ours = Caller("beowulf", os.getuid(), admin=True)
+        self._controller.ask(RecordProfile(ours, node, profile)).result(COMMIT_LIMIT_S)
+
     def _logs_complete(self, tag: str, node: NodeId) -> None:
         self._controller.post(LogsComplete(tag, node))
 
@@ -152,7 +161,9 @@ def policy_of(settings: Settings, cluster: str) -> Policy:
         lost_after_s=settings.lost_after_s,
         quarantine_failures=settings.quarantine.failures,
         quarantine_window_s=settings.quarantine.within_s,
+        resize_every_s=settings.resize_every_s,
         log_cap_bytes=settings.log_cap_mib << 20,
+        rules=settings.rules,
     )
 
 

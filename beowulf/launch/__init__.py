@@ -3,11 +3,11 @@
 from beowulf.launch.launchers import (
     LAUNCHERS,
     check,
+    checkpoint_signal,
     ends_with_first_node,
     needs_port,
     needs_prepare,
     processes,
-    supported,
 )
 from beowulf.launch.starting import Launcher, NodeStart, Process, Refusal
 
@@ -18,9 +18,9 @@ __all__ = [
     "Process",
     "Refusal",
     "check",
+    "checkpoint_signal",
     "ends_with_first_node",
     "needs_port",
     "needs_prepare",
     "processes",
-    "supported",
 ]

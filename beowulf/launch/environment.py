@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from beowulf.launch.hostlist import compressed
+from beowulf.launch.speeds import relative_speeds
 from beowulf.launch.starting import Gang
 from beowulf.model.allocation import RankSlot, Share
 from beowulf.model.job import Communication, Launcher
@@ -30,6 +31,9 @@ def node_environment(gang: Gang, node: Node) -> dict[str, str]:
     env["BEOWULF_JOB_ID"] = gang.job.id
     env["BEOWULF_ATTEMPT"] = gang.tag.rpartition(".")[2]
     env["BEOWULF_HOSTFILE"] = f"{gang.attempt_folder(node)}/{HOSTFILE}"
+    if gang.spec.checkpoint is not None:
+        env["BEOWULF_CHECKPOINT"] = f"{gang.attempt_folder(node)}/work/{gang.spec.checkpoint.path}"
+        env["BEOWULF_CHECKPOINT_SIGNAL"] = gang.spec.checkpoint.signal
     if folder:
         env["VIRTUAL_ENV"] = folder
         env["PATH"] = search_path(gang, f"{folder}/bin")
@@ -57,6 +61,7 @@ def gang_environment(gang: Gang, index: int, share: Share) -> dict[str, str]:
         "MASTER_PORT": str(gang.master_port),
         **_array(gang),
         **communication(gang.spec.communication),
+        **_speeds(gang),
         "SLURM_CLUSTER_NAME": gang.cluster,
         "SLURM_JOB_ID": str(gang.job.number),
         "SLURM_JOB_NAME": gang.spec.name,
@@ -79,6 +84,11 @@ def communication(wanted: Communication) -> dict[str, str]:
         return {}
     allowed = f":{','.join(wanted.allow)}" if wanted.allow else ""
     return {"BEOWULF_COMMUNICATION": wanted.mode + allowed}
+
+
+def _speeds(gang: Gang) -> dict[str, str]:
+    speeds = relative_speeds(gang.allocation, gang.nodes)
+    return {"BEOWULF_SPEEDS": ",".join(f"{speed:.4g}" for speed in speeds)} if speeds else {}
 
 
 def rank_environment(gang: Gang, index: int, share: Share, slot: RankSlot) -> dict[str, str]:

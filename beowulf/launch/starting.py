@@ -66,6 +66,7 @@ class Gang:
     master_port: int
     cluster: str
     environments: Mapping[NodeId, str]  # digests
+    ports: tuple[int, ...] = ()  # a free one per share
 
     @property
     def spec(self) -> JobSpec:
@@ -102,8 +103,7 @@ class Launcher:
     """A way to start ranks: a row of the table in ``launchers.py``.
 
     ``processes`` says what runs on one share; ``node_env`` and ``files`` add to every node's environment and files;
-    ``check`` refuses gangs that could not work, ``missing`` every job of this kind; ``spawn``: ranks' tools may ask for
-    daemons on the gang's other nodes.
+    ``check`` refuses gangs that could not work; ``spawn``: ranks' tools may ask for daemons on the gang's other nodes.
     """
 
     processes: Callable[[Gang, int, Share], tuple[Process, ...]]
@@ -111,5 +111,4 @@ class Launcher:
     node_env: Callable[[Gang, Node], dict[str, str]] = lambda gang, node: {}
     files: Callable[[Gang, int, Share], dict[str, str]] = lambda gang, index, share: {}
     spawn: bool = False
-    missing: str = ""
     always_port: bool = False  # also a single rank listens on MASTER_PORT

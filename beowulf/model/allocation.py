@@ -28,6 +28,11 @@ class Share:
         return tuple(cpu for slot in self.ranks for cpu in slot.cpus)
 
     @property
+    def threads(self) -> int:
+        """How many different ones; ranks may share one."""
+        return len({cpu for slot in self.ranks for cpu in slot.cpus})
+
+    @property
     def gpus(self) -> tuple[int, ...]:
         return tuple(gpu for slot in self.ranks for gpu in slot.gpus)
 

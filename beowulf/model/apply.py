@@ -10,9 +10,9 @@ from immutables import Map
 
 from beowulf.model import event as ev
 from beowulf.model.errors import IllegalMove
-from beowulf.model.job import Attempt, Job, JobId, JobState, ShareState
+from beowulf.model.job import Attempt, Checkpoint, Job, JobId, JobState, ShareState
 from beowulf.model.node import Node, NodeState
-from beowulf.model.snapshot import ACTIVE, Snapshot
+from beowulf.model.snapshot import ACTIVE, Change, Snapshot, keeps_cleared_nodes, noted
 
 # Who may happen when. An event of an attempt that is not the current one never gets here.
 MOVES: Mapping[tuple[JobState, type[Any]], JobState] = {
@@ -24,6 +24,8 @@ MOVES: Mapping[tuple[JobState, type[Any]], JobState] = {
     (JobState.RUNNING, ev.AttemptEnding): JobState.COMPLETING,
     (JobState.COMPLETING, ev.AttemptEnding): JobState.COMPLETING,
     (JobState.COMPLETING, ev.ShareStarted): JobState.COMPLETING,
+    (JobState.RUNNING, ev.CheckpointKept): JobState.RUNNING,
+    (JobState.COMPLETING, ev.CheckpointKept): JobState.COMPLETING,
     (JobState.RUNNING, ev.AttemptEnded): JobState.ENDED,  # it ended by itself and its nodes are clear
     (JobState.COMPLETING, ev.AttemptEnded): JobState.ENDED,  # or PENDING when requeued
 }
@@ -31,7 +33,17 @@ MOVES: Mapping[tuple[JobState, type[Any]], JobState] = {
 
 def apply(snapshot: Snapshot, event: ev.Event) -> Snapshot:
     """The state after ``event``. Raises `IllegalMove` for a move the table does not have."""
-    return _STEPS[type(event)](snapshot, event)
+    after = _STEPS[type(event)](snapshot, event)
+    return after if after is snapshot else noted(after, _change(snapshot, event))
+
+
+def _change(snapshot: Snapshot, event: ev.Event) -> Change:
+    if isinstance(event, ev.ControllerStarted):
+        return Change(nodes=tuple(snapshot.nodes))
+    if isinstance(event, ev.JobSubmitted) and event.array:
+        return Change(tuple(f"{event.job_id}_{index}" for index in event.array))
+    job_id, node = getattr(event, "job_id", None), getattr(event, "node", None)
+    return Change((job_id,) if job_id else (), (node,) if node else ())
 
 
 def _move(job: Job, event: Any) -> JobState:
@@ -91,12 +103,15 @@ def _placed(snapshot: Snapshot, event: ev.JobPlaced) -> Snapshot:
     if event.attempt != len(job.attempts) + 1:
         raise IllegalMove(f"job {job.id} has {len(job.attempts)} attempts: {event.attempt} cannot be the next")
     shares = {share.node: ShareState.PLACED for share in event.allocation.shares}
-    attempt = Attempt(event.attempt, event.allocation, event.at, shares)
+    kept = job.checkpoint
+    attempt = Attempt(event.attempt, event.allocation, event.at, shares, from_step=kept.step if kept else 0)
     held = snapshot.held
     tag = f"{job.id}.{attempt.number}"
     for share in event.allocation.shares:
         held = held.set(share.node, held.get(share.node, Map()).set(tag, share))
-    moved = replace(job, state=_move(job, event), reason="", attempts=(*job.attempts, attempt))
+    reason = f"goes on from the checkpoint of step {kept.step}" if kept else ""
+    attempts = (*job.attempts, attempt)
+    moved = replace(job, state=_move(job, event), reason=reason, attempts=attempts, resuming=False, most_nodes=0)
     return replace(_put(snapshot, moved), held=held)
 
 
@@ -105,7 +120,7 @@ def _launched(snapshot: Snapshot, event: ev.AttemptLaunched) -> Snapshot:
     if found is None:
         return snapshot
     job, attempt = found
-    launched = replace(attempt, launched_at=event.at, master_port=event.master_port)
+    launched = replace(attempt, launched_at=event.at, master_port=event.master_port, ports=event.ports)
     return _put(snapshot, _with_attempt(job, launched, state=_move(job, event)))
 
 
@@ -148,7 +163,7 @@ def _attempt_ending(snapshot: Snapshot, event: ev.AttemptEnding) -> Snapshot:
     job, attempt = found
     if attempt.ending is not None:  # the first reason is the reason
         return snapshot
-    ending = replace(attempt, ending=event.result, reason=event.reason)
+    ending = replace(attempt, ending=event.result, reason=event.reason, resize_to=event.resize_to)
     return _put(snapshot, _with_attempt(job, ending, state=_move(job, event), reason=event.reason))
 
 
@@ -160,9 +175,13 @@ def _share_cleared(snapshot: Snapshot, event: ev.ShareCleared) -> Snapshot:
         return snapshot
     shares = {**attempt.shares, event.node: ShareState.CLEARED}
     cleared = _put(snapshot, _with_attempt(job, replace(attempt, shares=shares)))
-    tag = f"{event.job_id}.{event.attempt}"
-    left = cleared.held.get(event.node, Map())
-    return replace(cleared, held=cleared.held.set(event.node, left.delete(tag))) if tag in left else cleared
+    return cleared if keeps_cleared_nodes(job, attempt) else _let_go(cleared, job.id, event.attempt, event.node)
+
+
+def _let_go(snapshot: Snapshot, job_id: JobId, attempt: int, node: str) -> Snapshot:
+    tag = f"{job_id}.{attempt}"
+    left = snapshot.held.get(node, Map())
+    return replace(snapshot, held=snapshot.held.set(node, left.delete(tag))) if tag in left else snapshot
 
 
 def _attempt_ended(snapshot: Snapshot, event: ev.AttemptEnded) -> Snapshot:
@@ -171,12 +190,32 @@ def _attempt_ended(snapshot: Snapshot, event: ev.AttemptEnded) -> Snapshot:
         return snapshot
     job, attempt = found
     _move(job, event)
+    for node, state in attempt.shares.items():
+        if state is ShareState.CLEARED:
+            snapshot = _let_go(snapshot, job.id, attempt.number, node)
     ended = replace(attempt, ending=event.result, reason=event.reason, ended_at=event.at)
     if event.requeue:
-        retries = job.retries + (1 if event.counted else 0)
-        return _put(snapshot, _with_attempt(job, ended, state=JobState.PENDING, reason=event.reason, retries=retries))
+        waiting = replace(
+            job,
+            state=JobState.PENDING,
+            reason=event.reason,
+            retries=job.retries + (1 if event.counted else 0),
+            resuming=event.resuming,
+            most_nodes=event.most_nodes,
+        )
+        return _put(snapshot, _with_attempt(waiting, ended))
     final = _with_attempt(job, ended, state=JobState.ENDED, result=event.result, reason=event.reason, ended_at=event.at)
     return _put(snapshot, final)
+
+
+def _checkpoint_kept(snapshot: Snapshot, event: ev.CheckpointKept) -> Snapshot:
+    """Only the current attempt delivers (invariant I2)."""
+    found = _current(snapshot, event.job_id, event.attempt)
+    if found is None:
+        return snapshot
+    job = found[0]
+    kept = Checkpoint(event.attempt, event.node, event.step, event.tree, event.at)
+    return _put(snapshot, replace(job, state=_move(job, event), checkpoint=kept))
 
 
 def _job_ended(snapshot: Snapshot, event: ev.JobEnded) -> Snapshot:
@@ -206,7 +245,7 @@ def _node_removed(snapshot: Snapshot, event: ev.NodeRemoved) -> Snapshot:
     return replace(snapshot, nodes=snapshot.nodes.delete(event.node))
 
 
-def _change(snapshot: Snapshot, node_id: str, **changes: Any) -> Snapshot:
+def _alter(snapshot: Snapshot, node_id: str, **changes: Any) -> Snapshot:
     node: Node | None = snapshot.nodes.get(node_id)
     if node is None:  # removed meanwhile
         return snapshot
@@ -214,7 +253,7 @@ def _change(snapshot: Snapshot, node_id: str, **changes: Any) -> Snapshot:
 
 
 def _node_up(snapshot: Snapshot, event: ev.NodeUp) -> Snapshot:
-    return _change(
+    return _alter(
         snapshot,
         event.node,
         state=NodeState.UP,
@@ -226,19 +265,23 @@ def _node_up(snapshot: Snapshot, event: ev.NodeUp) -> Snapshot:
 
 
 def _node_down(snapshot: Snapshot, event: ev.NodeDown) -> Snapshot:
-    return _change(snapshot, event.node, state=NodeState.DOWN, reason=event.reason, changed_at=event.at)
+    return _alter(snapshot, event.node, state=NodeState.DOWN, reason=event.reason, changed_at=event.at)
 
 
 def _node_drained(snapshot: Snapshot, event: ev.NodeDrained) -> Snapshot:
-    return _change(snapshot, event.node, drained=True, draining_reason=event.reason, changed_at=event.at)
+    return _alter(snapshot, event.node, drained=True, draining_reason=event.reason, changed_at=event.at)
 
 
 def _node_resumed(snapshot: Snapshot, event: ev.NodeResumed) -> Snapshot:
-    return _change(snapshot, event.node, drained=False, draining_reason="", changed_at=event.at)
+    return _alter(snapshot, event.node, drained=False, draining_reason="", changed_at=event.at)
 
 
 def _node_rekeyed(snapshot: Snapshot, event: ev.NodeRekeyed) -> Snapshot:
-    return _change(snapshot, event.node, host_key=event.host_key, changed_at=event.at)
+    return _alter(snapshot, event.node, host_key=event.host_key, changed_at=event.at)
+
+
+def _node_profiled(snapshot: Snapshot, event: ev.NodeProfiled) -> Snapshot:
+    return _alter(snapshot, event.node, profile=event.profile)
 
 
 def _peers_unreachable(snapshot: Snapshot, event: ev.PeersUnreachable) -> Snapshot:
@@ -263,6 +306,7 @@ _STEPS: Mapping[type[Any], Callable[[Snapshot, Any], Snapshot]] = {
     ev.AttemptEnding: _attempt_ending,
     ev.ShareCleared: _share_cleared,
     ev.AttemptEnded: _attempt_ended,
+    ev.CheckpointKept: _checkpoint_kept,
     ev.JobEnded: _job_ended,
     ev.NodeAdded: _node_added,
     ev.NodeRemoved: _node_removed,
@@ -271,6 +315,7 @@ _STEPS: Mapping[type[Any], Callable[[Snapshot, Any], Snapshot]] = {
     ev.NodeDrained: _node_drained,
     ev.NodeResumed: _node_resumed,
     ev.NodeRekeyed: _node_rekeyed,
+    ev.NodeProfiled: _node_profiled,
     ev.PeersUnreachable: _peers_unreachable,
     ev.ControllerStarted: _controller_started,
 }

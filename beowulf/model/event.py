@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import TypeAlias, get_args
 
 from beowulf.model.allocation import Allocation
-from beowulf.model.job import JobId, JobSpec, RankExit, Result
-from beowulf.model.node import Endpoint, Facts, NodeId
+from beowulf.model.job import JobId, JobSpec, RankExit, Result, Tree
+from beowulf.model.node import Endpoint, Facts, NodeId, Profile
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +40,16 @@ class JobPlaced:
 
 @dataclass(frozen=True, slots=True)
 class AttemptLaunched:
-    """Every node is prepared: the ranks are being started, and meet at ``master_port`` of rank 0's node."""
+    """Every node is prepared: the ranks are being started, and meet at ``master_port`` of rank 0's node.
+
+    ``ports`` are the free ones of all nodes, in the order of their shares; none where none was asked for.
+    """
 
     at: float
     job_id: JobId
     attempt: int
     master_port: int
+    ports: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,7 @@ class AttemptEnding:
     attempt: int
     result: Result
     reason: str
+    resize_to: int = 0  # nodes the next attempt shall have, when this one ends for that
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +100,8 @@ class ShareCleared:
 
 @dataclass(frozen=True, slots=True)
 class AttemptEnded:
-    """``requeue`` puts the job back in the queue; else the job has ended with ``result``."""
+    """``requeue`` puts the job back in the queue, when ``resuming`` before everything else of its priority and for at
+    most ``most_nodes`` nodes (0: as its spec says); else the job has ended with ``result``."""
 
     at: float
     job_id: JobId
@@ -104,6 +110,20 @@ class AttemptEnded:
     reason: str
     requeue: bool = False
     counted: bool = True  # a requeue that counts against retry.max
+    resuming: bool = False
+    most_nodes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointKept:
+    """The head holds a newer checkpoint of the job, whole and checked; ``node`` made it in this attempt."""
+
+    at: float
+    job_id: JobId
+    attempt: int
+    node: NodeId
+    step: int
+    tree: Tree
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +194,15 @@ class NodeRekeyed:
 
 
 @dataclass(frozen=True, slots=True)
+class NodeProfiled:
+    """What the node can do was measured; the profile replaces the one before."""
+
+    at: float
+    node: NodeId
+    profile: Profile
+
+
+@dataclass(frozen=True, slots=True)
 class ControllerStarted:
     """A controller took the store over: what it has not heard from a node itself, it does not know."""
 
@@ -202,6 +231,7 @@ Event: TypeAlias = (
     | AttemptEnding
     | ShareCleared
     | AttemptEnded
+    | CheckpointKept
     | JobEnded
     | NodeAdded
     | NodeRemoved
@@ -210,6 +240,7 @@ Event: TypeAlias = (
     | NodeDrained
     | NodeResumed
     | NodeRekeyed
+    | NodeProfiled
     | PeersUnreachable
     | ControllerStarted
 )

@@ -42,6 +42,7 @@ class Result(StrEnum):
     NODE_FAIL = "NODE_FAIL"
     PREEMPTED = "PREEMPTED"
     OUT_OF_MEMORY = "OUT_OF_MEMORY"
+    RESIZED = "RESIZED"  # of an attempt only: the job goes on with another number of nodes
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,25 @@ class Communication:
 
 
 @dataclass(frozen=True, slots=True)
+class Checkpointing:
+    """Where the ranks keep their checkpoints, and the signal that asks for one."""
+
+    path: str  # a folder below the work folder
+    signal: str = "USR1"
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """The newest checkpoint the head holds of a job: a tree named by its digest, made by one node of an attempt."""
+
+    attempt: int
+    node: str
+    step: int  # optimizer steps done; 0 where its format does not say
+    tree: Tree
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
 class Dependency:
     kind: str  # afterok, afternotok, afterany
     job_id: JobId
@@ -128,14 +148,22 @@ class JobSpec:
     kill_grace_s: float = 10.0
     priority: int = 0
     queue: str = "default"
+    service_class: str = ""  # of the settings file's scheduler.classes; "": none
     dependencies: tuple[Dependency, ...] = ()
     retry: Retry = Retry()
-    on_rank_loss: str = "fail"  # fail, requeue
+    checkpoint: Checkpointing | None = None
+    on_rank_loss: str = "fail"  # fail, requeue, shrink
     torch_elastic: bool = False  # the real elastic agent instead of static rendezvous
+    horovod_controller: str = "mpi"  # mpi, gloo
     communication: Communication = Communication()
     nodelist: tuple[str, ...] = ()  # only these nodes; empty: any
     exclude: tuple[str, ...] = ()
     group: str = ""  # only nodes of this inventory group
+
+    @property
+    def elastic(self) -> bool:
+        """Whether it can go on from a checkpoint with another number of nodes."""
+        return self.checkpoint is not None and self.max_nodes > self.min_nodes
 
 
 class ShareState(StrEnum):
@@ -165,11 +193,14 @@ class Attempt:
     shares: Mapping[str, ShareState]  # by node
     launched_at: float = 0.0  # since when `start` may have reached a node
     master_port: int = 0
+    ports: tuple[int, ...] = ()  # the free one of each node, in the order of the shares
     started_at: float = 0.0
     ending: Result | None = None  # decided, while nodes are being cleared
     reason: str = ""
     exits: tuple[RankExit, ...] = ()
     ended_at: float = 0.0
+    from_step: int = 0  # of the checkpoint it began with
+    resize_to: int = 0  # nodes of the next attempt, when this one ends to make way for it
 
     @property
     def cleared(self) -> bool:
@@ -192,6 +223,9 @@ class Job:
     attempts: tuple[Attempt, ...] = ()  # oldest first; the last one is current
     retries: int = 0
     ended_at: float = 0.0
+    checkpoint: Checkpoint | None = None
+    resuming: bool = False  # waits to go on: before everything else of its priority
+    most_nodes: int = 0  # what a resize decided for the next attempt; 0: as many as the spec allows
 
     @property
     def attempt(self) -> Attempt | None:

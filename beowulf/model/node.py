@@ -79,6 +79,7 @@ class Facts:
     interfaces: tuple[Interface, ...] = ()
     route_interface: str = ""  # the one whose address the head and the peers see
     gpus: tuple[Gpu, ...] = ()
+    slowed: tuple[str, ...] = ()  # why its clocks are low, as sentences
     pythons: tuple[str, ...] = ()  # "3.6.8 /usr/bin/python3", best first
     agent_python: str = ""
     mpi: str = ""  # "Open MPI 4.1.4"; "": none
@@ -87,6 +88,40 @@ class Facts:
     logind_kills: bool = False  # KillUserProcesses=yes
     ssh_server: str = ""
     complaints: tuple[str, ...] = ()  # probes that gave up, as sentences
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceSpeed:
+    """Rates of single precision. Only those of one package are comparable: ``method`` names it, with its version."""
+
+    device: str  # "cpu" (all its threads together) or "gpu 0", by driver index
+    method: str  # "torch 2.13.0", "numpy 1.26.4" or "python"
+    gflops: float  # of a matrix product
+    memory_gb_s: float  # read and written, of a large copy
+    threads: int = 0  # of a cpu
+
+    @property
+    def package(self) -> str:
+        return self.method.split()[0] if self.method else ""
+
+
+@dataclass(frozen=True, slots=True)
+class LineSpeed:
+    """From this node to ``peer``. MB = 10⁶ bytes."""
+
+    peer: NodeId
+    megabytes_per_s: float = 0.0
+    round_trip_ms: float = 0.0
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What `beowulf nodes bench` measured; ``measured_at`` 0: never."""
+
+    measured_at: float = 0.0
+    devices: tuple[DeviceSpeed, ...] = ()
+    links: tuple[LineSpeed, ...] = ()
 
 
 class NodeState(StrEnum):
@@ -115,6 +150,7 @@ class Node:
     facts: Facts = Facts()
     root: str = ""  # the agent's folder on the node, absolute
     changed_at: float = 0.0
+    profile: Profile = Profile()
 
     @property
     def usable_cpus(self) -> tuple[int, ...]:

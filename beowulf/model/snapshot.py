@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from immutables import Map
 
 from beowulf.model.allocation import Share
-from beowulf.model.job import Job, JobId, JobState
+from beowulf.model.job import Attempt, Job, JobId, JobState, Result
 from beowulf.model.node import Node, NodeId
+
+REMEMBERED = 512
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Change:
+    """One step from a snapshot to the next: which jobs and nodes are other values now. It is known by identity."""
+
+    jobs: tuple[JobId, ...] = ()
+    nodes: tuple[NodeId, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,18 +38,38 @@ class Snapshot:
     unreachable: Map[tuple[NodeId, NodeId], float] = Map()  # (a, b) → until
     next_number: int = 1
     generations: int = 0  # nodes added so far
+    changes: tuple[Change, ...] = field(default=(), compare=False, repr=False)  # the last few, oldest first
 
     def job(self, job_id: JobId) -> Job | None:
         return self.jobs.get(job_id)
 
     def queue(self) -> list[Job]:
-        """Pending jobs, first come first served within a priority; ties break by id."""
+        """Pending jobs, first come first served within a priority, those that resume before the others."""
         waiting = (self.jobs[job_id] for job_id in self.pending)
         return sorted(waiting, key=queue_order)
 
 
-def queue_order(job: Job) -> tuple[int, float, int, int]:
-    return (-job.spec.priority, job.submitted_at, job.number, job.array_index or 0)
+def noted(snapshot: Snapshot, change: Change) -> Snapshot:
+    """``snapshot`` is what ``change`` made: remember it, and forget the oldest when there are many."""
+    kept = snapshot.changes if len(snapshot.changes) < REMEMBERED else snapshot.changes[REMEMBERED // 2 :]
+    return replace(snapshot, changes=(*kept, change))
+
+
+def changed_since(earlier: Snapshot, later: Snapshot) -> tuple[list[JobId], list[NodeId]] | None:
+    """Jobs and nodes that may differ; None where ``later`` is not known to come from ``earlier``, or from too far."""
+    last = earlier.changes[-1] if earlier.changes else None
+    jobs: dict[JobId, None] = {}
+    nodes: dict[NodeId, None] = {}
+    for change in reversed(later.changes):
+        if change is last:
+            return list(jobs), list(nodes)
+        jobs.update(dict.fromkeys(change.jobs))
+        nodes.update(dict.fromkeys(change.nodes))
+    return None
+
+
+def queue_order(job: Job) -> tuple[int, bool, float, int, int]:
+    return (-job.spec.priority, not job.resuming, job.submitted_at, job.number, job.array_index or 0)
 
 
 def restore(jobs: Iterable[Job], nodes: Iterable[Node], keys: Iterable[tuple[str, JobId, str]]) -> Snapshot:
@@ -79,17 +109,24 @@ def without_old(snapshot: Snapshot, keep: int) -> Snapshot:
     jobs = snapshot.jobs.mutate()
     for job in sorted(ended, key=lambda job: job.ended_at)[: len(ended) - keep]:
         del jobs[job.id]
-    return replace(snapshot, jobs=jobs.finish())
+    return replace(snapshot, jobs=jobs.finish(), changes=())
 
 
 ACTIVE = frozenset({JobState.CONFIGURING, JobState.RUNNING, JobState.COMPLETING})
 
 
 def held_shares(job: Job) -> list[tuple[str, Share]]:
-    """``("17.1", share)`` for every share of every attempt whose node was not swept yet."""
+    """``("17.1", share)`` for every share of every attempt whose node was not swept yet, or waits for the next one."""
     return [
         (f"{job.id}.{attempt.number}", share)
         for attempt in job.attempts
         for share in attempt.allocation.shares
-        if share.node in attempt.shares and attempt.shares[share.node] != "CLEARED"
+        if share.node in attempt.shares
+        and (attempt.shares[share.node] != "CLEARED" or keeps_cleared_nodes(job, attempt))
     ]
+
+
+def keeps_cleared_nodes(job: Job, attempt: Attempt) -> bool:
+    """Between two attempts of a job that goes on from its checkpoint nobody else gets its nodes."""
+    may_go_on = attempt.ending in (None, Result.RESIZED, Result.NODE_FAIL, Result.FAILED) and not job.cancelled_by
+    return may_go_on and not attempt.ended_at and job.spec.elastic

@@ -131,6 +131,19 @@ command -v neuron-ls >/dev/null 2>&1 || exit 127
 neuron-ls -j
 """
 
+# Since driver 535 "throttle" is spelt "event".
+CLOCKS = """
+for path in /sys/devices/system/cpu/cpu[0-9]*/cpufreq; do
+  [ -r "$path/cpuinfo_max_freq" ] && echo "cpu $(cat "$path/scaling_max_freq") $(cat "$path/cpuinfo_max_freq")"
+done
+command -v nvidia-smi >/dev/null 2>&1 || exit 0
+for word in event throttle; do
+  fields=index,clocks_${word}_reasons.active,clocks.sm,clocks.max.sm
+  nvidia-smi --format=csv,noheader,nounits --query-gpu=$fields 2>/dev/null | sed 's/^/gpu /' | grep 0x && break
+done
+:
+"""
+
 PYTHONS = """
 for minor in 15 14 13 12 11 10 9 8 7 6 ""; do
   name=python3${minor:+.$minor}
@@ -183,6 +196,7 @@ def questions(peers: Iterable[str] = ()) -> list[dict[str, Any]]:
         _shell("amd", AMD, timeout_s=SLOW_S),
         _shell("gaudi", GAUDI, timeout_s=SLOW_S),
         _shell("neuron", NEURON, timeout_s=SLOW_S),
+        _shell("clocks", CLOCKS, timeout_s=SLOW_S),
         _shell("pythons", PYTHONS, timeout_s=SLOW_S),
         _shell("mpi", MPI, timeout_s=SLOW_S),
         _shell("logind", LOGIND),

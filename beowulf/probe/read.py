@@ -9,6 +9,7 @@ from typing import Any
 from beowulf.model.node import Facts
 from beowulf.probe.accelerators import read_accelerators
 from beowulf.probe.answers import Answer, Answers, whole
+from beowulf.probe.clocks import read_clocks
 from beowulf.probe.disks import read_disks
 from beowulf.probe.network import read_network
 from beowulf.probe.processor import read_memory, read_processor
@@ -61,6 +62,7 @@ def read(
         interfaces=interfaces,
         route_interface=route_interface,
         gpus=gpus,
+        slowed=read_clocks(said.of("clocks")),
         pythons=_pythons(said.of("pythons")),
         agent_python=agent_python,
         mpi=_mpi(said.of("mpi")),

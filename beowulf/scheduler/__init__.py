@@ -1,12 +1,44 @@
 """What to start now, and why the rest waits. Pure: the snapshot and the time go in, a plan comes out.
 
-First come first served within a priority, whole gangs or nothing. A job that has to wait keeps the nodes it could
-run on for itself: a later job starts only on nodes that no waiting job ahead of it could use, so nobody is delayed
-by somebody behind. A job that no node known to be up could ever run keeps nothing.
+Whole gangs or nothing, in the order of the policy that the rules name (`policies.POLICIES`). A job that has to wait may
+get a reservation, which nothing that starts later delays; a job that no node known to be up could ever run gets none.
 """
 
-from beowulf.scheduler.answers import Explanation, Placement, Plan, Reason, Refusal, Start
-from beowulf.scheduler.explaining import dry_run, explain
-from beowulf.scheduler.planning import plan
+from beowulf.scheduler.answers import Placement, Plan, Reason, Refusal, Reservation, Start, Stop
+from beowulf.scheduler.estimates import Estimate
+from beowulf.scheduler.explaining import End, Explanation, dry_run, expected_end, explain, queue
+from beowulf.scheduler.foresight import start_of
+from beowulf.scheduler.limits import Limit
+from beowulf.scheduler.planning import Memo, plan, replan
+from beowulf.scheduler.policies import POLICIES, Policy, Standing
+from beowulf.scheduler.resizing import Resize, resizes
+from beowulf.scheduler.suggestions import Suggestion, handed_in_anew
 
-__all__ = ["Explanation", "Placement", "Plan", "Reason", "Refusal", "Start", "dry_run", "explain", "plan"]
+__all__ = [
+    "POLICIES",
+    "End",
+    "Estimate",
+    "Explanation",
+    "Limit",
+    "Memo",
+    "Placement",
+    "Plan",
+    "Policy",
+    "Reason",
+    "Refusal",
+    "Reservation",
+    "Resize",
+    "Standing",
+    "Start",
+    "Stop",
+    "Suggestion",
+    "dry_run",
+    "expected_end",
+    "explain",
+    "handed_in_anew",
+    "plan",
+    "queue",
+    "replan",
+    "resizes",
+    "start_of",
+]

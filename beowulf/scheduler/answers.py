@@ -14,8 +14,9 @@ RESOURCES = "Resources"  # would fit, but others are there now
 PRIORITY = "Priority"  # somebody ahead waits for the same nodes
 DEPENDENCY = "Dependency"
 DEPENDENCY_NEVER_SATISFIED = "DependencyNeverSatisfied"
-NODE_NOT_AVAILABLE = "ReqNodeNotAvail"  # would fit if nodes were up
+NODE_NOT_AVAILABLE = "ReqNodeNotAvail"  # would fit if nodes were up, or not kept for maintenance
 BAD_CONSTRAINTS = "BadConstraints"  # would not fit even on the idle cluster with every node up
+QUOTA = "Quota"
 CANCELLED = "Cancelled"
 
 
@@ -40,25 +41,37 @@ class Start:
 
 
 @dataclass(frozen=True, slots=True)
+class Stop:
+    """End this attempt and queue its job again: ``for_job`` may preempt it."""
+
+    job_id: JobId
+    attempt: int
+    for_job: JobId
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """``job_id`` can start on ``nodes`` at ``at`` (seconds since the epoch; inf: nobody knows) whatever starts now."""
+
+    job_id: JobId
+    at: float
+    nodes: tuple[NodeId, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """``waiting`` has a reason for every pending job that neither starts nor is ``dead``.
 
     ``dead``: jobs whose dependency can never be met, with the sentence they should end with.
     ``impossible``: the waiting ones that the nodes which are up now could never run; they block nobody.
+    ``again_at``: when time alone changes what can start (inf: only events do). Ranks also move with age, slowly.
     """
 
     starts: tuple[Start, ...] = ()
     waiting: Mapping[JobId, Reason] = field(default_factory=dict)
     dead: tuple[tuple[JobId, str], ...] = ()
     impossible: tuple[JobId, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Explanation:
-    """Everything that keeps one pending job from starting now; ``reason`` is None when it would start."""
-
-    job_id: JobId
-    reason: Reason | None
-    ahead: tuple[JobId, ...] = ()  # pending jobs before it in the queue
-    nodes: tuple[tuple[NodeId, str], ...] = ()  # each node's answer: "fits", or what it lacks
-    when_idle: Reason | None = None  # why not even the idle cluster could run it
+    stops: tuple[Stop, ...] = ()
+    reservations: tuple[Reservation, ...] = ()
+    again_at: float = float("inf")

@@ -2,47 +2,138 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from immutables import Map
 
-from beowulf.model.job import JobId, JobSpec
-from beowulf.model.node import Node
+from beowulf.model.job import Job, JobId, JobSpec
+from beowulf.model.node import NodeId
+from beowulf.model.rules import Rules
 from beowulf.model.snapshot import Snapshot
-from beowulf.scheduler.answers import DEPENDENCY_NEVER_SATISFIED, Explanation, Placement, Refusal
+from beowulf.scheduler.answers import RESOURCES, Placement, Reason, Refusal, Reservation
 from beowulf.scheduler.board import Board
+from beowulf.scheduler.estimates import UNKNOWN, Estimate, History, end_of, estimate, history_of, length_s
+from beowulf.scheduler.foresight import start_of
+from beowulf.scheduler.future import Future
 from beowulf.scheduler.gang import gather
-from beowulf.scheduler.planning import Planning, plan
-from beowulf.scheduler.request import Request, request_of
+from beowulf.scheduler.limits import Limit, Spent, limits, waits
+from beowulf.scheduler.planning import decide, reservations_of
+from beowulf.scheduler.policies import policy_of
+from beowulf.scheduler.prospects import Outlook
+from beowulf.scheduler.queueing import in_order
+from beowulf.scheduler.request import Request, request_of, unswept
+from beowulf.scheduler.state import State, fresh
+from beowulf.scheduler.suggestions import Suggestion, suggestions
 
 
-def explain(snapshot: Snapshot, now: float, job_id: JobId) -> Explanation | None:
-    """Every reason why the job does not start now; None when it is not waiting for a placement."""
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Everything that keeps one pending job from starting now; ``reason`` is None when it would start.
+
+    ``starts_at``, ``ends_at``: if nothing new comes (seconds since the epoch); None when the known ends do not say.
+    """
+
+    job_id: JobId
+    reason: Reason | None
+    ahead: tuple[JobId, ...] = ()  # pending jobs before it in the queue
+    nodes: tuple[tuple[NodeId, str], ...] = ()  # each node's answer: "fits", or what it lacks
+    when_idle: Reason | None = None  # why not even the idle cluster could run it
+    reservation: Reservation | None = None
+    limits: tuple[Limit, ...] = ()
+    frees: tuple[tuple[NodeId, float], ...] = ()  # nodes with the moment from which they fit, as far as known
+    starts_at: float | None = None
+    ends_at: float | None = None
+    estimate: Estimate | None = None  # what ``ends_at`` goes by where the job has no limit
+    suggestions: tuple[Suggestion, ...] = ()
+
+
+def explain(
+    snapshot: Snapshot, now: float, job_id: JobId, rules: Rules | None = None, spent: Spent = lambda: False
+) -> Explanation | None:
+    """Every reason why the job does not start now; None when it is not waiting for a placement.
+
+    Once ``spent()`` the answer goes without what was not looked at yet.
+    """
     job = snapshot.jobs.get(job_id)
     if job is None or job_id not in snapshot.pending:
         return None
-    queue = snapshot.queue()
-    decided = plan(snapshot, now)
-    died = dict(decided.dead).get(job_id)
-    reason = Refusal(DEPENDENCY_NEVER_SATISFIED, died) if died else decided.waiting.get(job_id)
-    planning = Planning(snapshot, now)
-    request = planning.request(job)
-    return Explanation(
+    chosen = rules or Rules()
+    state = fresh(snapshot, chosen)
+    outlook = Outlook(state, now)
+    request = request_of(job.spec, unswept(job) if job.attempts else (), job.most_nodes)
+    reason = waits((snapshot, chosen), now, job_id)
+    order = [one.id for one in in_order(state, now, policy_of(chosen))]
+    found = Explanation(
         job_id,
         reason,
-        ahead=tuple(before.id for before in queue[: [one.id for one in queue].index(job_id)]),
-        nodes=tuple((node.id, _said(planning.board, request, node)) for node in planning.board.nodes),
-        when_idle=planning.board.prospects(request).never,
+        ahead=tuple(order[: order.index(job_id)]),
+        nodes=tuple((name, _said(outlook, request, name)) for name in state.order),
+        when_idle=outlook.never(request),
+        reservation=reservations_of(decide(state, now)).get(job_id),
+        frees=_frees(state, outlook, request, now),
+    )
+    if reason is None:
+        return _timed(found, job, state, now)
+    starts_at = start_of(snapshot, now, job_id, chosen, spent) if found.when_idle is None else None
+    return replace(
+        _timed(found, job, state, starts_at),
+        limits=limits((snapshot, chosen), now, job_id, spent),
+        suggestions=suggestions(snapshot, now, job, chosen, spent),
     )
 
 
-def _said(board: Board, request: Request, node: Node) -> str:
-    answer = board.now(request, node)
+def _timed(found: Explanation, job: Job, state: State, starts_at: float | None) -> Explanation:
+    length = length_s(job.spec, job.owner, state.history)
+    ends_at = starts_at + length if starts_at is not None and length < UNKNOWN else None
+    guess = None if job.spec.max_duration_s else estimate(job.spec, job.owner, state.history)
+    return replace(found, starts_at=starts_at, ends_at=ends_at, estimate=guess)
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """When a running job is over; ``estimate`` is what that goes by where it has no limit."""
+
+    at: float
+    estimate: Estimate | None
+
+
+def expected_end(snapshot: Snapshot, job: Job, rules: Rules | None = None) -> End | None:
+    """None for a job that does not run, or of which nobody knows."""
+    attempt = job.attempt
+    if job.id not in snapshot.active or attempt is None or attempt.ending is not None:
+        return None
+    history = history_of(snapshot.jobs.values()) if (rules or Rules()).estimate else History()
+    at = end_of(job, attempt, history)
+    guess = None if job.spec.max_duration_s else estimate(job.spec, job.owner, history)
+    return End(at, guess) if at < UNKNOWN else None
+
+
+def _frees(state: State, outlook: Outlook, request: Request, now: float) -> tuple[tuple[NodeId, float], ...]:
+    """Of the nodes that could run it: when each has room for it, if nobody else took it."""
+    future = Future(state, Board(state.fits, *state.free), now)
+    found = [(future.fits_from(request, place), place) for place in outlook.places(request)]
+    return tuple((state.order[place], at) for at, place in sorted(found) if at < float("inf"))
+
+
+def queue(snapshot: Snapshot, now: float, rules: Rules | None = None) -> list[Job]:
+    """Everybody who waits, in the policy's order."""
+    chosen = rules or Rules()
+    return in_order(fresh(snapshot, chosen), now, policy_of(chosen))
+
+
+def _said(outlook: Outlook, request: Request, name: str) -> str:
+    answer = outlook.now(request, name)
     return answer.sentence if isinstance(answer, Refusal) else "fits"
 
 
 def dry_run(snapshot: Snapshot, spec: JobSpec, now: float, *, idle: bool = False) -> Placement | Refusal:
     """Where the job would run if it were alone in the queue; with ``idle``, as if nothing ran either."""
-    board = Board(replace(snapshot, held=Map()) if idle else snapshot, now)
-    request = request_of(spec)
-    return board.prospects(request).never or gather(request, board.answers(request), board.apart)
+    alone = replace(snapshot, pending=Map(), held=Map() if idle else snapshot.held)
+    state = fresh(alone, Rules())
+    outlook, request = Outlook(state, now), request_of(spec)
+    never = outlook.never(request)
+    if never is not None:
+        return never
+    board = Board(state.fits, *state.free)
+    gang = gather(request, board.offers(request, None), outlook.apart)
+    return Placement(gang.allocation) if gang else Refusal(RESOURCES, outlook.shortage(request, board))

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from beowulf.model.allocation import Allocation, RankSlot, Share
 from beowulf.model.node import Node, NodeId
 from beowulf.model.snapshot import Snapshot
-from beowulf.scheduler.answers import NODE_NOT_AVAILABLE, RESOURCES, Placement, Refusal
+from beowulf.scheduler.answers import NODE_NOT_AVAILABLE, Refusal
 from beowulf.scheduler.request import Request
-from beowulf.scheduler.room import Offer, split
-from beowulf.scheduler.wording import NaturalKey, answers_of, listed, natural, wants
+from beowulf.scheduler.room import Left, Offer, pick, split
+from beowulf.scheduler.wording import answers_of, listed, wants
 
 Apart = Mapping[NodeId, frozenset[NodeId]]
 """Which nodes cannot talk to which, both ways round."""
@@ -25,14 +26,32 @@ def apart_now(snapshot: Snapshot, now: float) -> Apart:
     return {node: frozenset(others) for node, others in pairs.items()}
 
 
-def gather(request: Request, answers: Mapping[NodeId, Offer | Refusal], apart: Apart) -> Placement | Refusal:
-    """The gang these nodes' answers allow: as many as are free between the least and the most that were asked for."""
-    offers = [answer for answer in answers.values() if isinstance(answer, Offer)]
-    if len(offers) >= request.min_nodes:
-        chosen = _choose(request, offers, apart)
+@dataclass(frozen=True, slots=True)
+class Gang:
+    """``places`` of its nodes among all nodes, in the order of the shares."""
+
+    allocation: Allocation
+    places: tuple[int, ...]
+
+
+def gather(request: Request, offers: list[Offer], apart: Apart) -> Gang | None:
+    """The gang these offers allow: as many as are free between the least and the most that were asked for."""
+    if len(offers) < request.min_nodes:
+        return None
+    chosen = _choose(request, offers, apart)
+    return _gang(request, chosen) if len(chosen) >= request.min_nodes else None
+
+
+def together(request: Request, offers: Sequence[Offer], apart: Apart) -> list[Offer]:
+    """The first ``min_nodes`` of these, in the order given, that may work together; empty when there are too few."""
+    alike: dict[str, list[Offer]] = {}
+    for offer in offers:
+        alike.setdefault(offer.node.facts.mpi if request.system_mpi else "", []).append(offer)
+    for same in alike.values():
+        chosen = _largest_gang(same, request.min_nodes, apart)
         if len(chosen) >= request.min_nodes:
-            return Placement(_allocation(request, chosen))
-    return Refusal(RESOURCES, shortage(request, answers, apart))
+            return chosen
+    return []
 
 
 def _choose(request: Request, offers: list[Offer], apart: Apart) -> list[Offer]:
@@ -46,7 +65,7 @@ def _choose(request: Request, offers: list[Offer], apart: Apart) -> list[Offer]:
     return best
 
 
-def _tightness(offer: Offer) -> tuple[int, int, int, NaturalKey]:
+def _tightness(offer: Offer) -> tuple[bool, Left, int]:
     return offer.order
 
 
@@ -88,31 +107,41 @@ def _largest_gang(offers: Sequence[Offer], most: int, apart: Apart) -> list[Offe
     return best
 
 
-def _allocation(request: Request, chosen: list[Offer]) -> Allocation:
+def _gang(request: Request, chosen: list[Offer]) -> Gang:
     shares = []
-    for index, offer in enumerate(sorted(chosen, key=lambda offer: natural(offer.node.id))):
-        cpus, gpus = split(offer.cpus, request.procs), split(offer.gpus, request.procs)
+    ordered = sorted(chosen, key=lambda offer: offer.place)
+    for index, offer in enumerate(ordered):
+        threads, devices = pick(request, offer.room)
+        cpus, gpus = split(threads, request.procs), split(devices, request.procs)
         first = index * request.procs
         slots = tuple(RankSlot(first + local, local, cpus[local], gpus[local]) for local in range(request.procs))
-        shares.append(Share(offer.node.id, slots, offer.memory_mib))
-    return Allocation(tuple(shares))
+        shares.append(Share(offer.node.id, slots, request.resources.memory_mib))
+    return Gang(Allocation(tuple(shares)), tuple(offer.place for offer in ordered))
 
 
-def shortage(request: Request, answers: Mapping[NodeId, Offer | Refusal], apart: Apart, free: str = "free ") -> str:
-    """What is missing and where; without ``free`` the answers are those of idle nodes."""
-    have = sorted((node for node, answer in answers.items() if isinstance(answer, Offer)), key=natural)
-    lacking = sorted(
-        ((node, answer.sentence) for node, answer in answers.items() if isinstance(answer, Refusal)),
-        key=lambda pair: natural(pair[0]),
-    )
+@dataclass(frozen=True, slots=True)
+class Lacking:
+    """What nodes lack: the first few, by name, and how many in all."""
+
+    first: tuple[tuple[NodeId, str], ...] = ()
+    total: int = 0
+
+    def plus(self, node: NodeId, sentence: str) -> Lacking:
+        return Lacking((*self.first, (node, sentence)) if len(self.first) < 3 else self.first, self.total + 1)
+
+
+def shortage(request: Request, have: Sequence[NodeId], lacking: Lacking, apart: Apart, free: str = "free ") -> str:
+    """What is missing and where; ``have``: the nodes that fit. Without ``free`` the answers are those of idle nodes."""
     if request.min_nodes == 1:
-        if not lacking:
+        if not lacking.total:
             return f"no node for {wants(request, free)}"
-        return lacking[0][1] if len(lacking) == 1 else f"no node has {wants(request, free)} ({answers_of(lacking)})"
+        if lacking.total == 1:
+            return lacking.first[0][1]
+        return f"no node has {wants(request, free)} ({answers_of(lacking.first, lacking.total)})"
     if len(have) >= request.min_nodes:
         return f"needs {request.min_nodes} nodes that reach each other; {_gaps(have, apart)}"
     owners = f"only {have[0]} has them" if len(have) == 1 else f"{listed(have)} have them"
-    found = owners if have else f"none has them ({answers_of(lacking)})"
+    found = owners if have else f"none has them ({answers_of(lacking.first, lacking.total)})"
     return f"needs {request.min_nodes} nodes with {wants(request, free)} each; {found}"
 
 

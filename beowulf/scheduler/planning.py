@@ -1,96 +1,195 @@
-"""``plan(snapshot, now)``: what to start now, and why the rest waits."""
+"""``plan(snapshot, now)``: what to start now, and why the rest waits.
+
+One walk down the queue, by the policy's order. Who fits starts. Who does not gets a reservation, as long as the policy
+gives any: the earliest moment at which the limits of what runs make room, and the nodes for it. Whoever comes later
+starts only where that leaves every reservation as it is.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from typing import TypeAlias
+
 from beowulf.model.job import Job, JobId
-from beowulf.model.node import NodeId
+from beowulf.model.rules import Rules
 from beowulf.model.snapshot import Snapshot
 from beowulf.scheduler.answers import (
     CANCELLED,
     DEPENDENCY_NEVER_SATISFIED,
-    PRIORITY,
-    Placement,
     Plan,
     Reason,
     Refusal,
+    Reservation,
     Start,
+    Stop,
 )
 from beowulf.scheduler.board import Board
 from beowulf.scheduler.dependencies import Dependencies
-from beowulf.scheduler.gang import gather
-from beowulf.scheduler.request import Request, request_of, unswept
+from beowulf.scheduler.gang import Gang, gather
+from beowulf.scheduler.lines import Key, Line, Ticket
+from beowulf.scheduler.policies import KEEP_ALL, policy_of
+from beowulf.scheduler.promises import Promises
+from beowulf.scheduler.prospects import Outlook
+from beowulf.scheduler.queueing import Queue
+from beowulf.scheduler.quotas import Allowed, Quotas
+from beowulf.scheduler.request import Request
+from beowulf.scheduler.state import State, advanced, fresh
+from beowulf.scheduler.waiting import Told, Waiting
+
+Memo: TypeAlias = State
+"""What a plan leaves for the next one: a value; any earlier one does as well, only slower."""
 
 _CANCELLED = Refusal(CANCELLED, "is being cancelled")
+PATIENCE_S = 30.0  # who can start so soon preempts nobody
 
 
-def plan(snapshot: Snapshot, now: float) -> Plan:
+def plan(snapshot: Snapshot, now: float, rules: Rules | None = None) -> Plan:
     """What to start now, and why the rest waits. Deterministic: ties break by (priority, submitted, number, index)."""
     if not snapshot.pending:
         return Plan()
-    return Planning(snapshot, now).over(snapshot.queue())
+    return decide(fresh(snapshot, rules or Rules()), now)
 
 
-class Planning:
-    """One walk down the queue. Jobs of equal requests share one answer."""
+def replan(snapshot: Snapshot, now: float, rules: Rules, memo: Memo | None) -> tuple[Plan, Memo]:
+    """`plan`, at a cost that goes by what changed since the plan that gave ``memo``; the answer is the same."""
+    state = fresh(snapshot, rules) if memo is None else advanced(memo, snapshot, rules)
+    return decide(state, now), state
 
-    def __init__(self, snapshot: Snapshot, now: float) -> None:
-        self.board = Board(snapshot, now)
-        self._dependencies = Dependencies(snapshot)
-        self._requests: dict[int, Request] = {}  # by the identity of the spec: tasks of an array share theirs
-        self._stuck: dict[Request, Reason] = {}  # what the next job of an equal request is told
-        self._kept: dict[NodeId, JobId] = {}  # nodes that somebody ahead waits for
-        self._never: set[Request] = set()
 
-    def over(self, queue: list[Job]) -> Plan:
-        starts: list[Start] = []
-        waiting: dict[JobId, Reason] = {}
-        dead: list[tuple[JobId, str]] = []
-        impossible: list[JobId] = []
-        for job in queue:
-            request = self.request(job)
-            answer = self._dependency(job) or self._stuck.get(request) or self._try(job, request)
-            if isinstance(answer, Placement):
-                starts.append(Start(job.id, answer.allocation))
-                self.board.take(f"{job.id}.{len(job.attempts) + 1}", answer.allocation)
-            elif answer.code == DEPENDENCY_NEVER_SATISFIED:
-                dead.append((job.id, answer.sentence))
-            else:
-                waiting[job.id] = answer
-                if request in self._never and answer is self._stuck.get(request):
-                    impossible.append(job.id)
-        return Plan(tuple(starts), waiting, tuple(dead), tuple(impossible))
+def decide(state: State, now: float) -> Plan:
+    return Walk(state, now).over() if state.lines else Plan()
 
-    def request(self, job: Job) -> Request:
-        if job.attempts:
-            return request_of(job.spec, unswept(job))
-        known = self._requests.get(id(job.spec))
-        if known is None:
-            known = self._requests[id(job.spec)] = request_of(job.spec)
-        return known
 
-    def _dependency(self, job: Job) -> Refusal | None:
-        if job.cancelled_by:
+class Walk:
+    """One plan while it is made."""
+
+    def __init__(self, state: State, now: float) -> None:
+        self.snapshot, self.rules, self.now = state.snapshot, state.rules, now
+        self.outlook = Outlook(state, now)
+        self.promises = Promises(state, self.outlook, Board(state.fits, *state.free), now)
+        self._queue = Queue(state, now, policy_of(state.rules))
+        self._policy = policy_of(state.rules)
+        self._dependencies = Dependencies(state.snapshot)
+        self._quotas = Quotas(state.snapshot, state.rules.quotas)
+        self._full: set[tuple[Board, Request]] = set()
+        self._starts: list[Start] = []
+        self._stops: list[Stop] = []
+        self._dead: list[tuple[JobId, str]] = []
+        self._impossible: list[JobId] = []
+        self._told: dict[Key, Told] = {}
+        self._reserved: dict[JobId, Callable[[], Reason]] = {}
+
+    def over(self) -> Plan:
+        for line, ticket in self._queue:
+            self._consider(line, ticket)
+        times = self.promises.times() if self._told or self._reserved else []
+        return Plan(
+            tuple(self._starts),
+            Waiting(self.snapshot, self._told, self._reserved),
+            tuple(self._dead),
+            tuple(self._impossible),
+            tuple(self._stops),
+            tuple(self.promises.reservations),
+            min((time for time in times if time > self.now), default=float("inf")),
+        )
+
+    def _consider(self, line: Line, ticket: Ticket) -> None:
+        refusal = self._not_yet(line)
+        if refusal is not None:
+            self._refuse(line, ticket, refusal)
+            return
+        allowed = self._quotas.narrowed(line.request, line.spec, line.owner)
+        if isinstance(allowed, Refusal):
+            self._close(line, ticket, partial(_same, allowed))
+            return
+        request = allowed.request
+        if not self.outlook.possible(request):
+            self._impossible += [waiting[3] for waiting in self._queue.rest(line, ticket)]
+            self._close(line, ticket, partial(self._never, request))
+            return
+        length_s = self._queue.length_s(line)
+        gang = self._gang(request, self.now + length_s)
+        if gang is not None:
+            self._start(line, ticket, gang, length_s)
+        else:
+            self._wait(line, ticket, allowed, length_s)
+
+    def _gang(self, request: Request, end: float) -> Gang | None:
+        """Boards only get fuller: what did not fit on one will not fit later in the same walk."""
+        board = self.promises.views.until(end)
+        if (board, request) in self._full:
+            return None
+        spare = self.promises.waited_for(end)
+        gang = gather(request, board.offers(request, self._most(request), spare), self.outlook.apart)
+        if gang is None:
+            self._full.add((board, request))
+        return gang
+
+    def _never(self, request: Request) -> Refusal:
+        never = self.outlook.never(request)
+        assert never is not None
+        return never
+
+    def _most(self, request: Request) -> int | None:
+        return None if self.outlook.apart else request.max_nodes
+
+    def _not_yet(self, line: Line) -> Refusal | None:
+        if line.cancelled:
             return _CANCELLED
-        return self._dependencies.missing(job.spec.dependencies) if job.spec.dependencies else None
+        return self._dependencies.missing(line.spec.dependencies) if line.spec.dependencies else None
 
-    def _try(self, job: Job, request: Request) -> Placement | Refusal:
-        prospects = self.board.prospects(request)
-        if prospects.never is not None:
-            self._never.add(request)
-            self._stuck[request] = prospects.never
-            return prospects.never
-        answers = self.board.answers(request)
-        free = {node: answer for node, answer in answers.items() if node not in self._kept}
-        found = gather(request, free, self.board.apart) if len(free) >= request.min_nodes else None
-        if isinstance(found, Placement):
-            return found
-        reason = self._behind(prospects.nodes) or found or gather(request, answers, self.board.apart)
-        assert isinstance(reason, Refusal)
-        for node in prospects.nodes:
-            self._kept.setdefault(node, job.id)
-        self._stuck[request] = Refusal(PRIORITY, f"behind job {job.id}, which waits for the same nodes")
-        return reason
+    def _refuse(self, line: Line, ticket: Ticket, refusal: Refusal) -> None:
+        if refusal.code == DEPENDENCY_NEVER_SATISFIED:
+            self._dead += [(waiting[3], refusal.sentence) for waiting in self._queue.rest(line, ticket)]
+        else:
+            self._close(line, ticket, partial(_same, refusal))
 
-    def _behind(self, nodes: tuple[NodeId, ...]) -> Refusal | None:
-        ahead = next((self._kept[node] for node in nodes if node in self._kept), None)
-        return Refusal(PRIORITY, f"behind job {ahead}, which waits for the same nodes") if ahead else None
+    def _start(self, line: Line, ticket: Ticket, gang: Gang, length_s: float) -> None:
+        job = self.snapshot.jobs[ticket[3]]
+        self._starts.append(Start(job.id, gang.allocation))
+        self._quotas.take(line.owner, line.spec.queue, gang.allocation)
+        self.promises.start(f"{job.id}.{len(job.attempts) + 1}", gang, self.now + length_s)
+        self._queue.next(line, ticket)
+
+    def _wait(self, line: Line, ticket: Ticket, allowed: Allowed, length_s: float) -> None:
+        """A reservation where the policy has one to give; else the line is closed: its others are no better off."""
+        job, request = self.snapshot.jobs[ticket[3]], allowed.request
+        why = self.promises.refusal(request, length_s)
+        why = partial(_narrowed, allowed.less, why) if allowed.less else why
+        depth = self._policy.depth
+        if depth == KEEP_ALL:
+            self.promises.keep(job.id, self.outlook.places(request))
+        elif len(self.promises.reservations) < depth:
+            self._reserve(job, request, length_s)
+            if len(self.promises.reservations) < depth:
+                self._reserved[job.id] = why
+                self._queue.next(line, ticket)
+                return
+        self._close(line, ticket, why, job.id)
+
+    def _reserve(self, job: Job, request: Request, length_s: float) -> None:
+        service = self.rules.service(job.spec.service_class)
+        found = self.promises.soonest(request, length_s, self._policy.latest_first)
+        if service.preempts and (found is None or found.at > self.now + job.spec.kill_grace_s + PATIENCE_S):
+            freed = self.promises.preempt(job, request, service, length_s)
+            if freed:
+                sentence = f"made way for job {job.id}, whose class {job.spec.service_class} may preempt it"
+                self._stops += [Stop(other.id, len(other.attempts), job.id, sentence) for other in freed]
+                return
+        self.promises.reserve(job.id, request, length_s, found, self._policy.latest_first)
+
+    def _close(self, line: Line, ticket: Ticket, reason: Callable[[], Reason], head: JobId = "") -> None:
+        self._told[line.key] = Told(line, self._queue.left(line), reason, head)
+
+
+def _narrowed(less: Refusal, why: Callable[[], Reason]) -> Refusal:
+    return Refusal(less.code, f"{less.sentence}; of what is left: {why().sentence}")
+
+
+def _same(refusal: Refusal) -> Refusal:
+    return refusal
+
+
+def reservations_of(decided: Plan) -> dict[JobId, Reservation]:
+    return {reservation.job_id: reservation for reservation in decided.reservations}

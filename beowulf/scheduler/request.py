@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from beowulf.model.job import Job, JobSpec, Resources
 from beowulf.model.node import NodeId
@@ -19,6 +19,14 @@ class Request:
     group: str
     system_mpi: bool
     avoid: tuple[NodeId, ...] = ()  # an earlier attempt of the job was not swept there yet
+    _hash: int = field(init=False, repr=False, compare=False, default=0)  # asked for thousands of times per plan
+
+    def __post_init__(self) -> None:
+        kind = (self.resources, self.procs, self.min_nodes, self.max_nodes, self.group, self.system_mpi)
+        object.__setattr__(self, "_hash", hash((kind, self.nodelist, self.exclude, self.avoid)))
+
+    def __hash__(self) -> int:
+        return self._hash
 
     @property
     def cpus(self) -> int:
@@ -26,12 +34,14 @@ class Request:
         return self.resources.cpus or self.procs
 
 
-def request_of(spec: JobSpec, avoid: tuple[NodeId, ...] = ()) -> Request:
+def request_of(spec: JobSpec, avoid: tuple[NodeId, ...] = (), most_nodes: int = 0) -> Request:
+    """``most_nodes`` above 0 is a limit besides the spec's own."""
+    max_nodes = max(spec.min_nodes, spec.max_nodes)
     return Request(
         resources=spec.resources,
         procs=spec.procs_per_node or spec.resources.gpus or 1,
         min_nodes=spec.min_nodes,
-        max_nodes=max(spec.min_nodes, spec.max_nodes),
+        max_nodes=min(max_nodes, max(spec.min_nodes, most_nodes or max_nodes)),
         nodelist=spec.nodelist,
         exclude=spec.exclude,
         group=spec.group,

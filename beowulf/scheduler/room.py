@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from beowulf.model.allocation import Share
 from beowulf.model.node import Gpu, Node
 from beowulf.scheduler.answers import BAD_CONSTRAINTS, NODE_NOT_AVAILABLE, RESOURCES, Refusal
 from beowulf.scheduler.request import Request
-from beowulf.scheduler.wording import NaturalKey, count, gpu_words, natural, size
+from beowulf.scheduler.wording import count, gpu_words, size
 
 T = TypeVar("T")
 
@@ -27,15 +27,29 @@ class Room:
     tenants: tuple[str, ...] = ()
 
 
+Left: TypeAlias = tuple[int, int, int]
+"""GPUs, threads and memory a node would have left: the smallest is the tightest fit."""
+
+
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """The threads, GPUs and memory a node would give. The smallest ``order`` is the tightest fit."""
+    """A node that fits one node's part of a request; ``place`` is where it stands among all nodes by name.
 
-    node: Node
-    cpus: tuple[int, ...]
-    gpus: tuple[int, ...]
-    memory_mib: int
-    order: tuple[int, int, int, NaturalKey]
+    ``spare``: somebody waits for it later, so who is gone by then should rather take it than a node nobody waits for.
+    """
+
+    room: Room
+    left: Left
+    place: int
+    spare: bool = False
+
+    @property
+    def node(self) -> Node:
+        return self.room.node
+
+    @property
+    def order(self) -> tuple[bool, Left, int]:
+        return not self.spare, self.left, self.place
 
 
 def empty_room(node: Node) -> Room:
@@ -51,6 +65,20 @@ def take(room: Room, tag: str, share: Share) -> Room:
         gpus=tuple(gpu for gpu in room.gpus if gpu.index not in gpus) if gpus else room.gpus,
         memory_mib=room.memory_mib - share.memory_mib,
         tenants=(*room.tenants, tag),
+    )
+
+
+def give_back(room: Room, tag: str, share: Share) -> Room:
+    """``room`` once the share is swept."""
+    cpus, gpus, node = {*room.cpus, *share.cpus}, frozenset(share.gpus), room.node
+    return Room(
+        node,
+        tuple(cpu for cpu in node.usable_cpus if cpu in cpus),
+        tuple(gpu for gpu in node.facts.gpus if gpu.healthy and (gpu.index in gpus or gpu in room.gpus))
+        if gpus
+        else room.gpus,
+        room.memory_mib + share.memory_mib,
+        tuple(tenant for tenant in room.tenants if tenant != tag),
     )
 
 
@@ -80,10 +108,18 @@ def unavailable(node: Node) -> Refusal | None:
 
 def not_wanted(request: Request, node: Node) -> Refusal | None:
     """By name and kind alone: what no waiting changes."""
+    return _not_named(request, node) or _wrong_kind(request, node)
+
+
+def _not_named(request: Request, node: Node) -> Refusal | None:
     if request.nodelist and node.id not in request.nodelist:
         return Refusal(BAD_CONSTRAINTS, "not in the job's nodelist")
     if node.id in request.exclude:
         return Refusal(BAD_CONSTRAINTS, "excluded by the job")
+    return None
+
+
+def _wrong_kind(request: Request, node: Node) -> Refusal | None:
     if request.group and request.group not in node.groups:
         return Refusal(BAD_CONSTRAINTS, f"not in group {request.group}")
     if request.system_mpi and not node.facts.mpi:
@@ -91,22 +127,42 @@ def not_wanted(request: Request, node: Node) -> Refusal | None:
     return None
 
 
-def offer(request: Request, room: Room) -> Offer | Refusal:
+def offer(request: Request, room: Room, place: int) -> Offer | Refusal:
     """What this node would give to one node's part of the request, or what it lacks."""
-    wanted = request.resources
+    if room.node.id in request.avoid:
+        return Refusal(RESOURCES, "an earlier attempt of this job was not cleared there yet")
     lack = _lack(request, room)
-    if lack is not None:
-        return Refusal(RESOURCES, lack)
+    return Refusal(RESOURCES, lack) if lack is not None else Offer(room, _left(request, room), place)
+
+
+def left_over(request: Request, room: Room) -> Left | None:
+    """What a room of this shape would have left, whatever its node's name; None when the request does not fit."""
+    if _wrong_kind(request, room.node) is not None or _lack(request, room) is not None:
+        return None
+    return _left(request, room)
+
+
+def _left(request: Request, room: Room) -> Left:
+    wanted = request.resources
+    cpus = 0 if wanted.all_cpus else len(room.cpus) - request.cpus
+    return len(room.gpus) - wanted.gpus, cpus, room.memory_mib - wanted.memory_mib
+
+
+def allowed(request: Request, node_id: str) -> bool:
+    """By name alone, now: whether the request takes this node."""
+    named = not request.nodelist or node_id in request.nodelist
+    return named and node_id not in request.exclude and node_id not in request.avoid
+
+
+def pick(request: Request, room: Room) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The threads and GPUs a room that fits gives."""
+    wanted = request.resources
     cpus = room.cpus if wanted.all_cpus else pick_cpus(room.cpus, request.cpus, _from_the_top(room.node))
-    gpus = pick_gpus(suitable(request, room.gpus), wanted.gpus) if wanted.gpus else ()
-    left = (len(room.gpus) - len(gpus), len(room.cpus) - len(cpus), room.memory_mib - wanted.memory_mib)
-    return Offer(room.node, cpus, gpus, wanted.memory_mib, (*left, natural(room.node.id)))
+    return cpus, pick_gpus(suitable(request, room.gpus), wanted.gpus) if wanted.gpus else ()
 
 
 def _lack(request: Request, room: Room) -> str | None:
     wanted, node = request.resources, room.node
-    if node.id in request.avoid:
-        return "an earlier attempt of this job was not cleared there yet"
     if wanted.all_cpus and room.tenants:
         return f"needs the whole node, {count(len(room.tenants), 'attempt')} there ({room.tenants[0]})"
     if wanted.gpus:
@@ -136,6 +192,16 @@ def suitable(request: Request, gpus: Iterable[Gpu]) -> tuple[Gpu, ...]:
     return tuple(
         gpu for gpu in gpus if (not kinds or gpu.kind.lower() in kinds) and gpu.memory_mib >= wanted.gpu_memory_mib
     )
+
+
+Shape: TypeAlias = tuple[object, ...]
+
+
+def trait_of(node: Node) -> Shape:
+    """What makes nodes alike when nothing runs on them."""
+    gpus = tuple((gpu.kind, gpu.memory_mib, gpu.healthy) for gpu in node.facts.gpus)
+    kind = (node.site, node.groups, node.facts.mpi, disk_free_mib(node))
+    return (*kind, len(node.usable_cpus), node.usable_memory_mib, gpus)
 
 
 def disk_free_mib(node: Node) -> int | None:

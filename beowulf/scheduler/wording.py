@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from typing import TypeAlias
 
 from beowulf.scheduler.request import Request
@@ -51,9 +52,14 @@ def wants(request: Request, free: str = "free ") -> str:
     return listed(parts)
 
 
-def answers_of(refusals: Sequence[tuple[str, str]], most: int = 3) -> str:
-    """``n1: needs 2 threads, 1 free; n2: …; and 6 more nodes``."""
-    shown = [f"{node}: {sentence}" for node, sentence in refusals[:most]]
-    if len(refusals) > most:
-        shown.append(f"and {count(len(refusals) - most, 'more node')}")
+def answers_of(refusals: Sequence[tuple[str, str]], total: int) -> str:
+    """``n1: needs 2 threads, 1 free; n2: …; and 6 more nodes``; ``refusals`` are the first of ``total``."""
+    shown = [f"{node}: {sentence}" for node, sentence in refusals]
+    if total > len(refusals):
+        shown.append(f"and {count(total - len(refusals), 'more node')}")
     return "; ".join(shown)
+
+
+def moment(at: float) -> str:
+    """``2026-11-24 14:20 UTC``"""
+    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M} UTC"

@@ -8,7 +8,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from beowulf.model.errors import BadInput
-from beowulf.model.job import Communication, Dependency, Environment, JobSpec, Launcher, Mount, Resources, Retry, Tree
+from beowulf.model.job import (
+    Checkpointing,
+    Communication,
+    Dependency,
+    Environment,
+    JobSpec,
+    Launcher,
+    Mount,
+    Resources,
+    Retry,
+    Tree,
+)
 from beowulf.specs import document as doc
 from beowulf.specs.complaints import Complaints, Place, Wrong, shown
 from beowulf.specs.job_keys import JOB, OPTIONS
@@ -114,9 +125,28 @@ def _check(fields: Fields, to: Complaints) -> None:
         to.add(communication.at("allow"), "communication.allow is for 'mode: auto': a named mode is all that is used")
     if communication.get("mode", "") == "auto" and "allow" not in communication.places:
         to.add(communication.at("mode"), "communication.mode 'auto' needs 'allow': the modes it may leave exact for")
+    _check_horovod(fields, communication, to)
+    low, high = fields.get("num_nodes", (1, 1))
+    if fields.get("on_rank_loss", "fail") == "shrink" and low == high:
+        to.add(fields.at("on_rank_loss"), "on_rank_loss: shrink needs a range of num_nodes: 'num_nodes: 2..8'")
+    checkpoint: Fields = fields.get("checkpoint", Fields(fields.place))
+    if "checkpoint" in fields.places and "path" not in checkpoint.places:
+        to.add(fields.at("checkpoint"), "checkpoint names no folder: add 'path: ckpt/'")
     both: set[str] = set(fields.get("nodelist", ())) & set(fields.get("exclude", ()))
     if both:
         to.add(fields.at("exclude"), f"exclude {shown(min(both))} is also in nodelist")
+
+
+def _check_horovod(fields: Fields, communication: Fields, to: Complaints) -> None:
+    horovod: Fields = fields.get("horovod", Fields(fields.place))
+    launcher = fields.get("launcher", "command")
+    if "controller" in horovod.places and launcher != "horovod":
+        to.add(horovod.at("controller"), "horovod.controller needs 'launcher: horovod'")
+    key = "allow" if "allow" in communication.places else "mode"
+    if launcher == "horovod" and (key == "allow" or communication.get("mode", "exact") not in ("exact", "fp16")):
+        to.add(
+            communication.at(key), f"communication.{key}: Horovod does exact and fp16; else take 'launcher: torchrun'"
+        )
 
 
 def _spec(fields: Fields, file: str) -> JobSpec:
@@ -142,10 +172,13 @@ def _spec(fields: Fields, file: str) -> JobSpec:
         kill_grace_s=fields.get("kill_grace", JobSpec("", "").kill_grace_s),
         priority=fields.get("priority", 0),
         queue=fields.get("queue", "default"),
+        service_class=fields.get("service_class", ""),
         dependencies=dependencies,
         retry=Retry(retry.get("on", Retry().on), retry.get("max", Retry().max)),
+        checkpoint=_checkpoint(fields.get("checkpoint", nothing)),
         on_rank_loss=fields.get("on_rank_loss", "fail"),
         torch_elastic=fields.get("torchrun", nothing).get("elastic", False),
+        horovod_controller=fields.get("horovod", nothing).get("controller", "mpi"),
         communication=_communication(fields.get("communication", nothing)),
         nodelist=fields.get("nodelist", ()),
         exclude=fields.get("exclude", ()),
@@ -170,6 +203,11 @@ def _resources(fields: Fields) -> Resources:
 def _communication(fields: Fields) -> Communication:
     allow: tuple[str, ...] = fields.get("allow", ())
     return Communication(fields.get("mode", "auto" if allow else "exact"), allow)
+
+
+def _checkpoint(fields: Fields) -> Checkpointing | None:
+    path: str = fields.get("path", "").rstrip("/")
+    return Checkpointing(path, fields.get("signal", "USR1")) if path else None
 
 
 def _environment(fields: Fields) -> Environment:

@@ -107,6 +107,17 @@ TORCHRUN = Record(
     (Key("elastic", words.flag, "Start ranks through torch's elastic agent instead of directly.", "false"),),
     "settings of launcher: torchrun",
 )
+HOROVOD = Record(
+    (
+        Key(
+            "controller",
+            words.choice("mpi", "gloo"),
+            "What the ranks meet and reduce over: `mpi` starts them with mpirun, `gloo` does without MPI's daemons.",
+            "mpi",
+        ),
+    ),
+    "settings of launcher: horovod",
+)
 _MODES = ("exact", "fp16", "powersgd", "local-sgd", "diloco")
 COMMUNICATION = Record(
     (
@@ -126,16 +137,27 @@ COMMUNICATION = Record(
 )
 RETRY = Record(
     (
-        Key("on", _retry_causes, "Ends after which the job is queued again.", "node_fail"),
+        Key("on", _retry_causes, "Ends after which the job is queued again; who is preempted always is.", "node_fail"),
         Key("max", words.whole(0, 1000), "How often.", "3"),
     ),
     "when a job is tried again",
+)
+CHECKPOINT = Record(
+    (
+        Key(
+            "path",
+            Word("ckpt/", paths.inside, words.TEXT),
+            "A folder below the work folder; ranks find it as BEOWULF_CHECKPOINT. The newest in it comes to the head "
+            "and goes with the job to its next machines.",
+        ),
+        Key("signal", words.choice("USR1", "USR2"), "Asks the ranks for a checkpoint.", "USR1"),
+    ),
+    "path and signal",
 )
 _LATER = "is not there yet: this version"
 LATER: Mapping[str, str] = {
     "burst": f"{_LATER} never uses cloud machines; remove the section",
     "spot_policy": f"{_LATER} never uses cloud machines; remove it",
-    "checkpoint": f"{_LATER} neither asks for checkpoints nor carries them to a retry; save and resume in the script",
     "secrets": f"{_LATER} does not hand out secrets; keep them in a file that is on the nodes",
     "container": f"{_LATER} does not start containers; use env: {{python, requirements}}",
     "site": f"{_LATER} knows one site, the lab; pick machines with 'group' or 'nodelist'",
@@ -182,6 +204,7 @@ JOB = Record(
             "command",
         ),
         Key("torchrun", TORCHRUN, "Settings of the torchrun launcher."),
+        Key("horovod", HOROVOD, "Settings of the horovod launcher."),
         Key("communication", COMMUNICATION, "Fewer bytes or fewer messages on slow networks (docs/training.md)."),
         Key(
             "outputs",
@@ -197,13 +220,15 @@ JOB = Record(
         Key("kill_grace", words.duration, "Time between the polite signal and the hard one.", "10s"),
         Key("priority", words.whole(-1_000_000, 1_000_000), "Higher starts first.", "0"),
         Key("queue", words.name, "The queue it waits in.", "default"),
+        Key("service_class", words.name, "A class of the head's settings: how urgent, and whom it may preempt."),
         Key("array", _array, "One task per index; each sees its own as SLURM_ARRAY_TASK_ID."),
         Key("dependency", _dependency, "Wait for other jobs to end."),
         Key("retry", RETRY, "When the job is tried again.", also=("job_recovery",)),
+        Key("checkpoint", CHECKPOINT, "Checkpoints that outlive their machines."),
         Key(
             "on_rank_loss",
-            Word("fail or requeue", quantities.loss_policy, {"enum": ["fail", "requeue"]}),
-            "When a rank is lost.",
+            words.choice("fail", "requeue", "shrink"),
+            "When a rank or its machine is lost: end, be queued again, or go on at once on what is left.",
             "fail",
         ),
         Key("nodelist", words.host_list, "Only these machines."),
@@ -237,6 +262,7 @@ OPTIONS: Mapping[str, tuple[str, ...]] = {
     "--kill-grace": ("kill_grace",),
     "--priority": ("priority",),
     "--queue": ("queue",),
+    "--service-class": ("service_class",),
     "--array": ("array",),
     "--dependency": ("dependency",),
     "--max-retries": ("retry", "max"),

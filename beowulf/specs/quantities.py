@@ -272,9 +272,3 @@ def requirement(text: str) -> str:
 def signal_name(text: str) -> str:
     """``USR1`` → ``SIGUSR1``."""
     return choice("SIGUSR1", "SIGUSR2", "SIGTERM", "SIGINT", "SIGHUP")("SIG" + text.removeprefix("SIG"))
-
-
-def loss_policy(text: str) -> str:
-    if text == "shrink":
-        raise Wrong("arrives with uneven training: this version can 'fail' or 'requeue'")
-    return choice("fail", "requeue")(text)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from beowulf.specs.inventory import INVENTORY, NODE
 from beowulf.specs.job_keys import JOB, OPTIONS
 from beowulf.specs.kinds import Key, Record
+from beowulf.specs.scheduling import MAINTENANCE, QUOTA, SERVICE_CLASS, WEIGHTS
 from beowulf.specs.settings import SETTINGS
 
 _NOTE = "<!-- Written by scripts/write-references from beowulf/specs; a test compares. -->"
@@ -64,7 +65,15 @@ _SETTINGS = """\
 heartbeat_s: 5
 lease_s: 24h
 quarantine: {failures: 4, within_s: 10m}
+scheduler:
+  policy: fair
+  shares: {alice: 2}
+  classes: {urgent: {weight: 1, preempts: [batch]}, batch: {grace: 30m}}
+  quotas: [{user: "*", accelerator: RTX3090, gpus: 4}]
+  maintenance: [{nodes: "n[1-4]", from: 2026-12-01T08:00, for: 4h, reason: new fans}]
 ```
+
+What the section `scheduler` means is told in [scheduling.md](scheduling.md).
 """
 
 
@@ -73,8 +82,13 @@ def reference_pages() -> dict[str, str]:
     return {
         "job-file.md": _page(_JOB, "Keys", JOB, [_not_yet(), _options()]),
         "inventory-file.md": _page(_INVENTORY, "Keys", INVENTORY, [_table("A machine", NODE)]),
-        "settings-file.md": _page(_SETTINGS, "Keys", SETTINGS, []),
+        "settings-file.md": _page(_SETTINGS, "Keys", SETTINGS, _scheduler()),
     }
+
+
+def _scheduler() -> list[str]:
+    inner = {"weights": WEIGHTS, "classes.NAME": SERVICE_CLASS, "quotas[]": QUOTA, "maintenance[]": MAINTENANCE}
+    return [_table(f"`scheduler.{name}`", record) for name, record in inner.items()]
 
 
 def _page(intro: str, title: str, record: Record, rest: list[str]) -> str:

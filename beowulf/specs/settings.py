@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from beowulf.model.rules import Rules
 from beowulf.specs import document as doc
-from beowulf.specs import words
+from beowulf.specs import scheduling, words
 from beowulf.specs.complaints import Complaints
 from beowulf.specs.kinds import Fields, Key, Record
 
@@ -28,6 +29,8 @@ class Settings:
     lost_after_s: float = 600.0
     log_cap_mib: int = 1024
     quarantine: Quarantine = Quarantine()
+    resize_every_s: float = 300.0
+    rules: Rules = Rules()
 
 
 QUARANTINE = Record(
@@ -44,7 +47,14 @@ SETTINGS = Record(
         Key("node_fail_after_s", words.duration, "A gang some of whose nodes are down so long is torn down.", "15s"),
         Key("lost_after_s", words.duration, "A job all of whose nodes are down so long is given up.", "10m"),
         Key("log_cap", words.memory, "Longest log of one process; what comes after is dropped and said so.", "1GB"),
+        Key(
+            "resize_every_s",
+            words.duration,
+            "How long a job with a range of nodes is left alone before it may take up more, or give some back.",
+            "5m",
+        ),
         Key("quarantine", QUARANTINE, "When a node that keeps failing is left alone."),
+        Key("scheduler", scheduling.SCHEDULER, "Who goes first, and how much anybody may have."),
     )
 )
 
@@ -66,12 +76,15 @@ def parse_settings(text: str, *, name: str) -> Settings:
         lost_after_s=fields.get("lost_after_s", base.lost_after_s),
         log_cap_mib=fields.get("log_cap", base.log_cap_mib),
         quarantine=_quarantine(fields.get("quarantine", nothing)),
+        resize_every_s=fields.get("resize_every_s", base.resize_every_s),
+        rules=scheduling.rules_of(fields.get("scheduler", nothing)),
     )
 
 
 def _check(fields: Fields, to: Complaints) -> None:
     heartbeat: float = fields.get("heartbeat_s", Settings().heartbeat_s)
     lease: float = fields.get("lease_s", Settings().lease_s)
+    scheduling.check(fields.get("scheduler", Fields(fields.place)), to)
     if not 0.1 <= heartbeat <= 300:
         to.add(fields.at("heartbeat_s"), "heartbeat_s must be between 0.1 and 300 seconds")
     if lease < 6 * heartbeat:

@@ -12,7 +12,8 @@ from beowulf.split.share import Refusal, share, slowest_s
 UNLIMITED = 1 << 40  # a cap nobody reaches
 LOOKS = 2  # steps seen at a split before the next one, while probing
 SETTLED_LOOKS = 3  # the same, afterwards
-PROBES = 3  # changes of the split until it counts as settled
+PATIENCE = 6  # steps at one split without finding a better one, then it counts as settled …
+PROBES = 3  # … and after this many changes
 PROBE_GAIN = 0.01  # a change has to save this part of a step …
 SETTLED_GAIN = 0.05  # … and this much, and more under noise, once settled
 
@@ -65,13 +66,15 @@ class Balancer:
     def _better(self) -> Balancer:
         lines = self.lines
         found = share(self.total, lines, self.caps)
+        # One look more makes the times surer: what seems not to pay now may still be found to.
+        kept = replace(self, probes=0) if self.looks >= PATIENCE else self
         if isinstance(found, Refusal) or found == self.split:
-            return replace(self, probes=0)
+            return kept
         now, then = slowest_s(self.split, lines), slowest_s(found, lines)
         doubt = max(record.noise for record in self.records)
         wanted = SETTLED_GAIN + 2.0 * doubt if self.settled else PROBE_GAIN + doubt
         if now - then <= wanted * now:
-            return replace(self, probes=0)
+            return kept
         return replace(self, split=found, probes=max(0, self.probes - 1), looks=0)
 
 

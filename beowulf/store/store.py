@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import socket
@@ -9,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, func, insert, or_, select
 from sqlalchemy.dialects.sqlite import insert as upsert
@@ -143,6 +144,29 @@ class Store:
         )
         with self._reading() as connection:
             return [report_from(row) for row in connection.execute(query)]
+
+    def last_reports(self, job_id: str, attempt: int, limit: int) -> list[StoredReport]:
+        """The newest ones, of those the oldest first."""
+        table = tables.reports
+        query = select(table).where(table.c.job_id == job_id, table.c.attempt == attempt)
+        with self._reading() as connection:
+            found = connection.execute(query.order_by(table.c.cursor.desc()).limit(limit))
+            return [report_from(row) for row in reversed(found.all())]
+
+    def last_values(self, number: int) -> dict[str, dict[str, Any]]:
+        """By task of the array: the last value of every key in its newest attempt, by the lowest rank that told it."""
+        table = tables.reports.c
+        columns = select(table.job_id, table.attempt, table.body)
+        tasks = columns.where(table.job_id >= f"{number}_", table.job_id < f"{number}`")
+        with self._reading() as connection:
+            rows = connection.execute(tasks.order_by(table.job_id, table.attempt, table.rank.desc(), table.seq)).all()
+        values: dict[str, dict[str, Any]] = {}
+        newest: dict[str, int] = {}
+        for job_id, attempt, body in rows:
+            if newest.get(job_id) != attempt:
+                newest[job_id], values[job_id] = attempt, {}
+            values[job_id].update(json.loads(body))
+        return values
 
     def latest_reports(self, job_id: str, attempt: int) -> list[StoredReport]:
         """The last one of each rank, by rank."""

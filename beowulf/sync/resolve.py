@@ -9,6 +9,7 @@ import shutil
 import sys
 from pathlib import Path
 
+from beowulf.sync import made_here
 from beowulf.sync.cancel import Cancellation
 from beowulf.sync.commands import run
 from beowulf.sync.environment import EnvironmentPlan, NodeKind
@@ -55,7 +56,17 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 def fetch(planned: EnvironmentPlan, folder: Path, cancellation: Cancellation) -> list[Path]:
     """The wheels of every requirement and what it needs, in ``folder``. Raises `StagingError` with the tool's words."""
-    pinned = _pin(planned, folder, cancellation)
+    further = made_here.sources(planned.requirements, made_here.folder())
+    try:
+        return _fetch(planned, folder, further, cancellation)
+    except Cancelled:
+        raise
+    except StagingError as error:
+        raise made_here.told(error, planned.requirements) from error
+
+
+def _fetch(planned: EnvironmentPlan, folder: Path, further: tuple[str, ...], cancellation: Cancellation) -> list[Path]:
+    pinned = _pin(planned, folder, further, cancellation)
     wheels = folder / "wheels"
     wheels.mkdir()
     pip = find_pip()
@@ -64,7 +75,7 @@ def fetch(planned: EnvironmentPlan, folder: Path, cancellation: Cancellation) ->
     else:
         command = (*pip, "download", "--quiet", "--dest", str(wheels), *platform_arguments(planned.kind))
     names = ("--requirement", str(pinned or _written(folder / "asked.txt", planned.requirements)))
-    run((*command, *(("--no-deps",) if pinned else ()), *names), cancellation)
+    run((*command, *further, *(("--no-deps",) if pinned else ()), *names), cancellation)
     return sorted(wheels.glob("*.whl"))
 
 
@@ -78,7 +89,7 @@ def platform_arguments(kind: NodeKind) -> tuple[str, ...]:
     return (*python, *named, *tags)
 
 
-def _pin(planned: EnvironmentPlan, folder: Path, cancellation: Cancellation) -> Path | None:
+def _pin(planned: EnvironmentPlan, folder: Path, further: tuple[str, ...], cancellation: Cancellation) -> Path | None:
     """A file of exact versions; None where uv is missing or gives up, and pip has to resolve by itself."""
     uv = find_uv()
     if not uv:
@@ -86,7 +97,7 @@ def _pin(planned: EnvironmentPlan, folder: Path, cancellation: Cancellation) -> 
     settings = read_settings(run((*find_pip(), "config", "list"), cancellation))
     asked = _written(folder / "asked.txt", planned.requirements)
     pinned = folder / "pinned.txt"
-    command = compile_command(uv, planned.kind, asked, pinned, uv_arguments(settings))
+    command = compile_command(uv, planned.kind, asked, pinned, (*uv_arguments(settings), *further))
     try:
         run(command, cancellation)
     except Cancelled:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from beowulf.model.job import JobSpec
+from beowulf.model.job import Checkpoint, JobSpec
 from beowulf.model.node import Node
 from beowulf.sync import outputs
 from beowulf.sync.cancel import Cancellation
+from beowulf.sync.checkpoints import Brought, bring_newest
 from beowulf.sync.environment import environment_digest, needs_environment, plan_environment
 from beowulf.sync.errors import Refusal, StagingError
 from beowulf.sync.expiry import Cached, CacheLimits, to_drop
@@ -34,6 +36,14 @@ class PlacedTree:
 
 
 @dataclass(frozen=True, slots=True)
+class Resume:
+    """The checkpoint an attempt goes on from, and where the head keeps it."""
+
+    checkpoint: Checkpoint
+    store: TreeStore
+
+
+@dataclass(frozen=True, slots=True)
 class Staged:
     """What is on the node now: ``trees`` to be copied into place, ``environment`` a name in ``envs/`` or ``""``."""
 
@@ -41,10 +51,12 @@ class Staged:
     environment: str
 
 
-def placed_trees(spec: JobSpec) -> tuple[PlacedTree, ...]:
-    """The work folder first, so that what is mounted in it comes after."""
+def placed_trees(spec: JobSpec, checkpoint: Checkpoint | None = None) -> tuple[PlacedTree, ...]:
+    """The work folder first, so that what is mounted in it comes after; the checkpoint to go on from last."""
     work = (PlacedTree(spec.workdir.digest, "."),) if spec.workdir else ()
-    return (*work, *(PlacedTree(mount.tree.digest, mount.target) for mount in spec.mounts))
+    mounts = (PlacedTree(mount.tree.digest, mount.target) for mount in spec.mounts)
+    resumed = (PlacedTree(checkpoint.tree.digest, spec.checkpoint.path),) if checkpoint and spec.checkpoint else ()
+    return (*work, *mounts, *resumed)
 
 
 class Stager:
@@ -65,7 +77,13 @@ class Stager:
         self._locks = Locks()
 
     def stage(
-        self, node: Node, spec: JobSpec, *, report: Report = silent, cancellation: Cancellation | None = None
+        self,
+        node: Node,
+        spec: JobSpec,
+        *,
+        resume: Resume | None = None,
+        report: Report = silent,
+        cancellation: Cancellation | None = None,
     ) -> Staged:
         """Brings what is missing, and only that."""
         cancelling = cancellation or Cancellation()
@@ -73,12 +91,15 @@ class Stager:
         if isinstance(environment, Refusal):
             raise StagingError(f"{node.id}: no environment for the job: {environment.sentence}")
         trees = placed_trees(spec)
-        if trees or environment or spec.environment.venv:
+        if trees or environment or spec.environment.venv or resume:
             with self._session(node, cancelling) as talk:
-                self._stage_trees(talk, tuple(tree.digest for tree in trees), report, cancelling)
+                for tree in trees:
+                    self._stage_tree(talk, self._trees, tree.digest, report, cancelling)
+                if resume:
+                    self._stage_tree(talk, resume.store, resume.checkpoint.tree.digest, report, cancelling)
                 self._stage_environment(talk, node, spec, report, cancelling)
                 self._check_venv(talk, spec)
-        return Staged(trees, environment)
+        return Staged(placed_trees(spec, resume.checkpoint if resume else None), environment)
 
     def collect(
         self,
@@ -97,6 +118,13 @@ class Stager:
 
         with self._session(node, cancellation or Cancellation()) as talk:
             return outputs.collect(talk, tag, paths, into, self._outputs_limit_bytes, moved)
+
+    def collect_checkpoint(
+        self, nodes: Sequence[Node], tag: str, path: str, store: TreeStore, *, newer_than: int
+    ) -> Brought | None:
+        """The newest good checkpoint below ``path`` of any of ``nodes``, into ``store``; None: nothing newer."""
+        limit = self._outputs_limit_bytes
+        return bring_newest(self._open_bulk, nodes, tag, path, store, newer_than=newer_than, limit_bytes=limit)
 
     def trim(self, node: Node, needed: frozenset[str], limits: CacheLimits, now: float) -> int:
         """Drops what the node's caches hold beyond the limits, never what ``needed`` names; → how many folders."""
@@ -118,15 +146,16 @@ class Stager:
     def _session(self, node: Node, cancellation: Cancellation) -> AbstractContextManager[Session]:
         return session(self._open_bulk, node, cancellation)
 
-    def _stage_trees(self, talk: Session, digests: tuple[str, ...], report: Report, cancelling: Cancellation) -> None:
+    def _stage_tree(
+        self, talk: Session, store: TreeStore, digest: str, report: Report, cancelling: Cancellation
+    ) -> None:
         def moved(done: int, total: int) -> None:
             report(Progress(talk.node, "files", done, total))
 
-        for digest in dict.fromkeys(digests):
-            self._trees.touch(digest)
-            with self._locks.holding((talk.node, digest), cancelling):
-                if digest not in talk.ask({"type": "status", "trees": [digest]})["trees"]:
-                    send_tree(talk, self._trees, digest, moved)
+        store.touch(digest)
+        with self._locks.holding((talk.node, digest), cancelling):
+            if digest not in talk.ask({"type": "status", "trees": [digest]})["trees"]:
+                send_tree(talk, store, digest, moved)
 
     def _stage_environment(
         self, talk: Session, node: Node, spec: JobSpec, report: Report, cancelling: Cancellation

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import os
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -54,6 +55,23 @@ class TreeStore:
                 rename_folder(tree, target)
         return tuple(entries)
 
+    def adopt(self, folder: Path, entries: Sequence[TreeEntry]) -> str:
+        """Makes ``folder``, which lies in the same file system and holds ``entries``, a tree → its digest.
+
+        After a power cut it is there whole or not at all.
+        """
+        name = digest(entries)
+        with scratch(self.folder) as temporary:
+            (temporary / "manifest").write_bytes(manifest(entries))
+            for path in (temporary / "manifest", *(folder / entry.path for entry in entries if entry.kind == "file")):
+                _flush(path)
+            os.replace(temporary / "manifest", self._manifests / name)
+            with contextlib.suppress(FileExistsError):
+                rename_folder(folder, self.folder / name)
+        for above in (self._manifests, self.folder):
+            _flush(above)
+        return name
+
     def manifest(self, name: str) -> bytes:
         self.path(name)
         return (self._manifests / name).read_bytes()
@@ -82,6 +100,31 @@ class TreeStore:
         if len(name) != 64 or set(name) - set("0123456789abcdef"):
             raise BadInput(f"{name[:80]!r} is not a tree's digest")
         return self.folder / name
+
+
+def entries_of(folder: Path) -> list[TreeEntry]:
+    """What lies in a folder that was just received: no links out of it, nothing but files, folders and links."""
+    found = []
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_symlink():
+            found.append(TreeEntry(name, "link", target=os.readlink(path)))
+        elif path.is_dir():
+            found.append(TreeEntry(name, "dir"))
+        else:
+            facts = path.stat()
+            with path.open("rb") as file:
+                content = hashlib.file_digest(file, "sha256").hexdigest()
+            found.append(TreeEntry(name, "file", bool(facts.st_mode & 0o100), content, size=facts.st_size))
+    return found
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def rename_folder(source: Path, target: Path) -> None:

@@ -6,6 +6,7 @@
         model = bw.wrap(Net())                                 # a DistributedDataParallel on bw.device
         optimizer = torch.optim.AdamW(model.parameters())
         loader = bw.loader(dataset, batch_size=512, micro_batch=16)
+        bw.restore(optimizer=optimizer)                        # go on from the newest checkpoint, where there is one
         for epoch in bw.epochs(10):
             for step, micro_batches in bw.steps(loader):       # k_i micro-batches on this rank, as its speed allows
                 for x, y in micro_batches:
@@ -13,6 +14,7 @@
                     bw.backward(loss)                          # instead of loss.backward()
                 bw.step(optimizer, clip=1.0)                   # clip, optimizer.step(), zero_grad()
                 bw.report(loss=loss)
+            bw.checkpoint()                                    # of no rank in particular: others may go on from it
             right, seen = bw.total(right, seen)                # sums over ranks
 
 What comes out is what one process would compute with the same micro-batches, at any split, whichever ranks come and go:
@@ -32,8 +34,19 @@ For the rooms that build on it:
 from beowulf.train.cursor import Cursor
 from beowulf.train.loading import Loader
 from beowulf.train.order import seed_of
+from beowulf.train.over_horovod import HorovodReduction
 from beowulf.train.reduction import DistributedReduction, Reduction
 from beowulf.train.session import Session, session
 from beowulf.train.work import Misuse
 
-__all__ = ["Cursor", "DistributedReduction", "Loader", "Misuse", "Reduction", "Session", "seed_of", "session"]
+__all__ = [
+    "Cursor",
+    "DistributedReduction",
+    "HorovodReduction",
+    "Loader",
+    "Misuse",
+    "Reduction",
+    "Session",
+    "seed_of",
+    "session",
+]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -18,7 +19,7 @@ class Reports:
         self._values: dict[str, Any] = {}
         self._sums: dict[str, float] = {}
         self._steps = 0
-        self._facts: dict[str, int] = {}
+        self._facts: dict[str, int] = {"step": 0}
         self._written = time.monotonic()
 
     def note(self, values: Mapping[str, Any]) -> None:
@@ -38,7 +39,7 @@ class Reports:
             return
         means = {name: total / max(1, self._steps) for name, total in self._sums.items()}
         self.line({**self._facts, **means, **self._values})
-        self._values, self._sums, self._steps, self._facts = {}, {}, 0, {}
+        self._values, self._sums, self._steps, self._facts = {}, {}, 0, {"step": self._facts["step"]}
 
     def line(self, values: Mapping[str, Any]) -> None:
         """One line of its own, at once."""
@@ -50,11 +51,12 @@ class Reports:
 
 
 def _plain(value: Any) -> Any:
-    """Numbers of any library as JSON numbers (7 significant digits); the rest as text."""
+    """Finite numbers of any library as JSON numbers (7 significant digits); the rest, NaN included, as text."""
     if value is None or isinstance(value, (bool, int, str)):
         return value
     value = value.detach() if hasattr(value, "detach") else value
     try:
-        return float(f"{float(value):.7g}")
+        number = float(value)
     except (TypeError, ValueError):
         return str(value)
+    return float(f"{number:.7g}") if math.isfinite(number) else str(number)

@@ -11,16 +11,19 @@ from typing import Any
 import torch
 from torch import nn
 
+from beowulf.train.checkpoint import Checkpoints
 from beowulf.train.cursor import Cursor
 from beowulf.train.loading import Loader, Position
 from beowulf.train.modes import VARIABLE, Choice, read_choice
 from beowulf.train.order import Batch, reseed, seed_of
+from beowulf.train.over_horovod import HorovodReduction
 from beowulf.train.pace import Pace
-from beowulf.train.place import place
+from beowulf.train.place import Place, place
 from beowulf.train.reduction import DistributedReduction, Reduction
 from beowulf.train.reports import Reports
 from beowulf.train.statistics import Statistics, refuse_norms
 from beowulf.train.stopwatch import Stopwatch
+from beowulf.train.straggling import Straggling
 from beowulf.train.together import refuse_meeting
 from beowulf.train.update import update
 from beowulf.train.work import Misuse, Work
@@ -34,13 +37,15 @@ def session(
     loss_scaling: bool = False,
     caps: Sequence[int] = (),
     communication: str | Choice | None = None,
+    checkpoint: str = "",
     environment: Mapping[str, str] = os.environ,
 ) -> Session:
     """This process as a rank of its gang; alone where the environment names no other. ``with`` or ``close`` ends it.
 
     ``loss_scaling`` guards 16-bit floats against underflow (torch's GradScaler); ``caps`` limits each rank's
-    micro-batches per step; ``communication`` names a mode where BEOWULF_COMMUNICATION shall not (`read_choice`).
-    ValueError where the environment or an argument makes no sense.
+    micro-batches per step; ``communication`` names a mode where BEOWULF_COMMUNICATION shall not (`read_choice`);
+    ``checkpoint`` is a folder for checkpoints where the head names none. ValueError where the environment or an
+    argument makes no sense.
     """
     reseed(seed_of(seed))
     here = place(environment)
@@ -49,9 +54,23 @@ def session(
     speeds = [float(word) for word in environment.get("BEOWULF_SPEEDS", "").split(",") if word.strip()]
     wanted = environment.get(VARIABLE, "") if communication is None else communication
     choice = read_choice(wanted) if isinstance(wanted, str) else wanted
-    joined = reduction or DistributedReduction(here, device, choice)
+    joined = reduction or _reduction(here, device, choice, environment)
     pace = Pace(joined, speeds if len(speeds) == joined.world else (), caps)
-    return Session(seed, device, joined, pace, Reports(environment.get("BEOWULF_REPORT")), loss_scaling)
+    bw = Session(seed, device, joined, pace, Reports(environment.get("BEOWULF_REPORT")), loss_scaling)
+    bw.checkpoints = Checkpoints(
+        bw,
+        environment.get("BEOWULF_CHECKPOINT") or checkpoint,
+        writes=here.local_rank == 0,
+        asking=environment.get("BEOWULF_CHECKPOINT_SIGNAL", "USR1"),
+    )
+    return bw
+
+
+def _reduction(here: Place, device: torch.device, choice: Choice, environment: Mapping[str, str]) -> Reduction:
+    """Horovod's where a launcher says that its ranks are Horovod's."""
+    if environment.get("HOROVOD_CONTROLLER"):
+        return HorovodReduction(device, choice)
+    return DistributedReduction(here, device, choice)
 
 
 class Session:
@@ -66,12 +85,17 @@ class Session:
         self.step_lock = threading.RLock()
         self.scaler = torch.amp.GradScaler(device.type, enabled=loss_scaling)
         self.model: nn.Module | None = None
+        self.module = nn.Module()  # the model as it was given
+        self.checkpoints = Checkpoints(self, "", writes=False)
+        self.moving = False  # in the middle of a change of the parameters, or left there by an error
+        self.moved: Any = None  # the mark after the last one
         self.statistics: Statistics | None = None
         self._parameters: list[nn.Parameter] = []
         self._watch = Stopwatch(device)
         self._work: Work | None = None
         self._begin = self._ready = self._update_end = self._watch.mark()
         self._update_s = 0.0
+        self._straggling = Straggling(os.environ)
 
     def __enter__(self) -> Session:
         return self
@@ -79,12 +103,15 @@ class Session:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None and issubclass(kind, torch.cuda.OutOfMemoryError):
             self._tell_out_of_memory()
-        if kind is None:  # after an error the others cannot be waited for: the process ends, and the gang with it
+        if kind is None:
             self.close()
+        else:  # after an error the others cannot be waited for: the process ends, and the gang with it
+            self.checkpoints.rescue()
 
     def close(self) -> None:
         """The training is done: write the last report, leave the others."""
         self.reports.flush()
+        self.checkpoints.close()
         self.reduction.close()
 
     def wrap(self, module: nn.Module, **options: Any) -> nn.Module:
@@ -92,6 +119,7 @@ class Session:
         if self.model is not None:
             raise Misuse("a session trains one model: put several into one torch.nn.ModuleDict and wrap that")
         refuse_norms(module)
+        self.module = module
         self.model = self.reduction.wrap(module.to(self.device), self.device, options)
         self.statistics = Statistics(module, self.rank)
         self._parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
@@ -130,6 +158,7 @@ class Session:
         with self.step_lock:
             self.cursor = self.cursor.next_epoch()
         self.reports.flush()
+        self._straggling.tell(self.reduction)
 
     def batches(self, loader: Loader, *optimizers: torch.optim.Optimizer, clip: float | None = None) -> Iterator[Any]:
         """The same in one loop: micro-batch by micro-batch, with ``step(*optimizers, clip=clip)`` where it belongs."""
@@ -171,11 +200,13 @@ class Session:
         reduced = self._watch.mark()
         factor = self._per_target(work)
         with self.step_lock:
+            self.moving = True
             moved = update(optimizers, self.scaler, self._parameters, factor, clip)
             if self.statistics is not None:
                 self.statistics.settle(work.before, len(work.mine), work.after)
             self.cursor = self.cursor.stepped(work.batch.samples)
-        updated = self._watch.mark()
+            self.moving, self.moved = False, self._watch.mark()
+        updated = self.moved
         self.reduction.stepped(self.step_lock)
         self._account(work, reduced, updated)
         self._work = None
@@ -194,6 +225,23 @@ class Session:
         self.reduction.settle(self.step_lock)
         if self.statistics is not None:
             self.statistics.merge(self.reduction.sum)
+
+    def restore(self, **kept: Any) -> bool:
+        """Go on from the newest checkpoint of any rank (→ whether there is one). All ranks call it, after ``wrap``.
+
+        ``kept`` are what checkpoints hold besides the model: ``optimizer=optimizer``, ``schedule=schedule``, anything
+        with a state_dict and a load_state_dict.
+        """
+        if self.model is None:
+            raise Misuse("bw.restore comes after bw.wrap: there is no model to restore yet")
+        self.checkpoints.keep(kept)
+        return self.checkpoints.restore()
+
+    def checkpoint(self) -> None:
+        """Between two steps, all ranks: keep what there is. One rank of each node writes, while training goes on."""
+        if self._work is not None:
+            raise Misuse("bw.checkpoint belongs between two steps: after bw.step, or after the epoch")
+        self.checkpoints.save()
 
     def resume(self, cursor: Cursor) -> None:
         """Go on from ``cursor``; the model's state was loaded before, alike on every rank."""
@@ -249,3 +297,4 @@ class Session:
             "sync_s": waited + self._watch.seconds(updated, now),
         }
         self.reports.stepped(seconds, step=self.cursor.step, k=len(work.mine), samples=work.samples)
+        self._straggling.stepped(seconds, len(work.mine))

@@ -8,13 +8,15 @@ from beowulf.views.amounts import ago, bytes_amount, clock_time, duration, mebib
 from beowulf.views.hosts import compress_hosts
 from beowulf.views.jobs import JOB_COLUMNS, JobRow, job_row, job_rows
 from beowulf.views.nodes import NODE_COLUMNS, NodeRow, node_details, node_row, node_rows
+from beowulf.views.profile import WIDE_COLUMNS, wide_cells
 from beowulf.views.show import JobDetails, Table, job_details
 from beowulf.views.text import matches, printable, shortened
-from beowulf.views.why import why_sentence
+from beowulf.views.why import free_from, why_outlook, why_sentence
 
 __all__ = [
     "JOB_COLUMNS",
     "NODE_COLUMNS",
+    "WIDE_COLUMNS",
     "JobDetails",
     "JobRow",
     "NodeRow",
@@ -24,6 +26,7 @@ __all__ = [
     "clock_time",
     "compress_hosts",
     "duration",
+    "free_from",
     "job_details",
     "job_row",
     "job_rows",
@@ -34,5 +37,7 @@ __all__ = [
     "node_rows",
     "printable",
     "shortened",
+    "why_outlook",
     "why_sentence",
+    "wide_cells",
 ]

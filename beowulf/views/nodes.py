@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from beowulf.views.amounts import ago, mebibytes
 from beowulf.views.fields import Json, count, inner, items, number, text
+from beowulf.views.profile import profile_details
 from beowulf.views.text import printable
 
 NODE_COLUMNS = ("NODE", "STATE", "CPUS", "MEM", "GPUS", "OS", "PYTHON", "REASON")
@@ -109,6 +110,8 @@ def node_details(node: Json, now: float) -> list[tuple[str, str]]:
         ("MPI", text(facts, "mpi")),
         ("sshd", text(facts, "ssh_server")),
         ("Clock", _skew(number(facts, "clock_skew_s"))),
+        *(("Slowed", str(sentence)) for sentence in items(facts, "slowed")),
+        *profile_details(inner(node, "profile"), now),
         *(("Complaint", str(sentence)) for sentence in items(facts, "complaints")),
     ]
     return [(label, printable(value)) for label, value in pairs if value]

@@ -79,8 +79,16 @@ def _facts(job: Json) -> list[tuple[str, str]]:
         ("Queue", text(spec, "queue")),
         ("Work folder", text(workdir, "source")),
         ("Outputs", _outputs(job)),
+        ("Checkpoint", _checkpoint(job)),
         ("Retries", f"{int(number(job, 'retries'))}" if number(job, "retries") else ""),
     ]
+
+
+def _checkpoint(job: Json) -> str:
+    """The newest one the head holds: what the next attempt would go on from."""
+    kept = inner(job, "checkpoint")
+    step = int(number(kept, "step"))
+    return f"{f'step {step}' if step else 'kept'}, made by {text(kept, 'node')}" if kept else ""
 
 
 def _outputs(job: Json) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from beowulf.views.fields import Json, inner, text
+from beowulf.views.amounts import clock_time
+from beowulf.views.fields import Json, inner, items, number, text
 from beowulf.views.jobs import job_nodes, job_word
 from beowulf.views.text import printable
 
@@ -20,3 +21,38 @@ def why_sentence(job: Json) -> str:
         return f"{who} is ending: {reason or 'its nodes are being cleared'}."
     by = printable(text(job, "cancelled_by"))
     return f"{who} ended {word}{f' by {by}' if word == 'CANCELLED' and by else ''}{f': {reason}' if reason else ''}."
+
+
+def why_outlook(answer: Json, *, utc: bool = False) -> list[str]:
+    """Of an answer to ``why``: each circumstance that holds the job up, when it starts, and what would start it."""
+    lines = []
+    limits = items(answer, "limits")
+    if len(limits) > 1 or any(text(limit, "sentence") not in text(answer, "sentence") for limit in limits):
+        lines += [f"  {_limit(limit)}" for limit in limits]
+    at = number(answer, "starts_at")
+    if at:
+        lines.append(f"It starts at {clock_time(at, utc=utc)} as it is, if nothing new comes.")
+    if number(answer, "ends_at"):
+        lines.append(f"It ends by {clock_time(number(answer, 'ends_at'), utc=utc)}, {_grounds(answer)}.")
+    tips = [printable(str(tip)) for tip in items(answer, "suggestions")]
+    lines += ["Submitted anew, it starts now:", *(f"  {tip}" for tip in tips)] if tips else []
+    return lines
+
+
+def _grounds(answer: Json) -> str:
+    guess = inner(answer, "estimate")
+    if not guess:
+        return "its limit"
+    told = f"to go by {int(number(guess, 'runs'))} earlier runs of its name and user"
+    error = guess.get("error")
+    return f"{told} (such estimates were off by {error:.0%})" if isinstance(error, float) else told
+
+
+def _limit(limit: Json) -> str:
+    words = f"{text(limit, 'circumstance')}: {text(limit, 'code')}: {text(limit, 'sentence')}"
+    return printable(words)
+
+
+def free_from(answer: Json, *, utc: bool = False) -> dict[str, str]:
+    """When each node has room for the job, by the ends that are known."""
+    return {text(one, "node"): clock_time(number(one, "at"), utc=utc) for one in items(answer, "frees")}

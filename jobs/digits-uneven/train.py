@@ -37,15 +37,17 @@ def main(bw: train.Session) -> int:
     model = bw.wrap(network)
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
     loader = bw.loader(data, batch_size=BATCH, micro_batch=MICRO_BATCH)
-    right = 0.0
+    bw.restore(optimizer=optimizer)
     for epoch in bw.epochs(EPOCHS):
         for x, y in bw.batches(loader, optimizer):
             loss = nn.functional.cross_entropy(model(x.to(bw.device)), y.to(bw.device))
             bw.backward(loss)
             bw.report(loss=loss)
+        bw.checkpoint()
         right = accuracy(network, test, bw)
         bw.report(accuracy=right)
         say(bw, f"epoch {epoch + 1:2d}: test accuracy {100 * right:.2f} %, split {bw.pace.share(loader.micro_batches)}")
+    right = accuracy(network, test, bw)  # of a run, too, that was resumed at its very end
     if bw.rank == 0:
         save(right, bw.world)
     return 0 if right >= GOAL else 1

@@ -184,7 +184,9 @@ def test_reports_are_means_over_steps_with_what_the_script_says(tmp_path: Path) 
                 bw.backward(loss)
             bw.step(optimizer)
             bw.report(loss=loss, note="so far so good")
+        bw.report(accuracy=torch.tensor(0.5), perplexity=float("nan"))
     lines = [json.loads(line) for line in file.read_text().splitlines()]
+    assert lines.pop() == {"step": STEPS_PER_EPOCH, "accuracy": 0.5, "perplexity": "nan"}
     last = lines[-1]
     assert sum(line["samples"] for line in lines) == 1797
     assert last["step"] == STEPS_PER_EPOCH

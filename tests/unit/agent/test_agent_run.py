@@ -154,6 +154,21 @@ def test_signal_goes_to_the_ranks(agent: Agent) -> None:
     assert b"caught" in agent.finish("1.1")[1]
 
 
+def test_signal_spares_whoever_does_not_take_it_up(agent: Agent) -> None:
+    """A rank's shell would be ended by it, and the program that listens is its child."""
+    listens = (
+        "import signal, time\nsignal.signal(10, lambda *_: print('caught', flush=True))\nprint('up', flush=True)\n"
+    )
+    script = f'python3 -c "{listens}time.sleep(0.5)\ntime.sleep(1000)" & sleep 1000 & wait $!'
+    agent.start("1.1", [process([*SH, script])])
+    agent.log_until("1.1", "0", b"up")
+    agent.send("signal", attempt="1.1", signal=10)
+    agent.log_until("1.1", "0", b"caught")
+    agent.send("signal", attempt="1.1", signal=12)
+    agent.send("kill", attempt="1.1", grace_s=1.0)
+    assert agent.expect("cleared")["exits"][0]["signal"] == 15
+
+
 def test_the_log_has_a_cap_and_the_job_goes_on(agent: Agent) -> None:
     cleared, log = agent.run("1.1", [*SH, "yes | head -c 300000; exit 4"], log_cap_bytes=10000)
     assert cleared["exits"][0]["code"] == 4

@@ -101,7 +101,7 @@ def test_a_killed_shim_takes_its_daemon_along(pair: Pair) -> None:
     assert gone["id"] == number
     pair.peer.send("spawn_kill", attempt="1.1", id="n1/" + number)
     pair.peer.expect("spawn_exit")
-    assert carrying(mark) == []
+    wait_for(lambda: carrying(mark) == [], "the daemon's child to follow it")
 
 
 def test_a_refusal_reaches_the_launcher(pair: Pair) -> None:

@@ -105,6 +105,12 @@ class FakeHead:
     def latest_reports(self, job_id: str, attempt: int) -> list[StoredReport]:
         return self.kept_reports[-1:]
 
+    def last_reports(self, job_id: str, attempt: int, limit: int) -> list[StoredReport]:
+        return self.kept_reports[-limit:]
+
+    def last_values(self, number: int) -> dict[str, dict[str, Any]]:
+        return {report.job_id: dict(report.body) for report in self.kept_reports}
+
     def subscribe(self, wake: Callable[[], None]) -> Callable[[], None]:
         self.wakes.append(wake)
         return lambda: self.wakes.remove(wake)
@@ -124,6 +130,9 @@ class FakeHead:
 
     def doctor(self, node: str | None) -> list[dict[str, Any]]:
         return [{"node": node, "what": "fine"}]
+
+    def bench(self, nodes: Sequence[str], force: bool, peers: int) -> Iterator[dict[str, Any]]:
+        yield from ({"node": node, "phase": "measured", "text": f"{force} {peers}"} for node in nodes)
 
     def dry_run(self, spec: JobSpec, array: Sequence[int]) -> dict[str, Any]:
         return {"name": spec.name, "tasks": len(array)}

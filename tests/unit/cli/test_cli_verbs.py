@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from beowulf.cli.common import Said
 from beowulf.cli.root import VERBS, beowulf, run
 from beowulf.client import LogChunk
-from beowulf.model.errors import NotFound, Unreachable
+from beowulf.model.errors import BadInput, NotFound, Unreachable
 
 
 class FakeClient:
@@ -26,6 +26,7 @@ class FakeClient:
         self.code = 0
         self.log = [LogChunk(1, "0", 0, b"hel"), LogChunk(1, "0", 3, b"lo\n")]
         self.known_trees: set[str] = set()
+        self.said: list[dict[str, Any]] = []
         self.scans: dict[str, dict[str, Any]] = {}
 
     def __enter__(self) -> FakeClient:
@@ -45,8 +46,12 @@ class FakeClient:
         attempt = {"number": 1, "allocation": {"shares": [{"node": "n1", "ranks": slots}]}, "exits": exits}
         return {"id": job_id, "spec": {"name": "x"}, "state": "ENDED", "word": self.word, "attempts": [attempt]}
 
-    def reports(self, job_id: str) -> list[dict[str, Any]]:
-        return []
+    def reports(self, job_id: str, *, last: int = 0) -> list[dict[str, Any]]:
+        return self.said
+
+    def values(self, job_id: str) -> list[dict[str, Any]]:
+        rates = (("17_1", {"rate": 0.1, "accuracy": 0.91}), ("17_2", {"rate": 0.3, "accuracy": 0.97}), ("17_3", {}))
+        return [{"id": name, "word": "COMPLETED", "values": values} for name, values in rates]
 
     def why(self, job_id: str) -> dict[str, Any]:
         nodes = [{"node": "n1", "answer": "needs 4 GPUs, 1 free"}]
@@ -188,6 +193,30 @@ def test_cancel_goes_on_after_one_that_is_not_there(head: FakeClient) -> None:
     result = call(head, "cancel", "99", "17")
     assert (result.return_value, result.stdout) == (3, "17\n")
     assert "there is no job 99" in result.stderr
+
+
+def test_show_names_who_holds_the_gang_back(head: FakeClient) -> None:
+    head.ranks = 3
+    assert "holds" not in call(head, "show", "17").stdout
+    steps = ((0, 1.0), (1, 1.0), (2, 2.0))
+    head.said = [
+        {"rank": rank, "body": {"step_s": 2.0, "compute_s": busy, "sync_s": 2.0 - busy}} for rank, busy in steps
+    ]
+    assert "rank 2 on n1 holds the gang back by 50 % (compute)" in call(head, "show", "17").stdout
+    told = json.loads(call(head, "show", "17", "--json").stdout)["straggler"]
+    assert (told["rank"], told["node"], told["cause"], told["loss_percent"]) == (2, "n1", "compute", 50.0)
+
+
+def test_a_sweep_is_shown_best_first(head: FakeClient) -> None:
+    shown = call(head, "history", "--array", "17", "--sort", "accuracy").stdout.splitlines()
+    assert shown[0].split() == ["TASK", "STATE", "ACCURACY", "RATE"]
+    assert [line.split()[0] for line in shown[1:]] == ["17_2", "17_1", "17_3"]
+    lowest = call(head, "history", "--array", "17", "--sort", "accuracy", "--lowest", "--csv").stdout
+    assert lowest == "TASK,STATE,accuracy,rate\n17_1,COMPLETED,0.91,0.1\n17_2,COMPLETED,0.97,0.3\n17_3,COMPLETED,,\n"
+    told = json.loads(call(head, "history", "--array", "17", "--sort", "rate", "--json").stdout)
+    assert (told["schema"], told["tasks"][0]["id"], told["lowest_first"]) == ("beowulf.sweep/1", "17_2", False)
+    for words in (("--array", "17", "--sort", "speed"), ("--sort", "accuracy"), ("--csv",)):
+        assert isinstance(call(head, "history", *words).exception, BadInput), words
 
 
 def test_why_and_doctor(head: FakeClient) -> None:

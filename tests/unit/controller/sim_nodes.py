@@ -14,11 +14,21 @@ from pathlib import Path
 from typing import Any
 
 from beowulf.controller import commands as co
-from beowulf.controller.draft import Action, Collect, Connect, Expect, Follow, Send, Stage
+from beowulf.controller.draft import (
+    Action,
+    Checkpointed,
+    Collect,
+    CollectCheckpoint,
+    Connect,
+    Expect,
+    Follow,
+    Send,
+    Stage,
+)
 from beowulf.controller.inputs import Collected, LogsComplete, Staged
 from beowulf.controller.loop import Ask, Controller, Input
 from beowulf.controller.policy import Policy
-from beowulf.model.job import JobSpec
+from beowulf.model.job import JobSpec, Tree
 from beowulf.model.node import Endpoint
 from beowulf.model.snapshot import Snapshot
 from beowulf.store import Store, StoreError
@@ -42,10 +52,17 @@ class Keeper:
     code: int = 0
     killed: bool = False
     ran: bool = False  # so that there is a log
+    from_step: int = 0  # of the checkpoint that was put there
+    began_at: float = 0.0
+    saved_step: int = 0  # of the newest checkpoint it made; one step is a second
+    reported: int = 0
 
     @property
     def spool(self) -> dict[str, int]:
         return {"0": 100} if self.ran else {}
+
+    def save(self, now: float) -> None:
+        self.saved_step = self.from_step + int(now - self.began_at)
 
 
 class SimNode:
@@ -79,7 +96,9 @@ class SimNode:
             self.staged.add(tag)
             self.say("missing", attempt=tag, trees=[], env=True)
             return
-        self.keepers.setdefault(tag, Keeper("prepared"))
+        keeper = self.keepers.setdefault(tag, Keeper("prepared"))
+        kept = [tree["digest"] for tree in header["trees"] if tree["digest"].startswith("step-")]
+        keeper.from_step = keeper.saved_step = int(kept[0][5:]) if kept else 0
         self.say("prepared", attempt=tag, port=4000 if header["port"] else 0)
 
     def on_reach(self, header: Mapping[str, Any]) -> None:
@@ -110,7 +129,8 @@ class SimNode:
     def run(self, tag: str, keeper: Keeper) -> None:
         keeper.phase = "running"
         keeper.ran = True
-        keeper.ends_at = self.world.now + self.world.random.uniform(0.1, 20)
+        keeper.began_at = self.world.now
+        keeper.ends_at = self.world.now + self.world.random.uniform(0.1, self.world.longest_s)
         keeper.code = int(self.world.random.random() < self.world.failure_rate)
         self.world.started(self.name, tag)
 
@@ -120,11 +140,21 @@ class SimNode:
         keeper = self.keepers.setdefault(tag, Keeper("prepared"))
         keeper.killed = True
         if keeper.phase == "running":
+            keeper.save(self.world.now)
             keeper.ends_at = min(keeper.ends_at, self.world.now + self.world.random.uniform(0, 2))
         elif keeper.phase in ("prepared", "holding"):
             keeper.phase = "cleared"
         if keeper.phase == "cleared":
             self.say_cleared(tag, keeper)
+
+    def on_signal(self, header: Mapping[str, Any]) -> None:
+        tag = header["attempt"]
+        keeper = self.keepers.get(tag)
+        if keeper is not None and keeper.phase == "running" and self.world.makes_checkpoints:
+            keeper.save(self.world.now)
+            keeper.reported += 1
+            line = {"checkpoint": "ckpt", "step": keeper.saved_step}
+            self.say("report", attempt=tag, rank=0, ends=[keeper.reported], lines=[line])
 
     def say_cleared(self, tag: str, keeper: Keeper) -> None:
         self.say("cleared", attempt=tag, exits=keeper.exits, killed=0, unkillable=[], reason="", spool=keeper.spool)
@@ -174,10 +204,15 @@ class SimNode:
 class World:
     """The head and its nodes. ``step`` moves time; faults are the test's to choose."""
 
-    def __init__(self, folder: Path, names: Sequence[str], seed: int, failure_rate: float = 0.0) -> None:
+    def __init__(
+        self, folder: Path, names: Sequence[str], seed: int, failure_rate: float = 0.0, policy: Policy | None = None
+    ) -> None:
+        self.policy = policy or Policy()
         self.random = random.Random(seed)
         self.failure_rate = failure_rate
         self.missing_rate = 0.0
+        self.longest_s = 20.0
+        self.makes_checkpoints = True
         self.now = 1000.0
         self.inbox: list[Input] = []
         self.url = f"sqlite:///{folder}/beowulf.db"
@@ -192,7 +227,7 @@ class World:
 
     def head_up(self) -> None:
         self.store = Store.open(self.url, now=self.now, cluster="sim")
-        self.controller = Controller(self.store, Policy(), clock=lambda: self.now)
+        self.controller = Controller(self.store, self.policy, clock=lambda: self.now)
         self.inbox = []
         self.controller.begin(self)
         for name in self.nodes:
@@ -235,12 +270,27 @@ class World:
                     self.inbox.append(Staged(action.node, action.tag))
                 case Collect():
                     self.inbox.append(Collected(action.tag))
+                case CollectCheckpoint():
+                    self.inbox.append(self.newest(action))
                 case Follow():
                     self.following.add((action.tag, action.node))
                 case Expect():
                     self.expected.add((action.tag, action.node))
                 case _:
                     pass
+
+    def newest(self, action: CollectCheckpoint) -> Checkpointed:
+        """What the head's hands would bring: the newest of those nodes that still have it."""
+        saved = {
+            node: self.nodes[node].keepers[action.tag].saved_step
+            for node in action.nodes
+            if self.nodes[node].powered and action.tag in self.nodes[node].keepers
+        }
+        node = max(saved, key=lambda node: saved[node], default="")
+        if not node or saved[node] <= max(action.newer_than, 0):
+            return Checkpointed(action.tag, action.last)
+        step = saved[node]
+        return Checkpointed(action.tag, action.last, node, step, Tree(f"step-{step}", 10, 1, node))
 
     def step(self, seconds: float) -> None:
         self.now += seconds

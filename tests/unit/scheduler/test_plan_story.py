@@ -3,83 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from immutables import Map
+from small_cluster import Cluster, gpus, lab
 
 from beowulf.model.allocation import RankSlot, Share
-from beowulf.model.apply import apply
 from beowulf.model.event import (
-    AttemptEnded,
-    AttemptEnding,
     JobEnded,
-    JobPlaced,
-    JobSubmitted,
-    NodeAdded,
     NodeDown,
     NodeDrained,
-    NodeUp,
     PeersUnreachable,
     ShareCleared,
 )
 from beowulf.model.job import Dependency, Environment, JobSpec, Resources, Result
-from beowulf.model.node import Endpoint, Facts, Gpu
-from beowulf.model.snapshot import Snapshot
 from beowulf.scheduler import Placement, Refusal, dry_run, explain, plan
 from beowulf.scheduler.room import pick_cpus, split
-
-
-class Cluster:
-    """A snapshot that is built by events, as the controller builds it."""
-
-    def __init__(self) -> None:
-        self.snapshot = Snapshot()
-        self.now = 1000.0
-
-    def see(self, event: Any) -> None:
-        self.snapshot = apply(self.snapshot, event)
-
-    def node(self, name: str, cpus: int = 2, memory: int = 8192, gpus: tuple[Gpu, ...] = (), **how: Any) -> None:
-        facts = Facts(cpus=tuple(range(cpus)), memory_mib=memory, gpus=gpus, mpi=how.pop("mpi", ""))
-        self.see(NodeAdded(self.now, name, Endpoint(name), "key", **how))
-        self.see(NodeUp(self.now, name, f"/home/u/.beowulf/c/{name}", facts))
-
-    def submit(self, array: int = 0, **spec: Any) -> str:
-        self.now += 1
-        number = self.snapshot.next_number
-        wanted = JobSpec(name="j", script="true", **spec)
-        self.see(JobSubmitted(self.now, str(number), number, wanted, "u", 1, tuple(range(array))))
-        return str(number)
-
-    def tick(self) -> dict[str, tuple[str, ...]]:
-        """Starts what can start; → {job: nodes}."""
-        decided = plan(self.snapshot, self.now)
-        for start in decided.starts:
-            attempt = len(self.snapshot.jobs[start.job_id].attempts) + 1
-            self.see(JobPlaced(self.now, start.job_id, attempt, start.allocation))
-        return {start.job_id: start.allocation.nodes for start in decided.starts}
-
-    def end(self, job: str, result: Result = Result.COMPLETED, requeue: bool = False, clear: bool = True) -> None:
-        attempt = self.snapshot.jobs[job].attempt
-        assert attempt is not None
-        self.see(AttemptEnding(self.now, job, attempt.number, result, ""))
-        for share in attempt.allocation.shares if clear else ():
-            self.see(ShareCleared(self.now, job, attempt.number, share.node))
-        self.see(AttemptEnded(self.now, job, attempt.number, result, "", requeue))
-
-    def why(self, job: str) -> Refusal:
-        return plan(self.snapshot, self.now).waiting[job]
-
-
-def lab(nodes: int = 4, cpus: int = 2) -> Cluster:
-    cluster = Cluster()
-    for number in range(1, nodes + 1):
-        cluster.node(f"n{number}", cpus)
-    return cluster
-
-
-def gpus(number: int, kind: str = "RTX3090", memory: int = 24576) -> tuple[Gpu, ...]:
-    return tuple(Gpu(index, kind, "nvidia", kind, memory) for index in range(number))
 
 
 def test_a_gang_starts_whole_with_its_ranks_in_node_order() -> None:

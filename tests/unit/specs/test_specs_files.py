@@ -38,7 +38,10 @@ def test_sample_inventories(path: Path) -> None:
 
 
 def test_there_are_samples() -> None:
-    assert {path.stem for path in JOBS} >= {"hello", "hello-mpi", "digits-torchrun", "threads", "sweep"}
+    assert {path.stem for path in JOBS} >= {
+        *("hello", "hello-mpi", "digits-torchrun", "threads", "sweep", "digits-horovod", "mnist-tensorflow"),
+        *("pipeline", "predict"),
+    }
     assert INVENTORIES
 
 

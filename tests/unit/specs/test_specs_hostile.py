@@ -58,7 +58,7 @@ BOMB = "a: &a [x, x]\nb: &b [*a, *a]\nc: &c [*b, *b]\nrun: *c\n"
         ("run: x\nname: -x", "f.yaml:2:7: name '-x' is not a name"),
         ("run: x\nname: ..", "f.yaml:2:7: name '..' is not a name"),
         ("run: x\noutputs: [a/../../b]", "f.yaml:2:11: outputs 'a/../../b' holds '..'"),
-        ("run: x\ncheckpoint: {path: /etc}", "f.yaml:2:1: 'checkpoint' is not there yet"),
+        ("run: x\ncheckpoint: {path: /etc}", "f.yaml:2:20: checkpoint.path '/etc' is not below the work folder"),
         ('run: x\nenvs: {"A=B": c}', "f.yaml:2:8: envs 'A=B' is not a variable's name"),
         ('run: x\nenvs: {"BASH_FUNC_x%%": c}', "f.yaml:2:8: envs 'BASH_FUNC_x%%' is not a variable's name"),
         ("run: x\nenvs: {BEOWULF_JOB: c}", "f.yaml:2:8: envs 'BEOWULF_JOB' is set by beowulf"),

@@ -5,7 +5,18 @@ from __future__ import annotations
 import pytest
 
 from beowulf.model.errors import BadInput
-from beowulf.model.job import Communication, Dependency, Environment, JobSpec, Launcher, Mount, Resources, Retry, Tree
+from beowulf.model.job import (
+    Checkpointing,
+    Communication,
+    Dependency,
+    Environment,
+    JobSpec,
+    Launcher,
+    Mount,
+    Resources,
+    Retry,
+    Tree,
+)
 from beowulf.specs.job import FileMount, JobRequest, command_job, complete, parse_job
 
 EVERYTHING = """\
@@ -163,7 +174,7 @@ run: ./pi
 launcher: mpich
 launchr: mpi
 burst: {policy: auto}
-on_rank_loss: shrink
+on_rank_loss: explode
 array: 1-10%2
 envs: {RANK: 1, "A-B": 2, LD_PRELOAD: }
 env: {venv: ~/env, requirements: [-r other.txt], PATH: /bin}
@@ -189,7 +200,7 @@ outputs: /etc
         "jobs/pi.yaml:7:11: launcher 'mpich' is not known (command, horovod, mpi, tensorflow, torchrun)",
         "jobs/pi.yaml:8:1: key 'launchr' is not known; did you mean 'launcher'?",
         "jobs/pi.yaml:9:1: 'burst' is not there yet: this version never uses cloud machines; remove the section",
-        "jobs/pi.yaml:10:15: on_rank_loss 'shrink' arrives with uneven training: this version can 'fail' or 'requeue'",
+        "jobs/pi.yaml:10:15: on_rank_loss 'explode' is not known (fail, requeue, shrink)",
         "jobs/pi.yaml:11:8: array '1-10%2' limits how many tasks run at once ('%'), which this version does not do:"
         " leave the limit out",
         "jobs/pi.yaml:12:8: envs 'RANK' is set by beowulf for every rank and cannot be given",
@@ -229,9 +240,20 @@ def test_keys_of_later_versions_are_refused_by_name(key: str) -> None:
     assert complaint(f"run: x\n{key}: y").startswith(f"jobs/pi.yaml:2:1: '{key}' is not there yet: this version ")
 
 
-@pytest.mark.parametrize("launcher", ["horovod", "tensorflow"])
-def test_launchers_of_later_versions_are_the_launch_rooms_to_refuse(launcher: str) -> None:
-    assert spec(f"launcher: {launcher}").launcher == launcher
+def test_horovod_meets_over_mpi_unless_told_otherwise() -> None:
+    assert spec("launcher: horovod").horovod_controller == "mpi"
+    assert spec("launcher: horovod\nhorovod: {controller: gloo}").horovod_controller == "gloo"
+    said = complaint("run: x\nlauncher: mpi\nhorovod: {controller: gloo}")
+    assert said == "jobs/pi.yaml:3:23: horovod.controller needs 'launcher: horovod'"
+    assert "(gloo, mpi)" in complaint("run: x\nlauncher: horovod\nhorovod: {controller: nccl}")
+
+
+def test_horovod_does_two_of_the_communication_modes() -> None:
+    assert spec("launcher: horovod\ncommunication: {mode: fp16}").communication.mode == "fp16"
+    sentence = "Horovod does exact and fp16; else take 'launcher: torchrun'"
+    for key, value in (("mode", "powersgd"), ("allow", "[fp16]")):
+        said = complaint(f"run: x\nlauncher: horovod\ncommunication: {{{key}: {value}}}")
+        assert said == f"jobs/pi.yaml:3:{17 + len(key) + 2}: communication.{key}: {sentence}"
 
 
 class TestOptions:
@@ -305,3 +327,17 @@ class TestComplete:
     def test_says_which_line_of_a_requirements_file_it_does_not_take(self) -> None:
         with pytest.raises(BadInput, match=r"^requirements.txt:2:1: requirement '-e \.' is an option"):
             complete(job("run: x\nenv: {requirements: requirements.txt}"), requirements_lines=["numpy\n", "-e .\n"])
+
+
+def test_a_checkpoint_folder_and_its_signal() -> None:
+    assert spec("checkpoint: {path: ./ckpt/}").checkpoint == Checkpointing("ckpt", "USR1")
+    assert spec("checkpoint: {path: a/b, signal: USR2}").checkpoint == Checkpointing("a/b", "USR2")
+    assert spec("").checkpoint is None
+    assert "checkpoint names no folder: add 'path: ckpt/'" in complaint("run: x\ncheckpoint: {signal: USR1}")
+    assert "checkpoint.signal 'KILL' is not known" in complaint("run: x\ncheckpoint: {path: c, signal: KILL}")
+
+
+def test_shrinking_needs_a_range_of_nodes() -> None:
+    assert spec("on_rank_loss: shrink\nnum_nodes: 2..8").on_rank_loss == "shrink"
+    said = complaint("run: x\nnum_nodes: 4\non_rank_loss: shrink")
+    assert said == "jobs/pi.yaml:3:15: on_rank_loss: shrink needs a range of num_nodes: 'num_nodes: 2..8'"

@@ -58,3 +58,24 @@ def test_a_repeated_report_is_kept_once_and_a_diverged_loss_is_seen(store: Store
     assert store.reports("1", 2, 0, 10) == []
     assert [(r.rank, r.seq) for r in store.latest_reports("1", 1)] == [(0, 14), (1, 0)]
     assert store.latest_reports("1", 2) == []
+    assert [r.seq for r in store.last_reports("1", 1, 2)] == [14, 0]
+
+
+def test_an_arrays_last_values(store: Store) -> None:
+    """Of the newest attempt; the lowest rank has the word; other jobs' ids do not get in."""
+
+    def line(task: str, attempt: int, rank: int, seq: int, **body: float) -> Report:
+        return Report(task, attempt, rank, seq, body, 2.0)
+
+    lines = [
+        line("7_1", 1, 0, 10, accuracy=0.1, old=1),
+        line("7_1", 2, 1, 90, accuracy=0.3, own=5),
+        line("7_1", 2, 0, 10, accuracy=0.4, loss=2),
+        line("7_1", 2, 0, 20, accuracy=0.5),
+        line("7_12", 1, 0, 10, accuracy=0.9),
+        line("7", 1, 0, 10, accuracy=8.0),
+        line("71_1", 1, 0, 10, accuracy=9.0),
+    ]
+    store.commit((), Snapshot(), lines)
+    assert store.last_values(7) == {"7_1": {"accuracy": 0.5, "own": 5, "loss": 2}, "7_12": {"accuracy": 0.9}}
+    assert store.last_values(8) == {}

@@ -30,13 +30,13 @@ FACTS = Facts(arch=platform.machine(), glibc=platform.libc_ver()[1], pythons=(f"
 SPEC = JobSpec("j", "true", environment=Environment(requirements=("rabbit",)))
 
 
-def make_wheel(folder: Path, name: str, needs: str = "", *, fails: bool = False) -> Path:
+def make_wheel(folder: Path, name: str, needs: str = "", *, fails: bool = False, version: str = "1.0") -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{name}-1.0-py3-none-any.whl"
-    info = f"{name}-1.0.dist-info"
+    path = folder / f"{name}-{version}-py3-none-any.whl"
+    info = f"{name}-{version}.dist-info"
     body = {
         f"{name}.py": f"def main(): print('{name} hops')\n",
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n"
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
         + (f"Requires-Dist: {needs}\n" if needs else ""),
         f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: hand\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         f"{info}/entry_points.txt": f"[console_scripts]\n{name}-hop = {name}:main\n",
@@ -104,6 +104,43 @@ def test_wheels_for_another_kind_of_node_are_picked_by_its_tags(tmp_path: Path, 
         stager_of(tmp_path, nodes).stage(node, SPEC)
     stored = sorted(path.name for path in (tmp_path / "wheels/files").rglob("*.whl"))
     assert stored == ["burrow-1.0-py3-none-any.whl", "rabbit-1.0-py3-none-any.whl"]
+
+
+@pytest.mark.parametrize("uv", [True, False])
+def test_horovod_comes_from_the_wheels_made_on_this_head(
+    tmp_path: Path, nodes: LocalNodes, shelf: Path, monkeypatch: pytest.MonkeyPatch, uv: bool
+) -> None:
+    """By its version without the local part, and before the same version of an index."""
+    if not uv:
+        monkeypatch.setattr(resolve, "find_uv", lambda: "")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    make_wheel(shelf, "horovod")
+    make_wheel(tmp_path / "cache/beowulf/wheels", "horovod", "burrow", version="1.0+torch2.burrow1.rabc")
+    spec = JobSpec("j", "true", environment=Environment(requirements=("rabbit", "horovod==1.0")))
+    staged = stager_of(tmp_path, nodes).stage(nodes.node(facts=FACTS), spec)
+    assert staged.environment
+    names = {path.name for path in (tmp_path / "wheels/files").rglob("*.whl")}
+    assert "horovod-1.0+torch2.burrow1.rabc-py3-none-any.whl" in names
+    assert "horovod-1.0-py3-none-any.whl" not in names
+
+
+def test_without_a_wheel_of_horovod_the_script_that_makes_it_is_named(
+    tmp_path: Path, nodes: LocalNodes, shelf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    spec = JobSpec("j", "true", environment=Environment(requirements=("Horovod[pytorch]>=0.28",)))
+    with pytest.raises(StagingError, match="no wheel of horovod: run scripts/build-horovod here"):
+        stager_of(tmp_path, nodes).stage(nodes.node(facts=FACTS), spec)
+
+
+def test_a_wheel_of_horovod_for_another_torch_is_told(
+    tmp_path: Path, nodes: LocalNodes, shelf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    make_wheel(tmp_path / "cache/beowulf/wheels", "horovod", "burrow==2.0")
+    spec = JobSpec("j", "true", environment=Environment(requirements=("horovod", "burrow==1.0")))
+    with pytest.raises(StagingError, match=r"(?s)burrow.*scripts/build-horovod makes it for the torch"):
+        stager_of(tmp_path, nodes).stage(nodes.node(facts=FACTS), spec)
 
 
 def test_a_requirement_nobody_has_is_told_in_the_tools_words(tmp_path: Path, nodes: LocalNodes, shelf: Path) -> None:

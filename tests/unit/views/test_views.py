@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from beowulf import views
 from beowulf.model.allocation import Allocation, RankSlot, Share
 from beowulf.model.codec import plain
-from beowulf.model.job import Attempt, Job, JobSpec, JobState, RankExit, Result, ShareState
+from beowulf.model.job import Attempt, Checkpoint, Job, JobSpec, JobState, RankExit, Result, ShareState, Tree
 from beowulf.model.node import Endpoint, Facts, FileSystem, Gpu, Interface, Node, NodeState
 from beowulf.views.amounts import lasted
 
@@ -87,6 +87,18 @@ def test_waiting_tasks_of_an_array_share_a_line() -> None:
     assert len(views.job_rows(map(as_sent, tasks), NOW, group_arrays=False)) == 4
     other = replace(tasks[3], reason="waits for 17_3")
     assert [row.id for row in views.job_rows(map(as_sent, [*tasks[:3], other]), NOW)] == ["17_[3-5]", "17_9"]
+
+
+def test_what_the_next_attempt_would_go_on_from_is_shown() -> None:
+    kept = Checkpoint(1, "n2", 1200, Tree("d", 10, 2, "n2:ckpt"), NOW)
+    assert ("Checkpoint", "step 1200, made by n2") in views.job_details(
+        as_sent(replace(RUNNING, checkpoint=kept)), now=NOW
+    ).facts
+    odd = replace(kept, step=0)
+    assert ("Checkpoint", "kept, made by n2") in views.job_details(
+        as_sent(replace(RUNNING, checkpoint=odd)), now=NOW
+    ).facts
+    assert "Checkpoint" not in dict(views.job_details(as_sent(RUNNING), now=NOW).facts)
 
 
 def test_job_details() -> None:

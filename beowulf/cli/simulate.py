@@ -1,0 +1,145 @@
+"""``beowulf simulate``"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from beowulf.cli.common import Said, common, emit, example, say
+from beowulf.cli.reading import read_text
+from beowulf.model.errors import BadInput
+
+if TYPE_CHECKING:
+    from beowulf.model.rules import Rules
+    from beowulf.model.snapshot import Snapshot
+    from beowulf.sim import Measures, Trace
+
+ROWS = (
+    ("jobs", "jobs", "{:d}"),
+    ("mean wait", "wait_mean_s", "{:.0f} s"),
+    ("p99 wait", "wait_p99_s", "{:.0f} s"),
+    ("bounded slowdown", "slowdown_mean", "{:.2f}"),
+    ("utilisation", "utilisation", "{:.1%}"),
+    ("makespan", "makespan_s", "{:.0f} s"),
+    ("fairness", "fairness", "{:.3f}"),
+    ("start error", "start_error_median_s", "{:.0f} s"),
+    ("requeued", "requeued", "{:d}"),
+)
+
+
+@click.command(
+    epilog=example(
+        "beowulf simulate trace.swf --nodes nodes/lab.yaml --policy fair --policy fifo --plot replay.svg",
+        "beowulf events --json > lab.jsonl && beowulf simulate lab.jsonl --policy short",
+        "beowulf simulate --generate 2000 --seed 7 --nodes nodes/lab.yaml",
+    )
+)
+@click.argument("trace", required=False, type=click.Path(path_type=Path))
+@click.option("--nodes", type=click.Path(path_type=Path), help="An inventory: the machines to replay on.")
+@click.option("--threads", type=click.IntRange(1), default=4, show_default=True, help="Of machines without max_cpus.")
+@click.option("--processors", type=click.IntRange(1), help="Instead of an inventory: so many machines of one thread.")
+@click.option("--policy", "policies", multiple=True, help="A policy's name; several are compared.")
+@click.option("--settings", type=click.Path(path_type=Path), help="A settings file; its section scheduler holds.")
+@click.option("--generate", type=click.IntRange(1), help="Make a trace of so many jobs instead of reading one.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Of --generate and --failures.")
+@click.option("--failures", type=click.FloatRange(0), default=0.0, help="Failures per node and hour.")
+@click.option("--repair", type=click.FloatRange(1), default=3600.0, show_default=True, help="Seconds to come back.")
+@click.option("--plot", type=click.Path(path_type=Path), help="Draw use and queue over time into this SVG file.")
+@common
+@click.pass_obj
+def simulate(
+    said: Said,
+    trace: Path | None,
+    nodes: Path | None,
+    threads: int,
+    processors: int | None,
+    policies: tuple[str, ...],
+    settings: Path | None,
+    generate: int | None,
+    seed: int,
+    failures: float,
+    repair: float,
+    plot: Path | None,
+) -> None:
+    """Replay TRACE through the scheduler, policy by policy.
+
+    TRACE is in the Standard Workload Format (.swf), or the lab's own history as `beowulf events --json` prints it; then
+    the nodes are its own, too, unless others are given.
+    """
+    from beowulf.sim import Failures, measured, replay, svg
+
+    rules = _rules(settings)
+    chosen = [replace(rules, policy=_known(name)) for name in policies or (rules.policy,)]
+    jobs, cluster = _workload(trace, _cluster(nodes, threads, processors), generate, seed)
+    if not jobs.jobs:
+        raise BadInput("holds no job to replay", where=str(trace))
+    outcomes = {}
+    for one in chosen:
+        outcomes[one.policy] = replay(jobs, cluster, one, Failures(failures, repair, seed))
+    found = {name: measured(outcome) for name, outcome in outcomes.items()}
+    if plot is not None:
+        plot.write_text(svg(outcomes))
+    if said.json:
+        left_out = dict(jobs.left_out)
+        emit("simulate", policies={name: asdict(one) for name, one in found.items()}, left_out=left_out)
+        return
+    for reason, count in jobs.left_out.items():
+        say(f"{count} jobs of the trace {reason}: left out")
+    _table(found)
+
+
+def _rules(settings: Path | None) -> Rules:
+    from beowulf.specs.settings import Settings, parse_settings
+
+    return (parse_settings(read_text(settings), name=str(settings)) if settings else Settings()).rules
+
+
+def _known(name: str) -> str:
+    from beowulf.sim import policy_names
+
+    if name not in policy_names():
+        raise BadInput(f"{name!r} is not known ({', '.join(policy_names())})", where="--policy")
+    return name
+
+
+def _cluster(nodes: Path | None, threads: int, processors: int | None) -> Snapshot | None:
+    from beowulf.sim import cluster_of, flat_cluster
+    from beowulf.specs.inventory import parse_inventory
+
+    if nodes is not None and processors is not None:
+        raise BadInput("stands in for an inventory: give one of them", where="--processors", hint="--nodes FILE")
+    if processors is not None:
+        return flat_cluster(processors)
+    return cluster_of(parse_inventory(read_text(nodes), name=str(nodes)), threads=threads) if nodes else None
+
+
+def _workload(path: Path | None, cluster: Snapshot | None, generate: int | None, seed: int) -> tuple[Trace, Snapshot]:
+    from beowulf.sim import generated, read_history, read_swf
+
+    if (path is None) == (generate is None):
+        raise BadInput("give a trace, or --generate N to make one", where="TRACE")
+    text = read_text(path) if path is not None else ""
+    if path is not None and text.lstrip().startswith("{"):
+        trace, own = read_history(text, name=str(path))
+        return trace, cluster or own
+    if cluster is None:
+        raise BadInput("is needed: on which machines?", where="--nodes", hint="--nodes nodes/lab.yaml")
+    if generate is not None:
+        return generated(cluster, generate, seed=seed), cluster
+    return read_swf(text, cluster, name=str(path)), cluster
+
+
+def _table(found: dict[str, Measures]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("", *found)
+    for title, field, form in ROWS:
+        table.add_row(title, *(form.format(getattr(one, field)) for one in found.values()))
+    Console().print(table)
+    for name, one in found.items():
+        if one.never:
+            say(f"{name}: {one.never} jobs never started: no machine of the cluster can run them")

@@ -1,0 +1,76 @@
+"""What comes if nothing new does: what runs ends at its limit or by its estimate, and plan follows plan."""
+
+from __future__ import annotations
+
+from heapq import heapify, heappop, heappush
+
+from beowulf.model import event as ev
+from beowulf.model.apply import apply
+from beowulf.model.job import JobId, Result
+from beowulf.model.rules import Rules
+from beowulf.model.snapshot import Snapshot
+from beowulf.scheduler.estimates import UNKNOWN, History, end_of, history_of
+from beowulf.scheduler.limits import Spent
+from beowulf.scheduler.planning import Memo, replan
+
+SOON_S = 1.0  # what is past its end may be gone any moment
+
+
+def start_of(snapshot: Snapshot, now: float, job_id: JobId, rules: Rules, spent: Spent) -> float | None:
+    """When the job starts, as far as ends are known; None when that does not say, or the time for it is used up."""
+    # What ends on the way teaches nothing: it was itself foretold.
+    history = history_of(snapshot.jobs.values()) if rules.estimate else History()
+    ends = ((_end(snapshot, job, now, history), job) for job in snapshot.active)
+    heap = [(end, job) for end, job in ends if end < UNKNOWN]
+    heapify(heap)
+    memo: Memo | None = None
+    while not spent():
+        decided, memo = replan(snapshot, now, rules, memo)
+        for start in decided.starts:
+            if start.job_id == job_id:
+                return now
+            number = len(snapshot.jobs[start.job_id].attempts) + 1
+            snapshot = apply(snapshot, ev.JobPlaced(now, start.job_id, number, start.allocation))
+            end = _end(snapshot, start.job_id, now, history)
+            if end < UNKNOWN:
+                heappush(heap, (end, start.job_id))
+        for stop in decided.stops:
+            snapshot = _over(snapshot, stop.job_id, now, Result.PREEMPTED)
+        for dead, sentence in decided.dead:
+            snapshot = apply(snapshot, ev.JobEnded(now, dead, Result.CANCELLED, sentence))
+        if decided.stops or decided.dead:
+            continue
+        while heap and _gone(snapshot, heap[0], history):
+            heappop(heap)
+        later = min(heap[0][0] if heap else UNKNOWN, decided.again_at)
+        if later == UNKNOWN or job_id not in snapshot.pending:
+            return None
+        now = later
+        while heap and heap[0][0] <= now:
+            _, ended = heappop(heap)
+            if ended in snapshot.active:
+                snapshot = _over(snapshot, ended, now, Result.COMPLETED)
+    return None
+
+
+def _end(snapshot: Snapshot, job_id: JobId, now: float, history: History) -> float:
+    job = snapshot.jobs[job_id]
+    return max(end_of(job, job.attempts[-1], history), now + SOON_S)
+
+
+def _gone(snapshot: Snapshot, entry: tuple[float, JobId], history: History) -> bool:
+    """Preempted meanwhile, and perhaps running again with another end."""
+    end, job_id = entry
+    job = snapshot.jobs[job_id]
+    return job_id not in snapshot.active or (
+        job.attempts[-1].ending is None and end_of(job, job.attempts[-1], history) > end
+    )
+
+
+def _over(snapshot: Snapshot, job_id: JobId, now: float, result: Result) -> Snapshot:
+    attempt = snapshot.jobs[job_id].attempts[-1]
+    snapshot = apply(snapshot, ev.AttemptEnding(now, job_id, attempt.number, result, ""))
+    for node in attempt.shares:
+        snapshot = apply(snapshot, ev.ShareCleared(now, job_id, attempt.number, node))
+    again = result is Result.PREEMPTED
+    return apply(snapshot, ev.AttemptEnded(now, job_id, attempt.number, result, "", again, False))

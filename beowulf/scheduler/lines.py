@@ -1,0 +1,99 @@
+"""The queue as lines: jobs that differ in nothing but when they came stand in one line, and only its first can matter.
+
+A hundred thousand jobs stand in a few hundred lines; what a line's first job cannot have, none behind it can.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+from immutables import Map
+
+from beowulf.model.job import Job, JobId, JobSpec, JobState
+from beowulf.scheduler.request import Request, request_of, unswept
+
+Ticket: TypeAlias = tuple[float, int, int, JobId]
+"""(submitted, number, array index, id): the order within a line."""
+
+Key: TypeAlias = tuple[Hashable, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    key: Key
+    request: Request
+    spec: JobSpec  # of one of its jobs: all agree in what the scheduler looks at
+    owner: str
+    cancelled: bool
+    resuming: bool  # before everything else of its priority
+    tickets: tuple[Ticket, ...]
+
+
+Lines: TypeAlias = Map[Key, Line]
+
+
+def key_of(job: Job) -> Key:
+    spec = job.spec
+    shape = (spec.resources, spec.procs_per_node, spec.min_nodes, spec.max_nodes, spec.nodelist, spec.exclude)
+    kind = (spec.group, spec.environment.system_mpi, unswept(job) if job.attempts else ())
+    standing = (job.owner, spec.service_class, spec.queue, spec.priority, spec.max_duration_s, spec.kill_grace_s)
+    # What has no limit is judged by earlier runs of its kind.
+    likeness = ("",) if spec.max_duration_s else (spec.name, spec.launcher)
+    again = (job.resuming, job.most_nodes)
+    return (shape, kind, standing, likeness, again, spec.dependencies, bool(job.cancelled_by))
+
+
+def ticket_of(job: Job) -> Ticket:
+    return job.submitted_at, job.number, job.array_index or 0, job.id
+
+
+def line_of(key: Key, job: Job, tickets: tuple[Ticket, ...], known: dict[Request, Request]) -> Line:
+    """``known``: equal requests of different lines are one value, so that answers to one are found by the other."""
+    request = request_of(job.spec, unswept(job) if job.attempts else (), job.most_nodes)
+    request = known.setdefault(request, request)
+    return Line(key, request, job.spec, job.owner, bool(job.cancelled_by), job.resuming, tickets)
+
+
+def lines_of(jobs: Iterable[Job], requests: dict[Request, Request]) -> Lines:
+    known: dict[tuple[int, str], Key] = {}  # tasks of an array share their spec
+    first: dict[Key, Job] = {}
+    tickets: dict[Key, list[Ticket]] = {}
+    for job in jobs:
+        if job.attempts or job.cancelled_by:
+            key = key_of(job)
+        else:
+            short = (id(job.spec), job.owner)
+            key = known.get(short) or known.setdefault(short, key_of(job))
+        if key not in first:
+            first[key] = job
+            tickets[key] = []
+        tickets[key].append(ticket_of(job))
+    return Map({key: line_of(key, job, tuple(sorted(tickets[key])), requests) for key, job in first.items()})
+
+
+def requeued(lines: Lines, old: Job | None, new: Job | None, requests: dict[Request, Request]) -> Lines:
+    """One job's place in the queue, as it was and as it is now."""
+    if old is not None and old.state is JobState.PENDING:
+        lines = leave(lines, old)
+    return join(lines, new, requests) if new is not None and new.state is JobState.PENDING else lines
+
+
+def leave(lines: Lines, job: Job) -> Lines:
+    key = key_of(job)
+    line = lines[key]
+    at = bisect_left(line.tickets, ticket_of(job))
+    left = line.tickets[:at] + line.tickets[at + 1 :]
+    return lines.set(key, replace(line, tickets=left)) if left else lines.delete(key)
+
+
+def join(lines: Lines, job: Job, requests: dict[Request, Request]) -> Lines:
+    key = key_of(job)
+    line = lines.get(key)
+    if line is None:
+        return lines.set(key, line_of(key, job, (ticket_of(job),), requests))
+    ticket = ticket_of(job)
+    at = bisect_left(line.tickets, ticket)
+    return lines.set(key, replace(line, tickets=(*line.tickets[:at], ticket, *line.tickets[at:])))

@@ -1,0 +1,71 @@
+"""Which job goes first, and what those that wait keep for themselves: one table entry per policy.
+
+``order`` gives a job's rank from its `Standing`, higher first; ties go by (submitted, number, index), and the job
+file's ``priority`` goes before all of it. It must not fall while a job waits. ``depth`` jobs get a reservation;
+``KEEP_ALL`` instead lets every job that waits keep each node it could ever run on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from beowulf.model.rules import Rules, Weights
+
+KEEP_ALL = -1
+
+
+class Standing(NamedTuple):
+    """What a policy may look at. ``length_s`` is the limit or the estimate; inf where neither is known."""
+
+    waited_s: float
+    age: float  # waited_s / age_full_s: 1.0 counts as much as the weight says, and it goes on growing
+    fair_share: float  # 1: used nothing lately; 0.5: just its share
+    size: float  # 1: tiny; towards 0: much of the cluster for long; 0 where the length is not known
+    service: float  # the weight of its class
+    length_s: float
+    nodes: int
+    weights: Weights
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    order: Callable[[Standing], float]
+    depth: int = 1
+    latest_first: bool = True  # a reservation rather takes nodes that are busy now, and leaves the free ones to others
+
+
+def come_first(job: Standing) -> float:
+    return 0.0
+
+
+def multifactor(job: Standing) -> float:
+    weights = job.weights
+    return (
+        weights.age * job.age
+        + weights.fair_share * job.fair_share
+        + weights.size * job.size
+        + weights.service * job.service
+    )
+
+
+def short_first(job: Standing) -> float:
+    """Mean slowdown at its best: what is short goes first, and waiting makes shorter (highest response ratio next)."""
+    return 1.0 + job.waited_s / max(job.length_s, 60.0)
+
+
+POLICIES: dict[str, Policy] = {
+    "fair": Policy(multifactor),
+    "fifo": Policy(come_first, depth=KEEP_ALL),
+    "easy": Policy(come_first),
+    "conservative": Policy(multifactor, depth=20, latest_first=False),
+    "short": Policy(short_first),
+}
+
+
+def policy_of(rules: Rules) -> Policy:
+    policy = POLICIES[rules.policy]
+    if rules.depth and policy.depth != KEEP_ALL:
+        return Policy(policy.order, rules.depth, policy.latest_first and rules.depth == 1)
+    return policy

@@ -1,0 +1,111 @@
+"""Where a request could ever run on the nodes as they are now, and what each node says to it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from immutables import Map
+
+from beowulf.model.node import Node
+from beowulf.model.snapshot import Snapshot
+from beowulf.scheduler.answers import BAD_CONSTRAINTS, NODE_NOT_AVAILABLE, Refusal
+from beowulf.scheduler.board import Board
+from beowulf.scheduler.gang import Lacking, apart_now, gather, never_gathers, shortage
+from beowulf.scheduler.request import Request
+from beowulf.scheduler.room import Offer, empty_room, not_wanted, offer, room_of, unavailable
+from beowulf.scheduler.state import State
+
+SHOWN = 4
+
+
+class Outlook:
+    """Answers for one snapshot, each worked out once."""
+
+    def __init__(self, state: State, now: float) -> None:
+        self.apart = apart_now(state.snapshot, now)
+        self._snapshot: Snapshot = state.snapshot
+        self._state = state
+        self._idle = Board(state.fits, *state.idle)
+        self._possible: dict[Request, bool] = {}
+        self._places: dict[Request, tuple[int, ...]] = {}
+
+    def possible(self, request: Request) -> bool:
+        """Whether the nodes that are up could run it if they were idle."""
+        known = self._possible.get(request)
+        if known is None:
+            known = self._possible[request] = self._gathers(_calm(request))
+        return known
+
+    def places(self, request: Request) -> tuple[int, ...]:
+        """The nodes that would do if nothing ran on them, by name; they may be too few."""
+        if request not in self._places:
+            self._places[request] = tuple(self._idle.places(_calm(request)))
+        return self._places[request]
+
+    def _gathers(self, request: Request) -> bool:
+        if self.apart or request.system_mpi:
+            return gather(request, self._idle.offers(request, None), self.apart) is not None
+        return self._idle.count(request) >= request.min_nodes
+
+    def never(self, request: Request) -> Refusal | None:
+        """Why the nodes that are up could not run it even if they were idle."""
+        return None if self.possible(request) else self._never(_calm(request), self.places(request))
+
+    def _never(self, request: Request, places: tuple[int, ...]) -> Refusal:
+        if len(places) >= request.min_nodes:
+            return Refusal(NODE_NOT_AVAILABLE, self.shortage(request, self._idle, free=""))
+        asleep = self._asleep(request)
+        if len(places) + len(asleep) >= request.min_nodes:
+            return never_gathers(request, self._idle.offers(request, None), asleep)
+        if not self._state.order:
+            return Refusal(NODE_NOT_AVAILABLE, "the cluster has no nodes yet")
+        have = [name for name in self._state.order if isinstance(self.when_idle(request, name), Offer)]
+        lacking = Lacking()
+        for name in self._state.order:
+            answer = self.when_idle(request, name)
+            if isinstance(answer, Refusal):
+                lacking = lacking.plus(name, answer.sentence)
+        return Refusal(BAD_CONSTRAINTS, shortage(request, have, lacking, self.apart, free=""))
+
+    def _asleep(self, request: Request) -> list[tuple[Node, Refusal]]:
+        """Nodes that are not up and would do, as far as anybody knows."""
+        found = []
+        for name in self._state.order:
+            node = self._snapshot.nodes[name]
+            absent = unavailable(node)
+            if absent is None or not_wanted(request, node) is not None:
+                continue
+            if not node.root or isinstance(offer(request, empty_room(node), 0), Offer):
+                found.append((node, absent))
+        return found
+
+    def when_idle(self, request: Request, name: str) -> Offer | Refusal:
+        """This node's answer if nothing ran on it and it were up."""
+        node = self._snapshot.nodes[name]
+        return not_wanted(request, node) or offer(_calm(request), empty_room(node), 0)
+
+    def now(self, request: Request, name: str) -> Offer | Refusal:
+        """This node's answer as things stand."""
+        node = self._snapshot.nodes[name]
+        held = self._snapshot.held.get(name, Map())
+        return unavailable(node) or not_wanted(request, node) or offer(request, room_of(node, held), 0)
+
+    def shortage(self, request: Request, board: Board, free: str = "free ") -> str:
+        """What is missing on ``board``, and where."""
+        fitting = set(board.places(request))
+        lacking = Lacking()
+        for place in self.places(request) if free else ():
+            if place in fitting:
+                continue
+            room = board.room(place)
+            if room is not None and lacking.total < SHOWN:
+                answer = offer(request, room, place)
+                lacking = lacking.plus(self._state.order[place], answer.sentence if isinstance(answer, Refusal) else "")
+            else:
+                lacking = Lacking(lacking.first, lacking.total + 1)
+        return shortage(request, [self._state.order[place] for place in sorted(fitting)], lacking, self.apart, free)
+
+
+def _calm(request: Request) -> Request:
+    """An unswept earlier attempt goes away by itself: it must not make the job look impossible."""
+    return replace(request, avoid=()) if request.avoid else request

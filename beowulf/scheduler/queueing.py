@@ -1,0 +1,88 @@
+"""The queue's order: lines are merged by the standing of their first jobs, as the policy judges it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from heapq import heapify, heappop, heappush
+from typing import TypeAlias
+
+from beowulf.model.job import Job
+from beowulf.scheduler.estimates import length_s
+from beowulf.scheduler.lines import Line, Ticket
+from beowulf.scheduler.policies import Policy, Standing
+from beowulf.scheduler.state import State
+from beowulf.scheduler.usage import fair_shares
+
+Turn: TypeAlias = tuple[int, bool, float, float, int, int, int, Line]
+"""(-priority, not resuming, -rank, submitted, number, index, position in the line, line): the smallest is next."""
+
+
+class Queue:
+    def __init__(self, state: State, now: float, policy: Policy) -> None:
+        self._state, self._rules, self._now, self._policy = state, state.rules, now, policy
+        users = {line.owner for line in state.lines.values()}
+        rules = state.rules
+        self._fair = fair_shares(state.usage, users, rules.shares, rules.half_life_s, now)
+        self._threads = max(1, state.threads)
+        self._at: dict[int, int] = {}  # by the line's identity: how far it has come
+        self._lengths: dict[int, float] = {}
+        self._turns: list[Turn] = [self._turn(line, 0) for line in state.lines.values()]
+        heapify(self._turns)
+
+    def __iter__(self) -> Iterator[tuple[Line, Ticket]]:
+        while self._turns:
+            *_, at, line = heappop(self._turns)
+            self._at[id(line)] = at
+            yield line, line.tickets[at]
+
+    def next(self, line: Line, ticket: Ticket) -> None:
+        """The line's next job may come, too."""
+        at = self._at[id(line)] + 1
+        if at < len(line.tickets):
+            heappush(self._turns, self._turn(line, at))
+
+    def left(self, line: Line) -> int:
+        """How many that is."""
+        return len(line.tickets) - self._at[id(line)]
+
+    def rest(self, line: Line, ticket: Ticket) -> tuple[Ticket, ...]:
+        """``ticket`` and everybody behind it in its line."""
+        return line.tickets[self._at[id(line)] :]
+
+    def length_s(self, line: Line) -> float:
+        """How long a job of the line runs, its grace included: its limit or the estimate; inf where nobody knows."""
+        known = self._lengths.get(id(line))
+        if known is None:
+            known = self._lengths[id(line)] = length_s(line.spec, line.owner, self._state.history)
+        return known
+
+    def _turn(self, line: Line, at: int) -> Turn:
+        submitted, number, index, _ = line.tickets[at]
+        rank = self._policy.order(self.standing(line, submitted))
+        return -line.spec.priority, not line.resuming, -rank, submitted, number, index, at, line
+
+    def standing(self, line: Line, submitted: float) -> Standing:
+        rules, request = self._rules, line.request
+        waited, length_s = max(0.0, self._now - submitted), self.length_s(line)
+        threads = max(1, request.cpus) * request.min_nodes
+        work_h = length_s / 3600.0 * threads / self._threads  # hours of the whole cluster
+        return Standing(
+            waited_s=waited,
+            age=waited / rules.age_full_s,
+            fair_share=self._fair.get(line.owner, 1.0),
+            size=1.0 / (1.0 + work_h),
+            service=rules.service(line.spec.service_class).weight,
+            length_s=length_s,
+            nodes=request.min_nodes,
+            weights=rules.weights,
+        )
+
+
+def in_order(state: State, now: float, policy: Policy) -> list[Job]:
+    """Everybody who waits, first the one who is next."""
+    queue = Queue(state, now, policy)
+    found = []
+    for line, ticket in queue:
+        found.append(state.snapshot.jobs[ticket[3]])
+        queue.next(line, ticket)
+    return found

@@ -1,0 +1,107 @@
+"""How much users and queues may have in use at once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+
+from beowulf.model.allocation import Allocation
+from beowulf.model.job import JobSpec
+from beowulf.model.node import Node
+from beowulf.model.rules import EVERYBODY, Quota
+from beowulf.model.snapshot import Snapshot
+from beowulf.scheduler.answers import QUOTA, Refusal
+from beowulf.scheduler.request import Request
+from beowulf.scheduler.wording import count
+
+JOBS, CPUS, GPUS = "jobs", "cpus", "gpus"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What one more job takes of a quota, at least."""
+
+    jobs: int
+    cpus: int
+    gpus: int
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """``less``: why the request was narrowed, where it was."""
+
+    request: Request
+    less: Refusal | None = None
+
+
+class Quotas:
+    """Counts for one plan; starts of the plan are added with `take`."""
+
+    def __init__(self, snapshot: Snapshot, quotas: tuple[Quota, ...]) -> None:
+        self._quotas = quotas
+        self._snapshot = snapshot
+        self._used: Counter[tuple[int, str, str, str]] = Counter()
+        for job_id in snapshot.active if quotas else ():
+            job = snapshot.jobs[job_id]
+            if job.attempt is not None:
+                self.take(job.owner, job.spec.queue, job.attempt.allocation)
+
+    def take(self, owner: str, queue: str, allocation: Allocation, sign: int = 1) -> None:
+        for number, quota in self._concerning(owner, queue):
+            scope = self._scope(number, quota, owner, queue)
+            self._used[*scope, JOBS] += sign
+            self._used[*scope, CPUS] += sign * sum(len(share.cpus) for share in allocation.shares)
+            self._used[*scope, GPUS] += sign * sum(
+                _counted(quota, self._snapshot.nodes.get(share.node), share.gpus) for share in allocation.shares
+            )
+
+    def narrowed(self, request: Request, spec: JobSpec, owner: str) -> Allowed | Refusal:
+        """The request as far as the quotas allow it: without GPUs of a kind that is used up."""
+        if not self._quotas:
+            return Allowed(request)
+        wanted = spec.resources
+        asked = Asked(1, request.cpus * request.min_nodes, wanted.gpus * request.min_nodes)
+        forbidden: dict[str, Refusal] = {}
+        for number, quota in self._concerning(owner, spec.queue):
+            refusal = self._over(number, quota, asked, owner, spec.queue)
+            if refusal is None:
+                continue
+            if not quota.gpu_kind or not wanted.gpus:
+                return refusal
+            forbidden[quota.gpu_kind.lower()] = refusal
+        if not forbidden:
+            return Allowed(request)
+        left = tuple(kind for kind in wanted.gpu_kinds or self._kinds() if kind.lower() not in forbidden)
+        first = next(iter(forbidden.values()))
+        return Allowed(replace(request, resources=replace(wanted, gpu_kinds=left)), first) if left else first
+
+    def _kinds(self) -> tuple[str, ...]:
+        return tuple(sorted({gpu.kind for node in self._snapshot.nodes.values() for gpu in node.facts.gpus}))
+
+    def _concerning(self, owner: str, queue: str) -> list[tuple[int, Quota]]:
+        return [
+            (number, quota)
+            for number, quota in enumerate(self._quotas)
+            if quota.user in ("", EVERYBODY, owner) and quota.queue in ("", EVERYBODY, queue)
+        ]
+
+    def _scope(self, number: int, quota: Quota, owner: str, queue: str) -> tuple[int, str, str]:
+        return number, owner if quota.user else "", queue if quota.queue else ""
+
+    def _over(self, number: int, quota: Quota, asked: Asked, owner: str, queue: str) -> Refusal | None:
+        scope = self._scope(number, quota, owner, queue)
+        gpu = f"{quota.gpu_kind} GPU" if quota.gpu_kind else "GPU"
+        limits = ((JOBS, quota.jobs, asked.jobs, "job"), (CPUS, quota.cpus, asked.cpus, "thread"))
+        for kind, most, more, noun in (*limits, (GPUS, quota.gpus, asked.gpus, gpu)):
+            used = self._used[*scope, kind]
+            if most >= 0 and more and used + more > most:
+                whose = " and ".join(filter(None, (scope[1], f"queue {scope[2]}" if scope[2] else ""))) or "everybody"
+                return Refusal(QUOTA, f"{whose} may use {count(most, noun)} at once, and {used} are in use")
+        return None
+
+
+def _counted(quota: Quota, node: Node | None, gpus: tuple[int, ...]) -> int:
+    if not quota.gpu_kind:
+        return len(gpus)
+    kinds = {gpu.index: gpu.kind.lower() for gpu in node.facts.gpus} if node else {}
+    return sum(kinds.get(index) == quota.gpu_kind.lower() for index in gpus)

@@ -1,0 +1,156 @@
+"""What a plan needs to know of a snapshot, worked out once: free room by shape, the queue's lines, who ends when."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+from immutables import Map
+
+from beowulf.model.job import Job
+from beowulf.model.node import NodeId
+from beowulf.model.rules import Rules
+from beowulf.model.snapshot import Snapshot, changed_since
+from beowulf.scheduler.board import Board, Buckets, Fits, Rooms
+from beowulf.scheduler.estimates import UNKNOWN, History, end_of, history_of, remembered
+from beowulf.scheduler.lines import Lines, lines_of, requeued
+from beowulf.scheduler.room import empty_room, room_of
+from beowulf.scheduler.usage import Usage, recharge, usage_of
+from beowulf.scheduler.wording import natural
+
+Pair: TypeAlias = tuple[Job | None, Job | None]
+Release: TypeAlias = tuple[float, int, str, int, int]
+"""(when at the latest, the node's place, tag, how many threads, memory in MiB)"""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    snapshot: Snapshot
+    rules: Rules
+    order: tuple[NodeId, ...]  # by name; a node's place is its index here
+    place: Mapping[NodeId, int]
+    free: tuple[Rooms, Buckets]
+    idle: tuple[Rooms, Buckets]  # as if nothing ran
+    threads: int  # of all nodes that are up
+    calendar: tuple[Release, ...]  # ascending; without those nobody knows
+    lines: Lines
+    usage: Usage
+    history: History
+    fits: Fits
+
+
+def fresh(snapshot: Snapshot, rules: Rules, fits: Fits | None = None) -> State:
+    """From nothing."""
+    fits = fits or Fits()
+    order = tuple(sorted(snapshot.nodes, key=natural))
+    place = {node: number for number, node in enumerate(order)}
+    free, idle = Board(fits), Board(fits)
+    for node_id in order:
+        seat(free, idle, snapshot, place[node_id], node_id)
+    history = history_of(snapshot.jobs.values()) if rules.estimate else History()
+    calendar = [one for job_id in snapshot.active for one in releases(snapshot.jobs[job_id], place, history)]
+    return State(
+        snapshot=snapshot,
+        rules=rules,
+        order=order,
+        place=place,
+        free=free.finish(),
+        idle=idle.finish(),
+        threads=idle.threads(),
+        calendar=tuple(sorted(calendar)),
+        lines=lines_of((snapshot.jobs[job_id] for job_id in snapshot.pending), fits.requests),
+        usage=usage_of(snapshot.jobs.values(), rules.half_life_s),
+        history=history,
+        fits=fits,
+    )
+
+
+def advanced(state: State, snapshot: Snapshot, rules: Rules) -> State:
+    """The state of ``snapshot`` at a cost that goes by what changed since; equal to `fresh` of it."""
+    if snapshot is state.snapshot and rules is state.rules:
+        return state
+    changed = changed_since(state.snapshot, snapshot) if rules == state.rules else None
+    if changed is None:
+        return fresh(snapshot, rules, state.fits)
+    jobs, nodes = changed
+    if any((node in snapshot.nodes) != (node in state.place) for node in nodes):
+        return fresh(snapshot, rules, state.fits)
+    before = state.snapshot.jobs
+    pairs = [(before.get(job_id), snapshot.jobs.get(job_id)) for job_id in jobs]
+    pairs = [(old, new) for old, new in pairs if old is not new]
+    lines, usage, history = state.lines, state.usage, state.history
+    for old, new in pairs:
+        lines = requeued(lines, old, new, state.fits.requests)
+        usage = recharge(usage, old, new, rules.half_life_s)
+        history = remembered(history, old, new) if rules.estimate else history
+    calendar = _rescheduled(state, pairs, history)
+    if calendar is None:
+        return fresh(snapshot, rules, state.fits)
+    free, idle = _reseated(state, snapshot, nodes, pairs)
+    threads = state.threads if idle is state.idle else Board(state.fits, *idle).threads()
+    known = replace(state, snapshot=snapshot, lines=lines, usage=usage, history=history)
+    return replace(known, free=free, idle=idle, threads=threads, calendar=calendar)
+
+
+def _reseated(
+    state: State, snapshot: Snapshot, nodes: Iterable[NodeId], pairs: Iterable[Pair]
+) -> tuple[tuple[Rooms, Buckets], tuple[Rooms, Buckets]]:
+    held, before = snapshot.held, state.snapshot.held
+    touched = {node for node in nodes if snapshot.nodes[node] is not state.snapshot.nodes[node]}
+    shared = {
+        share.node for pair in pairs for job in pair if job for one in job.attempts for share in one.allocation.shares
+    }
+    moved = {node for node in {*shared, *nodes} if node in state.place and held.get(node) is not before.get(node)}
+    if not touched and not moved:
+        return state.free, state.idle
+    free, idle = Board(state.fits, *state.free), Board(state.fits, *state.idle)
+    for node in touched | moved:
+        seat(free, idle if node in touched else None, snapshot, state.place[node], node)
+    return free.finish(), idle.finish() if touched else state.idle
+
+
+def _rescheduled(state: State, pairs: Iterable[Pair], history: History) -> tuple[Release, ...] | None:
+    """None where the calendar does not hold what it should: the clock was set back, and an estimate is another now."""
+    gone: list[Release] = []
+    come: list[Release] = []
+    for old, new in pairs:
+        was = releases(old, state.place, state.history) if old is not None else []
+        now = releases(new, state.place, history) if new is not None else []
+        if was != now:
+            gone += was
+            come += now
+    if not gone and not come:
+        return state.calendar
+    calendar = list(state.calendar)
+    for one in gone:
+        at = bisect_left(calendar, one)
+        if at == len(calendar) or calendar[at] != one:
+            return None
+        del calendar[at]
+    for one in come:
+        insort(calendar, one)
+    return tuple(calendar)
+
+
+def seat(free: Board, idle: Board | None, snapshot: Snapshot, place: int, node_id: NodeId) -> None:
+    node = snapshot.nodes[node_id]
+    free.put(place, room_of(node, snapshot.held.get(node_id, Map())) if node.schedulable else None)
+    if idle is not None:
+        idle.put(place, empty_room(node) if node.schedulable else None)
+
+
+def releases(job: Job, place: Mapping[NodeId, int], history: History) -> list[Release]:
+    attempt = job.attempt
+    if attempt is None or attempt.ended_at or not job.live:
+        return []
+    end = end_of(job, attempt, history)
+    if end == UNKNOWN:
+        return []
+    tag, held = job.tag, attempt.shares
+    return [
+        (end, place[share.node], tag, share.threads, share.memory_mib)
+        for share in attempt.allocation.shares
+        if held.get(share.node, "CLEARED") != "CLEARED" and share.node in place
+    ]

@@ -1,0 +1,89 @@
+"""Who used how much lately: thread-seconds that count half after every half-life.
+
+Sums are whole numbers, so that they are the same in whatever order they were added: a plan made from what changed
+must equal the plan from nothing. With H the half-life, a use of rate r from s to e weighs at time t
+``r·H/ln2·2^(-t/H)·(2^(e/H) - 2^(s/H))``; the factors all users have in common are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from immutables import Map
+
+from beowulf.model.job import Job
+
+GPU_COUNTS_AS_THREADS = 16
+BITS = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """``rate``: what is in use now, in threads; ``begun``: its weight at its begin; ``ended``: what is over."""
+
+    rate: int = 0
+    begun: int = 0
+    ended: int = 0
+
+    def plus(self, other: Used, sign: int = 1) -> Used:
+        return Used(self.rate + sign * other.rate, self.begun + sign * other.begun, self.ended + sign * other.ended)
+
+
+NOTHING = Used()
+Usage: TypeAlias = Map[str, Used]
+
+
+def grown(at: float, half_life_s: float) -> int:
+    """``2^(at/half_life)`` in fixed point."""
+    whole, part = divmod(at / half_life_s, 1.0)
+    mantissa = round(float(2.0 ** (part + BITS)))
+    steps = int(whole)
+    return mantissa << steps if steps >= 0 else mantissa >> -steps
+
+
+def charged(job: Job, half_life_s: float) -> Used:
+    """What all attempts of the job have used and use."""
+    found = NOTHING
+    for attempt in job.attempts:
+        threads = sum(len(slot.cpus) for share in attempt.allocation.shares for slot in share.ranks)
+        gpus = sum(len(slot.gpus) for share in attempt.allocation.shares for slot in share.ranks)
+        rate = threads + GPU_COUNTS_AS_THREADS * gpus
+        begin = rate * grown(attempt.placed_at, half_life_s)
+        if attempt.ended_at:
+            end = rate * grown(max(attempt.ended_at, attempt.placed_at), half_life_s)
+            found = found.plus(Used(0, 0, end - begin))
+        else:
+            found = found.plus(Used(rate, begin, 0))
+    return found
+
+
+def usage_of(jobs: Iterable[Job], half_life_s: float) -> Usage:
+    users: dict[str, Used] = {}
+    for job in jobs:
+        if job.attempts:
+            users[job.owner] = users.get(job.owner, NOTHING).plus(charged(job, half_life_s))
+    return Map(users)
+
+
+def recharge(usage: Usage, old: Job | None, new: Job | None, half_life_s: float) -> Usage:
+    for job, sign in ((old, -1), (new, 1)):
+        if job is not None and job.attempts:
+            changed = usage.get(job.owner, NOTHING).plus(charged(job, half_life_s), sign)
+            usage = usage.set(job.owner, changed) if changed != NOTHING else usage.delete(job.owner)
+    return usage
+
+
+def fair_shares(
+    usage: Usage, users: Iterable[str], shares: Mapping[str, float], half_life_s: float, now: float
+) -> dict[str, float]:
+    """``2^-(used / due)`` per user: 1 for who used nothing, 0.5 for who used just the share that is due."""
+    here = grown(now, half_life_s)
+    everybody = {*users, *usage}
+    weights = {user: max(0, used.ended + used.rate * here - used.begun) for user, used in usage.items()}
+    total = sum(weights.values())
+    promised = sum(shares.get(user, 1.0) for user in sorted(everybody))
+    if not total:
+        return dict.fromkeys(everybody, 1.0)
+    return {user: 2.0 ** -(weights.get(user, 0) / total * promised / shares.get(user, 1.0)) for user in everybody}

@@ -1,0 +1,28 @@
+"""Replays of a trace, or of the lab's own history, through the very scheduler that the head runs."""
+
+from beowulf.sim.cluster import cluster_of, flat_cluster
+from beowulf.sim.generate import generated
+from beowulf.sim.history import read_history
+from beowulf.sim.measures import Measures, measured
+from beowulf.sim.plot import svg
+from beowulf.sim.replaying import Failures, Outcome, Ran, policy_names, replay
+from beowulf.sim.swf import read_swf
+from beowulf.sim.trace import Trace, TraceJob
+
+__all__ = [
+    "Failures",
+    "Measures",
+    "Outcome",
+    "Ran",
+    "Trace",
+    "TraceJob",
+    "cluster_of",
+    "flat_cluster",
+    "generated",
+    "measured",
+    "policy_names",
+    "read_history",
+    "read_swf",
+    "replay",
+    "svg",
+]

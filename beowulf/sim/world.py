@@ -1,0 +1,78 @@
+"""The snapshot as a replay moves it: many jobs at once, in the few steps that a scheduler can see."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from immutables import Map
+
+from beowulf.model.job import Attempt, Job, JobState, Result, ShareState
+from beowulf.model.node import NodeId, NodeState
+from beowulf.model.snapshot import Change, Snapshot, noted
+from beowulf.scheduler import Start
+
+
+def submitted(snapshot: Snapshot, jobs: Sequence[Job]) -> Snapshot:
+    return noted(
+        replace(
+            snapshot,
+            jobs=snapshot.jobs.update({job.id: job for job in jobs}),
+            pending=snapshot.pending.update({job.id: None for job in jobs}),
+        ),
+        Change(tuple(job.id for job in jobs)),
+    )
+
+
+def started(snapshot: Snapshot, starts: Sequence[Start], now: float) -> Snapshot:
+    jobs, held = snapshot.jobs.mutate(), snapshot.held.mutate()
+    pending, active = snapshot.pending.mutate(), snapshot.active.mutate()
+    for start in starts:
+        job = jobs[start.job_id]
+        shares = dict.fromkeys(start.allocation.nodes, ShareState.RUNNING)
+        number = len(job.attempts) + 1
+        attempt = Attempt(number, start.allocation, now, shares, launched_at=now, started_at=now)
+        jobs[job.id] = _moved(job, JobState.RUNNING, (*job.attempts, attempt))
+        tag = f"{job.id}.{number}"
+        for share in start.allocation.shares:
+            held[share.node] = held.get(share.node, Map()).set(tag, share)
+        del pending[job.id]
+        active[job.id] = None
+    changed = Change(tuple(start.job_id for start in starts))
+    moved = replace(snapshot, jobs=jobs.finish(), held=held.finish(), pending=pending.finish(), active=active.finish())
+    return noted(moved, changed)
+
+
+def ended(snapshot: Snapshot, ends: Iterable[tuple[Job, Result]], now: float) -> Snapshot:
+    """``PREEMPTED`` and ``NODE_FAIL`` put the job back into the queue."""
+    jobs, held = snapshot.jobs.mutate(), snapshot.held.mutate()
+    pending, active = snapshot.pending.mutate(), snapshot.active.mutate()
+    changed = []
+    for job, result in ends:
+        attempt, tag = job.attempts[-1], job.tag
+        shares = dict.fromkeys(attempt.shares, ShareState.CLEARED)
+        over = replace(attempt, shares=shares, ending=result, ended_at=now)
+        again = result in (Result.PREEMPTED, Result.NODE_FAIL)
+        state = JobState.PENDING if again else JobState.ENDED
+        moved = _moved(job, state, (*job.attempts[:-1], over))
+        jobs[job.id] = moved if again else replace(moved, result=result, ended_at=now)
+        for share in attempt.allocation.shares:
+            held[share.node] = held[share.node].delete(tag)
+        del active[job.id]
+        if again:
+            pending[job.id] = None
+        changed.append(job.id)
+    moved_on = replace(
+        snapshot, jobs=jobs.finish(), held=held.finish(), pending=pending.finish(), active=active.finish()
+    )
+    return noted(moved_on, Change(tuple(changed)))
+
+
+def powered(snapshot: Snapshot, node: NodeId, on: bool) -> Snapshot:
+    state = NodeState.UP if on else NodeState.DOWN
+    value = replace(snapshot.nodes[node], state=state, reason="" if on else "failed in the simulation")
+    return noted(replace(snapshot, nodes=snapshot.nodes.set(node, value)), Change(nodes=(node,)))
+
+
+def _moved(job: Job, state: JobState, attempts: tuple[Attempt, ...]) -> Job:
+    return Job(job.id, job.number, job.spec, job.owner, job.uid, job.submitted_at, None, state, attempts=attempts)

@@ -1,0 +1,43 @@
+"""Who holds a running gang back, from what its ranks reported and what is known of its nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from statistics import median
+
+from beowulf.split.straggler import Straggler, from_reports
+from beowulf.views.fields import Json, inner, items, number, text
+from beowulf.views.jobs import newest_attempt
+from beowulf.views.text import printable
+
+
+def job_straggler(job: Json, reports: Sequence[Json], nodes: Iterable[Json] = ()) -> Straggler | None:
+    """``reports``: of the newest attempt, oldest first. ``nodes``: as the API sends them; more of them do no harm."""
+    places = rank_nodes(job)
+    newest: dict[int, Json] = {}
+    for report in reports:
+        if "compute_s" in inner(report, "body"):
+            newest[int(number(report, "rank"))] = inner(report, "body")
+    gang = [node for node in nodes if text(node, "id") in set(places.values())]
+    clocks = {text(node, "id"): "; ".join(map(str, items(inner(node, "facts"), "slowed"))) for node in gang}
+    return from_reports(places, newest, {node: printable(said) for node, said in clocks.items() if said}, _rates(gang))
+
+
+def rank_nodes(job: Json) -> dict[int, str]:
+    """Where each rank of the newest attempt runs."""
+    shares = items(inner(newest_attempt(job), "allocation"), "shares")
+    return {
+        int(number(slot, "rank")): printable(text(share, "node")) for share in shares for slot in items(share, "ranks")
+    }
+
+
+def _rates(gang: Sequence[Json]) -> dict[str, float]:
+    """By node, the median MB/s to its peers of the gang, as `beowulf nodes bench` measured it."""
+    names = {text(node, "id") for node in gang}
+    rates: dict[str, float] = {}
+    for node in gang:
+        links = items(inner(node, "profile"), "links")
+        carried = [number(link, "megabytes_per_s") for link in links if text(link, "peer") in names]
+        if any(carried):
+            rates[text(node, "id")] = median(rate for rate in carried if rate)
+    return rates

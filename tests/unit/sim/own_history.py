@@ -1,0 +1,34 @@
+"""What ``beowulf events --json`` prints of a small lab's past."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from beowulf.model import event as ev
+from beowulf.model.allocation import Allocation, RankSlot, Share
+from beowulf.model.codec import encode_event
+from beowulf.model.job import JobSpec, RankExit, Result
+from beowulf.model.node import Endpoint, Facts
+
+
+def lines() -> str:
+    events: list[Any] = [
+        ev.NodeAdded(0.0, "n1", Endpoint("n1"), "key"),
+        ev.NodeUp(0.0, "n1", "/r", Facts(cpus=(0, 1))),
+    ]
+    for number, result in ((1, Result.COMPLETED), (2, Result.FAILED), (3, Result.TIMEOUT)):
+        job, at = str(number), 100.0 * number
+        place = Allocation((Share("n1", (RankSlot(0, 0, (0,)),)),))
+        events += [
+            ev.JobSubmitted(at, job, number, JobSpec("j", "true"), "u", 1),
+            ev.JobPlaced(at, job, 1, place),
+            ev.AttemptLaunched(at + 1, job, 1, 0),
+            ev.ShareStarted(at + 2, job, 1, "n1"),
+            ev.ProcessExited(at + 32, job, 1, RankExit("0", "n1", 0, at=at + 32)),
+            ev.AttemptEnding(at + 33, job, 1, result, ""),
+            ev.ShareCleared(at + 34, job, 1, "n1"),
+            ev.AttemptEnded(at + 35, job, 1, result, ""),
+        ]
+    told = (encode_event(event) for event in events)
+    return "".join(json.dumps({"kind": kind, "body": json.loads(body)}) + "\n" for kind, body in told)

@@ -1,0 +1,38 @@
+"""What ``beowulf why`` prints of an answer."""
+
+from __future__ import annotations
+
+from beowulf.views import free_from, why_outlook
+
+ANSWER = {
+    "sentence": "Priority: behind job 3, which waits for the same nodes",
+    "limits": [
+        {"circumstance": "what runs now", "code": "Resources", "sentence": "needs 4 GPUs,\x1b[31m 1 free"},
+        {"circumstance": "quotas", "code": "Quota", "sentence": "alice may use 1 job at once, and 1 are in use"},
+    ],
+    "starts_at": 86400.0,
+    "suggestions": ["with 3 nodes instead of 4"],
+    "frees": [{"node": "n1", "at": 86400.0}],
+}
+
+
+def test_every_limit_the_start_and_what_would_start_it() -> None:
+    limit, quota, at, *tips = why_outlook(ANSWER, utc=True)
+    assert limit.startswith("  what runs now: Resources: needs 4 GPUs,") and "\x1b" not in limit
+    assert quota == "  quotas: Quota: alice may use 1 job at once, and 1 are in use"
+    assert at == "It starts at 1970-01-02 00:00:00 as it is, if nothing new comes."
+    assert tips == ["Submitted anew, it starts now:", "  with 3 nodes instead of 4"]
+    assert free_from(ANSWER, utc=True) == {"n1": "1970-01-02 00:00:00"}
+
+
+def test_when_it_ends_and_by_what_that_goes() -> None:
+    by_limit = {"ends_at": 86400.0}
+    assert why_outlook(by_limit, utc=True) == ["It ends by 1970-01-02 00:00:00, its limit."]
+    by_runs = {"ends_at": 86400.0, "estimate": {"run_s": 5.0, "runs": 7, "error": 0.125}}
+    told = "to go by 7 earlier runs of its name and user (such estimates were off by 12%)"
+    assert why_outlook(by_runs, utc=True) == [f"It ends by 1970-01-02 00:00:00, {told}."]
+
+
+def test_one_limit_that_the_sentence_tells_already_is_not_told_twice() -> None:
+    sentence = {"circumstance": "what runs now", "code": "Resources", "sentence": "needs 4 GPUs"}
+    assert why_outlook({"sentence": "Resources: needs 4 GPUs", "limits": [sentence], "starts_at": None}) == []
