@@ -49,7 +49,8 @@ def network(width: int) -> nn.Module:
 
 
 def optimizer_of(model: nn.Module) -> torch.optim.Optimizer:
-    return torch.optim.SGD(model.parameters(), lr=0.02, momentum=0.9)
+    # Calm: at 0.02, rounding alone moved losses by 3 % within 170 steps.
+    return torch.optim.SGD(model.parameters(), lr=0.005, momentum=0.9)
 
 
 @torch.no_grad()
