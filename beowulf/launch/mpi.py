@@ -107,6 +107,7 @@ def _mpirun(gang: Gang) -> tuple[str, ...]:
         *("mpirun", "--allow-run-as-root"),
         *(_orte(gang) if _old(gang) else _prrte(gang)),
         *_messages(gang),
+        *_waiting(gang),
         *("--bind-to", "none", "--map-by", "slot"),
         *("--host", hosts, "-n", str(gang.allocation.world_size)),
     )
@@ -144,6 +145,15 @@ def _messages(gang: Gang) -> tuple[str, ...]:
     shared = "vader" if _old(gang) else "sm"
     layers = "self,tcp" if _one_machine(gang) else f"self,tcp,{shared}"
     return ("--mca", "pml", "ob1", "--mca", "btl", layers, "--mca", "coll", "^hcoll,ucc,adapt", *include)
+
+
+def _waiting(gang: Gang) -> tuple[str, ...]:
+    """Ranks wait by spinning; where others run on their threads (a lab's hosts are one machine) they have to let them.
+
+    Alone on its thread a rank has nobody to yield to, and loses nothing.
+    """
+    name = "mpi_yield_when_idle"
+    return () if f"OMPI_MCA_{name}" in gang.spec.envs else ("--mca", name, "1")
 
 
 def _infiniband(node: Node) -> bool:
