@@ -79,8 +79,9 @@ def test_sessions_train_over_four_hosts(lab: Lab, head: RealHead, job: str) -> N
     ended = head.client.jobs(limit=1)[0]
     result = json.loads((head.home / "jobs" / ended["id"] / "outputs" / "results" / "accuracy.json").read_text())
     assert (result["accuracy"] >= 0.95, result["ranks"]) == (True, 4)
-    seen = {report["rank"]: report["body"] for report in head.client.reports(ended["id"])}
-    assert set(seen) == {0, 1, 2, 3} and all(body["k"] >= 1 and body["step_s"] > 0 for body in seen.values())
+    told = head.client.reports(ended["id"])
+    assert {report["rank"] for report in told if report["body"].get("k", 0) >= 1} == {0, 1, 2, 3}
+    assert all(report["body"]["step_s"] > 0 for report in told if "k" in report["body"])
 
 
 def test_arguments_reach_the_node_byte_for_byte(head: RealHead) -> None:
