@@ -34,5 +34,5 @@ def test_the_script_learns_before_and_after(tmp_path: Path, sign: str) -> None:
     printed = run_gang(2, script(tmp_path, sign), BEOWULF_SPEEDS="3,1")
     right = [float(word) for word in re.findall(r"rank [01], epoch 4: ([\d.]+) % right", printed)]
     assert len(right) == 2 and min(right) > 90
-    # Stock DDP leaves every rank its own BatchNorm statistics.
-    assert (right[0] == right[1]) == (sign == "+")
+    if sign == "+":  # stock DDP leaves every rank its own BatchNorm statistics, which read as well only by chance
+        assert right[0] == right[1]
