@@ -51,7 +51,7 @@ class Guests:
             "kill": lambda header, payload: keeper.end("killed", float(header["grace_s"])),
             "signal": lambda header, payload: keeper.signal_ranks(int(header["signal"])),
             "renew": lambda header, payload: keeper.renew(float(header["lease_s"])),
-            "spawned": self._spawned,
+            "spawned": self._to_shim,
             "spawn_output": self._to_shim,
             "spawn_exit": self._to_shim,
             "spawn_here": self._spawn_here,
@@ -89,7 +89,8 @@ class Guests:
         self._link = channel
         channel.on_frame = self._from_link
         channel.on_close = self._link_gone
-        self._keeper.loop.later(_ASK_AGAIN_S, self._ask)
+        if self._shims:
+            self._keeper.loop.later(_ASK_AGAIN_S, self._ask)
 
     def _link_gone(self, reason: str) -> None:
         self._link = None
@@ -150,9 +151,6 @@ class Guests:
     def _shim_gone(self, number: str) -> None:
         if self._shims.pop(number, None) is not None:
             self.tell({"type": "spawn_kill", "id": number})
-
-    def _spawned(self, header: wire.Header, payload: bytes) -> None:
-        self._to_shim(header, payload)
 
     def _to_shim(self, header: wire.Header, payload: bytes) -> None:
         shim = self._shims.get(header["id"])
