@@ -6,6 +6,7 @@ BeowulfError            1  failure
 ├── Refused             4  not allowed, or not in this state
 │   └── Forbidden       4  somebody else may, the caller may not
 ├── Unreachable         5  the head or a node does not answer
+├── CloudError          1  a provider of rented machines said no, or nothing (its kinds stand at the end)
 └── IllegalMove         1  a state machine was asked for a move it does not have (a defect of ours)
 """
 
@@ -56,3 +57,27 @@ class IllegalMove(BeowulfError):
     """Carries the story so far, because the table alone does not say how we got here."""
 
     exit_code = 1
+
+
+class CloudError(BeowulfError):
+    """A provider said no, or nothing. The kinds below say what that means for the launch attempt."""
+
+
+class NoCapacity(CloudError):
+    """Nothing was launched, and this type, zone and market has none now: close the attempt and try another."""
+
+
+class QuotaReached(NoCapacity):
+    """Nothing was launched: the account may not have more of this."""
+
+
+class TokenSpent(CloudError):
+    """The token's machine is gone, or the token goes with another request: close the attempt."""
+
+
+class LaunchRefused(CloudError):
+    """Nothing was launched, and asking again is no use (permissions, parameters): close the attempt and tell."""
+
+
+class Unclear(CloudError):
+    """No answer, a throttle or a server error: it may have acted or not. The same token again, later."""

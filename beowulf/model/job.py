@@ -120,6 +120,18 @@ class Checkpoint:
 
 
 @dataclass(frozen=True, slots=True)
+class Burst:
+    """Whether rented machines may be bought for the job, and for how much. Money in US dollars."""
+
+    policy: str = "never"  # never, auto: where it finishes sooner within the money, prefer: whenever it is allowed
+    use_spot: bool = True
+    max_price_usd: float = 0.0  # per machine and hour; 0: no limit of its own
+    budget_usd: float = 0.0  # for the whole job; 0: no limit of its own
+    deadline_s: float = 0.0  # it shall have ended so long after its submit; 0: none
+    providers: tuple[str, ...] = ()  # only these; empty: all that are configured
+
+
+@dataclass(frozen=True, slots=True)
 class Dependency:
     kind: str  # afterok, afternotok, afterany
     job_id: JobId
@@ -156,6 +168,7 @@ class JobSpec:
     torch_elastic: bool = False  # the real elastic agent instead of static rendezvous
     horovod_controller: str = "mpi"  # mpi, gloo
     communication: Communication = Communication()
+    burst: Burst = Burst()
     nodelist: tuple[str, ...] = ()  # only these nodes; empty: any
     exclude: tuple[str, ...] = ()
     group: str = ""  # only nodes of this inventory group

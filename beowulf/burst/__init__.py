@@ -1,0 +1,1 @@
+"""The launch protocol, the collector and the budget of rented machines, as moves over values."""

@@ -1,0 +1,1 @@
+"""Rented machines: one file per provider, SDK calls only, behind `provider.Provider`."""
