@@ -35,7 +35,8 @@ class Fits:
     def shape(self, room: Room) -> Shape:
         trait = self._traits.setdefault(trait_of(room.node), len(self._traits))
         gpus = tuple((gpu.kind, gpu.memory_mib) for gpu in room.gpus)
-        return trait, len(room.cpus), room.memory_mib, bool(room.tenants), gpus
+        parts = tuple((part.gpu.kind, part.gpu.memory_mib, part.free_mib, part.owners) for part in room.parts)
+        return trait, len(room.cpus), room.memory_mib, bool(room.tenants), gpus, parts
 
     def known(self, request: Request) -> dict[Shape, Left | None]:
         if self._count > MOST_KNOWN:
