@@ -29,6 +29,9 @@ class Head(Protocol):
     def snapshot(self) -> Snapshot:
         """The newest committed one."""
 
+    def position(self) -> int:
+        """The last event that `snapshot`, asked for after this, holds for certain."""
+
     def ask(self, command: Command) -> Future[Any]:
         """Done once the command's events are committed, or with an error of the tree."""
 

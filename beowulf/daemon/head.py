@@ -76,6 +76,9 @@ class RunningHead:
     def snapshot(self) -> Snapshot:
         return self._controller.snapshot
 
+    def position(self) -> int:
+        return self._controller.position
+
     def ask(self, command: Command) -> Future[Any]:
         return self._controller.ask(command)
 

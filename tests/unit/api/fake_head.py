@@ -30,6 +30,7 @@ class FakeHead:
         self.commands: list[Command] = []
         self.wakes: list[Callable[[], None]] = []
         self.complete = True
+        self.reasons: dict[str, str] = {}
         self.trees: dict[str, bytes] = {}
         self.kept_reports: list[StoredReport] = []
         self.ended = threading.Event()
@@ -56,6 +57,9 @@ class FakeHead:
 
     def snapshot(self) -> Snapshot:
         return self.state
+
+    def position(self) -> int:
+        return len(self.stored)
 
     def ask(self, command: Command) -> Future[Any]:
         self.commands.append(command)
@@ -100,7 +104,7 @@ class FakeHead:
         return self.kept_reports
 
     def reason(self, job: Job) -> str:
-        return job.reason
+        return self.reasons.get(job.id, job.reason)
 
     def latest_reports(self, job_id: str, attempt: int) -> list[StoredReport]:
         return self.kept_reports[-1:]
