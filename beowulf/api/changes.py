@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterable
+from dataclasses import asdict
 from typing import Any
 
 from starlette.responses import Response, StreamingResponse
@@ -27,10 +28,11 @@ _ALL_NODES = frozenset({"ControllerStarted"})
 
 
 async def changes(call: Call) -> Response:
-    """JSON lines ``{"cursor", "whole", "jobs", "nodes", "gone"}`` that never end.
+    """JSON lines ``{"cursor", "whole", "jobs", "nodes", "gone", "loads"}`` that never end.
 
     ``whole`` lines hold everything (all live jobs, the newest ended ones, all nodes); the others what differs from what
-    was told before, ``gone`` being removed nodes. ``after`` is the cursor of the last line seen.
+    was told before, ``gone`` being removed nodes. ``loads`` says how busy nodes were,
+    first of all in the last two minutes: ``{node: [load]}``. ``after`` is the cursor of the last line seen.
     """
     told = _Told(call.head, call.number("ended", ENDED))
     return StreamingResponse(_lines(call, told, call.number("after")), media_type=JSON_LINES)
@@ -56,6 +58,7 @@ class _Told:
         self._head = head
         self._ended = ended
         self._after = 0
+        self._loads = 0
         self._reasons: dict[JobId, str] = {}  # of jobs that wait or are being prepared
 
     def begin(self, after: int) -> dict[str, Any]:
@@ -86,7 +89,14 @@ class _Told:
         jobs = [*ended[len(ended) - self._ended :], *live] if self._ended else list(live)
         self._after, self._reasons = position, {}
         nodes = [render.node(node, snapshot) for node in snapshot.nodes.values()]
-        return {"cursor": position, "whole": True, "jobs": [self._summary(job) for job in jobs], "nodes": nodes}
+        return {
+            "cursor": position,
+            "whole": True,
+            "jobs": [self._summary(job) for job in jobs],
+            "nodes": nodes,
+            "gone": [],
+            "loads": self._new_loads(),
+        }
 
     def _since(self, position: int) -> dict[str, Any]:
         # The position was read before the snapshot, which so holds all of these events.
@@ -102,12 +112,17 @@ class _Told:
             "jobs": [self._summary(job) for job in jobs],
             "nodes": [render.node(node, snapshot) for node in known],
             "gone": [node for node in nodes if node not in snapshot.nodes],
+            "loads": self._new_loads(),
         }
 
     def _with_new_reasons(self, waiting: Iterable[JobId]) -> list[dict[str, Any]]:
         snapshot = self._head.snapshot()
         jobs = [job for job_id in waiting if (job := snapshot.job(job_id)) is not None]
         return [self._summary(job) for job in jobs if self._reasons.get(job.id) != self._head.reason(job)]
+
+    def _new_loads(self) -> dict[NodeId, list[dict[str, Any]]]:
+        self._loads, found = self._head.loads(self._loads)
+        return {node: [asdict(load) for load in loads] for node, loads in found.items()}
 
     def _summary(self, job: Job) -> dict[str, Any]:
         reason = self._head.reason(job)

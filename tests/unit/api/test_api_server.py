@@ -9,6 +9,7 @@ import stat
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from dataclasses import asdict
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from beowulf.model.codec import plain
 from beowulf.model.errors import BadInput, Refused
 from beowulf.model.job import JobSpec
 from beowulf.model.node import Endpoint
+from beowulf.probe import Load
 
 SPEC = plain(JobSpec("hello", "echo hi", envs={"TOKEN": "secret-word"}))
 
@@ -230,10 +232,12 @@ def test_changes_tell_the_whole_once_and_then_what_differs(path: Path, head: Fak
     head.happen(ev.NodeAdded(1.0, "n1", Endpoint("10.0.0.1"), "key"))
     head.happen(ev.NodeAdded(1.0, "n2", Endpoint("10.0.0.2"), "key"))
     submit(head, "1")
+    head.measured.append(("n1", Load(1.0, cpu=0.5)))
     lines = stream(path, "/v1/changes")
     first = next(lines)
     assert first["whole"] and [job["id"] for job in first["jobs"]] == ["1"]
     assert {node["id"] for node in first["nodes"]} == {"n1", "n2"}
+    assert first["loads"] == {"n1": [plain_load(1.0)]}
     submit(head, "2", array=(3, 4))
     assert [job["id"] for job in told(lines, "jobs")["jobs"]] == ["2_3", "2_4"]
     head.happen(ev.NodeRemoved(3.0, "n2"))
@@ -264,6 +268,10 @@ def test_a_cursor_of_another_history_gets_the_whole(path: Path, head: FakeHead) 
 
 def submit(head: FakeHead, job_id: str, array: tuple[int, ...] = ()) -> None:
     head.happen(ev.JobSubmitted(1.0, job_id, int(job_id), JobSpec("hello", "echo hi"), "me", os.getuid(), array))
+
+
+def plain_load(at: float) -> dict[str, Any]:
+    return json.loads(json.dumps(asdict(Load(at, cpu=0.5))))  # type: ignore[no-any-return]
 
 
 def told(lines: Iterator[dict[str, Any]], name: str) -> dict[str, Any]:
