@@ -288,8 +288,8 @@ def test_a_job_pinned_to_a_site_waits_for_its_machines() -> None:
     cluster = Cluster()
     cluster.node("a1", site="lab")
     cluster.node("b1", site="aws:us-east-1")
-    there, anywhere = cluster.submit(site="aws"), cluster.submit()
-    assert cluster.tick() == {there: ("b1",), anywhere: ("a1",)}
+    there, lab_only = cluster.submit(site="aws"), cluster.submit(site="lab")
+    assert cluster.tick() == {there: ("b1",), lab_only: ("a1",)}
     other = cluster.submit(site="gcp:us-east1")
     cluster.tick()
     assert "a1: at lab, and the job is for gcp:us-east1" in cluster.why(other).sentence
