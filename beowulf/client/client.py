@@ -65,6 +65,10 @@ class Client:
     def shutdown(self) -> None:
         self._exchange.json("POST", "/v1/shutdown")
 
+    def metrics(self) -> str:
+        """The cluster's figures in the OpenMetrics format."""
+        return b"".join(self._exchange.pieces("GET", "/v1/metrics")).decode()
+
     def doctor(self, node: str = "") -> list[dict[str, Any]]:
         return _list(self._exchange.json("GET", "/v1/doctor", {"node": node}), "findings")
 
