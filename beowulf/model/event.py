@@ -127,6 +127,16 @@ class CheckpointKept:
 
 
 @dataclass(frozen=True, slots=True)
+class PaceMeasured:
+    """How fast the ranks of a running attempt go, by what they report; each one replaces the one before."""
+
+    at: float
+    job_id: JobId
+    attempt: int
+    steps_per_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class JobEnded:
     """A job that never got an attempt, or waits between two, ends: cancelled, or its dependency can't be met."""
 
@@ -232,6 +242,7 @@ Event: TypeAlias = (
     | ShareCleared
     | AttemptEnded
     | CheckpointKept
+    | PaceMeasured
     | JobEnded
     | NodeAdded
     | NodeRemoved

@@ -34,7 +34,7 @@ class Fits:
 
     def shape(self, room: Room) -> Shape:
         trait = self._traits.setdefault(trait_of(room.node), len(self._traits))
-        gpus = tuple((gpu.kind, gpu.memory_mib) for gpu in room.gpus)
+        gpus = tuple((gpu.kind, gpu.memory_mib, gpu.compute_capability) for gpu in room.gpus)
         return trait, len(room.cpus), room.memory_mib, bool(room.tenants), gpus
 
     def known(self, request: Request) -> dict[Shape, Left | None]:

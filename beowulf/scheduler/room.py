@@ -195,10 +195,19 @@ def _numbers(need: str, free: int, total: int) -> str:
 
 def suitable(request: Request, gpus: Iterable[Gpu]) -> tuple[Gpu, ...]:
     wanted = request.resources
-    kinds = {kind.lower() for kind in wanted.gpu_kinds}
+    kinds, least = {kind.lower() for kind in wanted.gpu_kinds}, capability(wanted.gpu_capability)
     return tuple(
-        gpu for gpu in gpus if (not kinds or gpu.kind.lower() in kinds) and gpu.memory_mib >= wanted.gpu_memory_mib
+        gpu
+        for gpu in gpus
+        if (not kinds or gpu.kind.lower() in kinds)
+        and gpu.memory_mib >= wanted.gpu_memory_mib
+        and (not least or capability(gpu.compute_capability) >= least)
     )
+
+
+def capability(text: str) -> tuple[int, ...]:
+    """``"8.6"`` → (8, 6); () where there is no such notion."""
+    return tuple(int(part) for part in text.split(".") if part.isdigit())
 
 
 Shape: TypeAlias = tuple[object, ...]
@@ -206,7 +215,7 @@ Shape: TypeAlias = tuple[object, ...]
 
 def trait_of(node: Node) -> Shape:
     """What makes nodes alike when nothing runs on them."""
-    gpus = tuple((gpu.kind, gpu.memory_mib, gpu.healthy) for gpu in node.facts.gpus)
+    gpus = tuple((gpu.kind, gpu.memory_mib, gpu.compute_capability, gpu.healthy) for gpu in node.facts.gpus)
     kind = (node.site, node.groups, node.facts.mpi, disk_free_mib(node))
     return (*kind, len(node.usable_cpus), node.usable_memory_mib, gpus)
 
