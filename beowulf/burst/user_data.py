@@ -1,6 +1,6 @@
 """The first words a rented machine hears: a cloud-init template with this launch's values in it.
 
-In a template ``{{name}}`` stands for a value. Keys and key pairs come quoted, as YAML takes them on one line; all others
+In a template ``{{name}}`` stands for a value. Keys come quoted, as YAML takes them on one line; all the others
 are bare words that are safe in YAML and in a shell: a value that is not is refused.
 """
 
