@@ -11,6 +11,7 @@ from beowulf.agent import probes, system, wire
 from beowulf.agent.attempts import Attempts
 from beowulf.agent.channel import Channel
 from beowulf.agent.folder import BadName, Folder, checked
+from beowulf.agent.load import load
 from beowulf.agent.lock import LinkLock
 from beowulf.agent.loop import Loop
 from beowulf.agent.offspring import Offspring
@@ -34,7 +35,7 @@ class Link:
         self._requests: Dict[str, Callable[[wire.Header, bytes], None]] = {
             "ask": self._ask,
             "reach": self._reach,
-            "ping": lambda header, payload: self.send({"type": "pong", "seq": header.get("seq")}),
+            "ping": lambda header, payload: self.send({"type": "pong", "seq": header.get("seq"), "load": load()}),
         }
         self.loop.later(_HELLO_LIMIT_S, self._look_for_silence)
 

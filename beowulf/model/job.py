@@ -125,6 +125,7 @@ class Burst:
 
     policy: str = "never"  # never, auto: where it finishes sooner within the money, prefer: whenever it is allowed
     use_spot: bool = True
+    on_demand: bool = True  # machines nobody takes back before the job is done
     max_price_usd: float = 0.0  # per machine and hour; 0: no limit of its own
     budget_usd: float = 0.0  # for the whole job; 0: no limit of its own
     deadline_s: float = 0.0  # it shall have ended so long after its submit; 0: none
@@ -172,6 +173,7 @@ class JobSpec:
     nodelist: tuple[str, ...] = ()  # only these nodes; empty: any
     exclude: tuple[str, ...] = ()
     group: str = ""  # only nodes of this inventory group
+    site: str = ""  # only nodes of this site: "lab", "aws:us-east-1", or all of "aws"
 
     @property
     def elastic(self) -> bool:

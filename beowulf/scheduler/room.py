@@ -126,9 +126,16 @@ def _not_named(request: Request, node: Node) -> Refusal | None:
 def _wrong_kind(request: Request, node: Node) -> Refusal | None:
     if request.group and request.group not in node.groups:
         return Refusal(BAD_CONSTRAINTS, f"not in group {request.group}")
+    if not at_site(request.site, node.site):
+        return Refusal(BAD_CONSTRAINTS, f"at {node.site}, and the job is for {request.site}")
     if request.system_mpi and not node.facts.mpi:
         return Refusal(BAD_CONSTRAINTS, "has no MPI of its own, and the job asks for the system's")
     return None
+
+
+def at_site(wanted: str, site: str) -> bool:
+    """Whether ``aws:us-east-1`` is meant by ``aws:us-east-1``, ``aws`` or nothing."""
+    return not wanted or site == wanted or site.startswith(f"{wanted}:")
 
 
 def offer(request: Request, room: Room, place: int) -> Offer | Refusal:

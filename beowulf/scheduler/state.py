@@ -69,7 +69,10 @@ def advanced(state: State, snapshot: Snapshot, rules: Rules) -> State:
     """The state of ``snapshot`` at a cost that goes by what changed since; equal to `fresh` of it."""
     if snapshot is state.snapshot and rules is state.rules:
         return state
-    changed = changed_since(state.snapshot, snapshot) if rules == state.rules else None
+    same = (
+        replace(rules, market=state.rules.market) == state.rules
+    )  # money moves all the time, and changes nothing here
+    changed = changed_since(state.snapshot, snapshot) if same else None
     if changed is None:
         return fresh(snapshot, rules, state.fits)
     jobs, nodes = changed
@@ -88,7 +91,7 @@ def advanced(state: State, snapshot: Snapshot, rules: Rules) -> State:
         return fresh(snapshot, rules, state.fits)
     free, idle = _reseated(state, snapshot, nodes, pairs)
     threads = state.threads if idle is state.idle else Board(state.fits, *idle).threads()
-    known = replace(state, snapshot=snapshot, lines=lines, usage=usage, history=history)
+    known = replace(state, snapshot=snapshot, rules=rules, lines=lines, usage=usage, history=history)
     return replace(known, free=free, idle=idle, threads=threads, calendar=calendar)
 
 

@@ -20,6 +20,7 @@ from beowulf.model.job import (
     Retry,
     Tree,
 )
+from beowulf.specs import burst
 from beowulf.specs import document as doc
 from beowulf.specs.complaints import Complaints, Place, Wrong, shown
 from beowulf.specs.job_keys import JOB, OPTIONS
@@ -126,6 +127,7 @@ def _check(fields: Fields, to: Complaints) -> None:
     if communication.get("mode", "") == "auto" and "allow" not in communication.places:
         to.add(communication.at("mode"), "communication.mode 'auto' needs 'allow': the modes it may leave exact for")
     _check_horovod(fields, communication, to)
+    burst.check(fields, to)
     low, high = fields.get("num_nodes", (1, 1))
     if fields.get("on_rank_loss", "fail") == "shrink" and low == high:
         to.add(fields.at("on_rank_loss"), "on_rank_loss: shrink needs a range of num_nodes: 'num_nodes: 2..8'")
@@ -183,6 +185,8 @@ def _spec(fields: Fields, file: str) -> JobSpec:
         nodelist=fields.get("nodelist", ()),
         exclude=fields.get("exclude", ()),
         group=fields.get("group", ""),
+        site=fields.get("site", ""),
+        burst=burst.read(fields.get("burst", nothing), fields.get("spot_policy", "auto")),
     )
 
 
