@@ -11,6 +11,7 @@ from beowulf.agent import probes, system, wire
 from beowulf.agent.attempts import Attempts
 from beowulf.agent.channel import Channel
 from beowulf.agent.folder import BadName, Folder, checked
+from beowulf.agent.load import load
 from beowulf.agent.lock import LinkLock
 from beowulf.agent.loop import Loop
 from beowulf.agent.offspring import Offspring
@@ -36,7 +37,7 @@ class Link:
             "ask": self._ask,
             "reach": self._reach,
             "stay_up": self._stay_up,
-            "ping": lambda header, payload: self.send({"type": "pong", "seq": header.get("seq")}),
+            "ping": lambda header, payload: self.send({"type": "pong", "seq": header.get("seq"), "load": load()}),
         }
         self.loop.later(_HELLO_LIMIT_S, self._look_for_silence)
 
