@@ -8,6 +8,7 @@ from typing import Any
 
 from immutables import Map
 
+from beowulf.model import apply_machines
 from beowulf.model import event as ev
 from beowulf.model.errors import IllegalMove
 from beowulf.model.job import Attempt, Checkpoint, Job, JobId, JobState, ShareState
@@ -330,4 +331,5 @@ _STEPS: Mapping[type[Any], Callable[[Snapshot, Any], Snapshot]] = {
     ev.NodeProfiled: _node_profiled,
     ev.PeersUnreachable: _peers_unreachable,
     ev.ControllerStarted: _controller_started,
+    **apply_machines.STEPS,
 }

@@ -13,6 +13,7 @@ from typing import TypeAlias, get_args
 from beowulf.model.allocation import Allocation
 from beowulf.model.job import JobId, JobSpec, RankExit, Result, Tree
 from beowulf.model.node import Endpoint, Facts, NodeId, Profile
+from beowulf.model.rented import MachineEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +255,7 @@ Event: TypeAlias = (
     | NodeProfiled
     | PeersUnreachable
     | ControllerStarted
+    | MachineEvent
 )
 
 EVENT_TYPES: dict[str, type[Event]] = {kind.__name__: kind for kind in get_args(Event)}

@@ -83,17 +83,21 @@ def give_back(room: Room, tag: str, share: Share) -> Room:
 
 
 def room_of(node: Node, held: Mapping[str, Share]) -> Room:
-    """What is left on ``node``. One pass over all that is held: a node may hold hundreds of one-thread shares."""
-    room = empty_room(node)
+    """What is left on ``node``."""
+    return less(empty_room(node), held)
+
+
+def less(room: Room, held: Mapping[str, Share]) -> Room:
+    """An empty room without what is held. One pass over all of it: a node may hold hundreds of one-thread shares."""
     if not held:
         return room
     cpus = {cpu for share in held.values() for slot in share.ranks for cpu in slot.cpus}
     gpus = {gpu for share in held.values() for slot in share.ranks for gpu in slot.gpus}
     return Room(
-        node,
-        tuple(cpu for cpu in room.cpus if cpu not in cpus),
-        tuple(gpu for gpu in room.gpus if gpu.index not in gpus),
-        room.memory_mib - sum(share.memory_mib for share in held.values()),
+        room.node,
+        tuple([cpu for cpu in room.cpus if cpu not in cpus]),
+        tuple([gpu for gpu in room.gpus if gpu.index not in gpus]),
+        room.memory_mib - sum([share.memory_mib for share in held.values()]),
         tuple(sorted(held)),
     )
 
