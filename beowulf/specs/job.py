@@ -134,6 +134,9 @@ def _check(fields: Fields, to: Complaints) -> None:
     checkpoint: Fields = fields.get("checkpoint", Fields(fields.place))
     if "checkpoint" in fields.places and "path" not in checkpoint.places:
         to.add(fields.at("checkpoint"), "checkpoint names no folder: add 'path: ckpt/'")
+    resources: Fields = fields.get("resources", Fields(fields.place))
+    if "compute_capability" in resources.places and not resources.get("accelerators", Accelerators(0)).count:
+        to.add(resources.at("compute_capability"), "compute_capability needs accelerators: how many GPUs")
     both: set[str] = set(fields.get("nodelist", ())) & set(fields.get("exclude", ()))
     if both:
         to.add(fields.at("exclude"), f"exclude {shown(min(both))} is also in nodelist")
@@ -186,6 +189,8 @@ def _spec(fields: Fields, file: str) -> JobSpec:
         exclude=fields.get("exclude", ()),
         group=fields.get("group", ""),
         site=fields.get("site", ""),
+        family=fields.get("family", ""),
+        steps=fields.get("steps", 0),
         burst=burst.read(fields.get("burst", nothing), fields.get("spot_policy", "auto")),
     )
 
@@ -201,6 +206,7 @@ def _resources(fields: Fields) -> Resources:
         gpus=gpus.count,
         gpu_kinds=gpus.kinds,
         gpu_memory_mib=gpus.memory_mib,
+        gpu_capability=fields.get("compute_capability", ""),
     )
 
 

@@ -78,8 +78,13 @@ RESOURCES = Record(
         Key("memory", words.memory, "Memory per node."),
         Key("disk", words.memory, "Free disk per node."),
         Key("accelerators", _accelerators, "GPUs per node: kind, memory and count.", also=("gpu", "gpus")),
+        Key(
+            "compute_capability",
+            words.matched("7.0+", quantities.capability, r"^[0-9]{1,2}\.[0-9]\+?$", number=True),
+            "The GPUs' compute capability, at least.",
+        ),
     ),
-    "per node: cpus, memory, disk, accelerators",
+    "per node: cpus, memory, disk, accelerators, compute_capability",
 )
 ENV = Record(
     (
@@ -231,6 +236,17 @@ JOB = Record(
         Key("nodelist", words.host_list, "Only these machines."),
         Key("exclude", words.host_list, "Never these machines."),
         Key("group", words.name, "Only machines of this inventory group."),
+        Key(
+            "family",
+            words.name,
+            "Jobs of one family take equally long per step on one kind of device: what one shows, all go by.",
+            "name, user and launcher",
+        ),
+        Key(
+            "steps",
+            words.whole(1, 10**12),
+            "Optimizer steps in all: with the pace its family shows, how long it takes on each kind of device.",
+        ),
         Key(
             "site",
             Word("a site: lab, aws, aws:us-east-1", quantities.site, words.TEXT),

@@ -236,6 +236,14 @@ def gpu_kind(text: str) -> str:
     return text
 
 
+def capability(text: str) -> str:
+    """``7.0+`` → ``7.0``; without the plus it says the same."""
+    found = re.fullmatch(r"([0-9]{1,2}\.[0-9])\+?", text)
+    if not found:
+        raise Wrong("is no compute capability (7.0+)")
+    return found[1]
+
+
 def any_of(choices: Iterable[Accelerators]) -> Accelerators:
     """One wish from several: their kinds together. Counts and memory must agree."""
     wishes = list(choices)
