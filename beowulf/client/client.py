@@ -74,6 +74,14 @@ class Client:
         query = {"after": after, "limit": limit, "job": job_id, "follow": follow and 1}
         return json_lines(self._exchange.pieces("GET", "/v1/events", query))
 
+    def changes(self, after: int = 0, *, ended: int | None = None) -> Iterator[dict[str, Any]]:
+        """``{cursor, whole, jobs, nodes, gone}``: everything first (or what changed since ``after``), then each change.
+
+        Never ends by itself, and says something every two seconds. Raises `Unreachable` when the head went away.
+        """
+        query = {"after": after, "ended": _count(ended)}
+        return json_lines(self._exchange.pieces("GET", "/v1/changes", query))
+
     # jobs
 
     def submit(self, spec: JobSpec | Mapping[str, Any], array: Sequence[int] = (), *, key: str = "") -> str:
