@@ -47,7 +47,7 @@ def _numbers(spec: JobSpec) -> None:
     resources = spec.resources
     amounts = (resources.cpus, resources.memory_mib, resources.disk_mib, resources.gpus, resources.gpu_memory_mib)
     parts = (resources.gpu_part_mib, resources.gpu_fraction)
-    if any(not 0 <= amount <= MAX_NUMBER for amount in (*amounts, spec.retry.max)):
+    if any(not 0 <= amount <= MAX_NUMBER for amount in (*amounts, spec.retry.max, spec.steps // 1000)):
         raise BadInput(f"an amount is not from 0 to {MAX_NUMBER}", where="spec.resources")
     if not 0 <= parts[0] <= MAX_NUMBER or not 0 <= parts[1] < 1 or (any(parts) and resources.gpus != 1) or all(parts):
         raise BadInput("a part of a GPU is so much of one, by its memory or a fraction", where="spec.resources")

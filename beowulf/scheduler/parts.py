@@ -34,6 +34,10 @@ Cards: TypeAlias = tuple[tuple[Gpu, ...], tuple[Part, ...]]
 """(GPUs nobody uses, what is left of those that are used in part), each by index."""
 
 
+def shape_of(part: Part) -> tuple[object, ...]:
+    return part.gpu.kind, part.gpu.memory_mib, part.gpu.compute_capability, part.free_mib, part.owners
+
+
 def part_mib(resources: Resources, gpu: Gpu) -> int:
     """How much of this GPU's memory the job takes; 0: all of it, alone, as where its size is not known."""
     return resources.gpu_part_mib or int(resources.gpu_fraction * gpu.memory_mib)

@@ -43,7 +43,8 @@ def gpu_words(request: Request) -> str:
     if wanted.gpu_fraction:
         return f"{wanted.gpu_fraction:g} of 1 {noun}"
     with_memory = f" of {size(wanted.gpu_memory_mib)}" if wanted.gpu_memory_mib else ""
-    return count(wanted.gpus, noun) + with_memory
+    able = f" of compute capability {wanted.gpu_capability}" if wanted.gpu_capability else ""
+    return count(wanted.gpus, noun) + with_memory + able
 
 
 def wants(request: Request, free: str = "free ") -> str:

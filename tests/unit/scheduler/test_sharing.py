@@ -183,8 +183,8 @@ def anybody(resources: Any, owner: str, node: Any, part: Part) -> bool:
     return part.free_mib >= parts.part_mib(resources, part.gpu) > 0
 
 
-def forgets_parts(node: Any, held: Any, honest: Any = room.room_of) -> Any:
-    return honest(node, {tag: share for tag, share in held.items() if not share.gpu_mib})
+def forgets_parts(whole: Any, held: Any, honest: Any = room.less) -> Any:
+    return honest(whole, {tag: share for tag, share in held.items() if not share.gpu_mib})
 
 
 def sees_no_claim(self: Views, end: float) -> Any:
@@ -197,7 +197,7 @@ def leaves_it_out(state: Any, snapshot: Any, nodes: Any, pairs: Any) -> Any:
 
 PROPERTIES: list[tuple[Callable[[], None], str, Any]] = [
     (gpu_memory_is_never_oversubscribed, "beowulf.scheduler.parts.Part.less", sees_all_of_it),
-    (no_gpu_serves_two_unless_both_have_a_part, "beowulf.scheduler.state.room_of", forgets_parts),
+    (no_gpu_serves_two_unless_both_have_a_part, "beowulf.scheduler.state.less", forgets_parts),
     (users_share_only_where_they_may, "beowulf.scheduler.parts.may_join", anybody),
     (no_reservation_of_a_part_is_delayed, "beowulf.scheduler.claims.Views.until", sees_no_claim),
     (the_plan_from_what_changed_is_the_plan_from_nothing, "beowulf.scheduler.state._reseated", leaves_it_out),
