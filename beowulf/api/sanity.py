@@ -46,7 +46,7 @@ def _numbers(spec: JobSpec) -> None:
         raise BadInput(f"is not from 0 to {MAX_RANKS_PER_NODE}", where="spec.procs_per_node")
     resources = spec.resources
     amounts = (resources.cpus, resources.memory_mib, resources.disk_mib, resources.gpus, resources.gpu_memory_mib)
-    if any(not 0 <= amount <= MAX_NUMBER for amount in (*amounts, spec.retry.max)):
+    if any(not 0 <= amount <= MAX_NUMBER for amount in (*amounts, spec.retry.max, spec.steps // 1000)):
         raise BadInput(f"an amount is not from 0 to {MAX_NUMBER}", where="spec.resources")
     times = (spec.max_duration_s, spec.kill_grace_s)
     if any(not math.isfinite(time) or time < 0 for time in times) or abs(spec.priority) > MAX_NUMBER:

@@ -61,6 +61,7 @@ class Hands(Protocol):
 class Controller:
     def __init__(self, store: Store, policy: Policy, clock: Callable[[], float] = time.time) -> None:
         self.snapshot = store.load()
+        self.position = store.last  # the last event that ``snapshot`` holds; set after it, to be read before it
         self.waiting: Mapping[JobId, scheduler.Reason] = {}
         self.failure: BeowulfError | None = None
         self._store = store
@@ -213,9 +214,10 @@ class Controller:
 
     def _commit(self, draft: Draft, reports: list[Report]) -> None:
         if draft.events or reports:
-            self._store.commit(draft.events, draft.snapshot, reports)
+            position = self._store.commit(draft.events, draft.snapshot, reports)
             self.snapshot = draft.snapshot
             self._forget_old()
+            self.position = position
             self.wake()
         if draft.actions and self._hands is not None:
             self._hands.perform(draft.actions, draft.snapshot)

@@ -42,6 +42,7 @@ class Allocation:
     """A whole gang, rank 0's node first."""
 
     shares: tuple[Share, ...]
+    device: str = ""  # the kind every rank computes on: of the GPUs, or of the processors; "" for a mixture
 
     @property
     def world_size(self) -> int:

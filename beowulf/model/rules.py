@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from beowulf.model.market import MarketRules
 from beowulf.model.node import NodeId
 
 POLICY_NAMES = ("fair", "fifo", "easy", "conservative", "short")
@@ -64,6 +65,7 @@ class Rules:
     quotas: tuple[Quota, ...] = ()
     maintenance: tuple[Maintenance, ...] = ()
     estimate: bool = True  # predict jobs without max_duration from earlier runs of their kind
+    market: MarketRules = MarketRules()
 
     def service(self, name: str) -> ServiceClass:
         return self.classes.get(name) or ServiceClass()

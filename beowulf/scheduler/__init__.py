@@ -4,7 +4,7 @@ Whole gangs or nothing, in the order of the policy that the rules name (`policie
 get a reservation, which nothing that starts later delays; a job that no node known to be up could ever run gets none.
 """
 
-from beowulf.scheduler.answers import Placement, Plan, Reason, Refusal, Reservation, Start, Stop
+from beowulf.scheduler.answers import Grow, Placement, Plan, Reason, Refusal, Reservation, Start, Stop
 from beowulf.scheduler.estimates import Estimate
 from beowulf.scheduler.explaining import End, Explanation, dry_run, expected_end, explain, queue
 from beowulf.scheduler.foresight import start_of
@@ -19,6 +19,7 @@ __all__ = [
     "End",
     "Estimate",
     "Explanation",
+    "Grow",
     "Limit",
     "Memo",
     "Placement",

@@ -12,7 +12,7 @@ from typing import TypeAlias
 from immutables import Map
 
 from beowulf.model.allocation import Allocation
-from beowulf.model.node import NodeId
+from beowulf.model.node import Node, NodeId
 from beowulf.scheduler.request import Request
 from beowulf.scheduler.room import Left, Offer, Room, Shape, allowed, give_back, left_over, take, trait_of
 
@@ -32,9 +32,13 @@ class Fits:
         self._known: dict[Request, dict[Shape, Left | None]] = {}
         self._count = 0
 
-    def shape(self, room: Room) -> Shape:
-        trait = self._traits.setdefault(trait_of(room.node), len(self._traits))
-        gpus = tuple((gpu.kind, gpu.memory_mib) for gpu in room.gpus)
+    def trait(self, node: Node) -> int:
+        return self._traits.setdefault(trait_of(node), len(self._traits))
+
+    def shape(self, room: Room, trait: int | None = None) -> Shape:
+        """``trait`` is that of the room's node, where it is known already."""
+        trait = self.trait(room.node) if trait is None else trait
+        gpus = tuple((gpu.kind, gpu.memory_mib, gpu.compute_capability) for gpu in room.gpus) if room.gpus else ()
         return trait, len(room.cpus), room.memory_mib, bool(room.tenants), gpus
 
     def known(self, request: Request) -> dict[Shape, Left | None]:
@@ -50,6 +54,15 @@ class Fits:
             known[shape] = left_over(request, room)
             self._count += 1
         return known[shape]
+
+
+def filled(spots: Mapping[int, Spot]) -> tuple[Rooms, Buckets]:
+    """What a `Board` is made from; the places come in ascending order."""
+    buckets: dict[Shape, list[int]] = {}
+    for place, (room, shape) in spots.items():
+        if room.cpus:
+            buckets.setdefault(shape, []).append(place)
+    return Map(spots), {shape: tuple(places) for shape, places in buckets.items()}
 
 
 class Board:

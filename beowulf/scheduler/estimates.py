@@ -41,7 +41,7 @@ def kind_of(spec: JobSpec, owner: str) -> Kind:
 def history_of(jobs: Iterable[Job]) -> History:
     kinds: dict[Kind, list[Run]] = {}
     for job in jobs:
-        run = _run(job)
+        run = _run(job) if job.result is Result.COMPLETED else None
         if run is not None:
             kinds.setdefault(kind_of(job.spec, job.owner), []).append(run)
     return Map({kind: tuple(sorted(runs)) for kind, runs in kinds.items()})

@@ -6,8 +6,9 @@ A hundred thousand jobs stand in a few hundred lines; what a line's first job ca
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import TypeAlias
 
 from immutables import Map
@@ -37,13 +38,30 @@ Lines: TypeAlias = Map[Key, Line]
 
 def key_of(job: Job) -> Key:
     spec = job.spec
-    shape = (spec.resources, spec.procs_per_node, spec.min_nodes, spec.max_nodes, spec.nodelist, spec.exclude)
-    kind = (spec.group, spec.environment.system_mpi, unswept(job) if job.attempts else ())
-    standing = (job.owner, spec.service_class, spec.queue, spec.priority, spec.max_duration_s, spec.kill_grace_s)
     # What has no limit is judged by earlier runs of its kind.
-    likeness = ("",) if spec.max_duration_s else (spec.name, spec.launcher)
-    again = (job.resuming, job.most_nodes)
-    return (shape, kind, standing, likeness, again, spec.dependencies, bool(job.cancelled_by))
+    likeness = None if spec.max_duration_s else (spec.name, spec.launcher)
+    plain = (_looked_at(spec), job.owner, likeness, job.resuming, job.most_nodes, bool(job.cancelled_by))
+    return (*plain, unswept(job)) if job.attempts else plain
+
+
+_looked_at: Callable[[JobSpec], Hashable] = attrgetter(
+    "resources",
+    "procs_per_node",
+    "min_nodes",
+    "max_nodes",
+    "nodelist",
+    "exclude",
+    "group",
+    "site",
+    "environment.system_mpi",
+    "service_class",
+    "queue",
+    "priority",
+    "max_duration_s",
+    "kill_grace_s",
+    "dependencies",
+)
+"""All that a plan looks at in a spec, whatever the job."""
 
 
 def ticket_of(job: Job) -> Ticket:
@@ -58,20 +76,19 @@ def line_of(key: Key, job: Job, tickets: tuple[Ticket, ...], known: dict[Request
 
 
 def lines_of(jobs: Iterable[Job], requests: dict[Request, Request]) -> Lines:
-    known: dict[tuple[int, str], Key] = {}  # tasks of an array share their spec
-    first: dict[Key, Job] = {}
-    tickets: dict[Key, list[Ticket]] = {}
+    tasks: dict[tuple[int, str], Key] = {}  # those of an array share their spec
+    found: dict[Key, tuple[Job, list[Ticket]]] = {}
     for job in jobs:
-        if job.attempts or job.cancelled_by:
+        if job.array_index is None or job.attempts or job.cancelled_by:
             key = key_of(job)
         else:
-            short = (id(job.spec), job.owner)
-            key = known.get(short) or known.setdefault(short, key_of(job))
-        if key not in first:
-            first[key] = job
-            tickets[key] = []
-        tickets[key].append(ticket_of(job))
-    return Map({key: line_of(key, job, tuple(sorted(tickets[key])), requests) for key, job in first.items()})
+            array = (id(job.spec), job.owner)
+            key = tasks.get(array) or tasks.setdefault(array, key_of(job))
+        line = found.get(key)
+        if line is None:
+            line = found[key] = (job, [])
+        line[1].append(ticket_of(job))
+    return Map({key: line_of(key, job, tuple(sorted(tickets)), requests) for key, (job, tickets) in found.items()})
 
 
 def requeued(lines: Lines, old: Job | None, new: Job | None, requests: dict[Request, Request]) -> Lines:

@@ -91,6 +91,7 @@ class Walk:
             tuple(self._impossible),
             tuple(self._stops),
             tuple(self.promises.reservations),
+            (),
             min((time for time in times if time > self.now), default=float("inf")),
         )
 

@@ -18,11 +18,12 @@ class Request:
     exclude: tuple[NodeId, ...]
     group: str
     system_mpi: bool
+    site: str = ""
     avoid: tuple[NodeId, ...] = ()  # an earlier attempt of the job was not swept there yet
     _hash: int = field(init=False, repr=False, compare=False, default=0)  # asked for thousands of times per plan
 
     def __post_init__(self) -> None:
-        kind = (self.resources, self.procs, self.min_nodes, self.max_nodes, self.group, self.system_mpi)
+        kind = (self.resources, self.procs, self.min_nodes, self.max_nodes, self.group, self.site, self.system_mpi)
         object.__setattr__(self, "_hash", hash((kind, self.nodelist, self.exclude, self.avoid)))
 
     def __hash__(self) -> int:
@@ -46,6 +47,7 @@ def request_of(spec: JobSpec, avoid: tuple[NodeId, ...] = (), most_nodes: int = 
         exclude=spec.exclude,
         group=spec.group,
         system_mpi=spec.environment.system_mpi,
+        site=spec.site,
         avoid=avoid,
     )
 

@@ -83,17 +83,21 @@ def give_back(room: Room, tag: str, share: Share) -> Room:
 
 
 def room_of(node: Node, held: Mapping[str, Share]) -> Room:
-    """What is left on ``node``. One pass over all that is held: a node may hold hundreds of one-thread shares."""
-    room = empty_room(node)
+    """What is left on ``node``."""
+    return less(empty_room(node), held)
+
+
+def less(room: Room, held: Mapping[str, Share]) -> Room:
+    """An empty room without what is held. One pass over all of it: a node may hold hundreds of one-thread shares."""
     if not held:
         return room
     cpus = {cpu for share in held.values() for slot in share.ranks for cpu in slot.cpus}
     gpus = {gpu for share in held.values() for slot in share.ranks for gpu in slot.gpus}
     return Room(
-        node,
-        tuple(cpu for cpu in room.cpus if cpu not in cpus),
-        tuple(gpu for gpu in room.gpus if gpu.index not in gpus),
-        room.memory_mib - sum(share.memory_mib for share in held.values()),
+        room.node,
+        tuple([cpu for cpu in room.cpus if cpu not in cpus]),
+        tuple([gpu for gpu in room.gpus if gpu.index not in gpus]),
+        room.memory_mib - sum([share.memory_mib for share in held.values()]),
         tuple(sorted(held)),
     )
 
@@ -122,9 +126,16 @@ def _not_named(request: Request, node: Node) -> Refusal | None:
 def _wrong_kind(request: Request, node: Node) -> Refusal | None:
     if request.group and request.group not in node.groups:
         return Refusal(BAD_CONSTRAINTS, f"not in group {request.group}")
+    if not at_site(request.site, node.site):
+        return Refusal(BAD_CONSTRAINTS, f"at {node.site}, and the job is for {request.site}")
     if request.system_mpi and not node.facts.mpi:
         return Refusal(BAD_CONSTRAINTS, "has no MPI of its own, and the job asks for the system's")
     return None
+
+
+def at_site(wanted: str, site: str) -> bool:
+    """Whether ``aws:us-east-1`` is meant by ``aws:us-east-1``, ``aws`` or nothing."""
+    return not wanted or site == wanted or site.startswith(f"{wanted}:")
 
 
 def offer(request: Request, room: Room, place: int) -> Offer | Refusal:
@@ -188,10 +199,19 @@ def _numbers(need: str, free: int, total: int) -> str:
 
 def suitable(request: Request, gpus: Iterable[Gpu]) -> tuple[Gpu, ...]:
     wanted = request.resources
-    kinds = {kind.lower() for kind in wanted.gpu_kinds}
+    kinds, least = {kind.lower() for kind in wanted.gpu_kinds}, capability(wanted.gpu_capability)
     return tuple(
-        gpu for gpu in gpus if (not kinds or gpu.kind.lower() in kinds) and gpu.memory_mib >= wanted.gpu_memory_mib
+        gpu
+        for gpu in gpus
+        if (not kinds or gpu.kind.lower() in kinds)
+        and gpu.memory_mib >= wanted.gpu_memory_mib
+        and (not least or capability(gpu.compute_capability) >= least)
     )
+
+
+def capability(text: str) -> tuple[int, ...]:
+    """``"8.6"`` → (8, 6); () where there is no such notion."""
+    return tuple(int(part) for part in text.split(".") if part.isdigit())
 
 
 Shape: TypeAlias = tuple[object, ...]
@@ -199,7 +219,7 @@ Shape: TypeAlias = tuple[object, ...]
 
 def trait_of(node: Node) -> Shape:
     """What makes nodes alike when nothing runs on them."""
-    gpus = tuple((gpu.kind, gpu.memory_mib, gpu.healthy) for gpu in node.facts.gpus)
+    gpus = tuple((gpu.kind, gpu.memory_mib, gpu.compute_capability, gpu.healthy) for gpu in node.facts.gpus)
     kind = (node.site, node.groups, node.facts.mpi, disk_free_mib(node))
     return (*kind, len(node.usable_cpus), node.usable_memory_mib, gpus)
 

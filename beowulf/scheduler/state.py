@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -13,10 +13,10 @@ from beowulf.model.job import Job
 from beowulf.model.node import NodeId
 from beowulf.model.rules import Rules
 from beowulf.model.snapshot import Snapshot, changed_since
-from beowulf.scheduler.board import Board, Buckets, Fits, Rooms
+from beowulf.scheduler.board import Board, Buckets, Fits, Rooms, Spot, filled
 from beowulf.scheduler.estimates import UNKNOWN, History, end_of, history_of, remembered
 from beowulf.scheduler.lines import Lines, lines_of, requeued
-from beowulf.scheduler.room import empty_room, room_of
+from beowulf.scheduler.room import empty_room, less, room_of
 from beowulf.scheduler.usage import Usage, recharge, usage_of
 from beowulf.scheduler.wording import natural
 
@@ -46,9 +46,7 @@ def fresh(snapshot: Snapshot, rules: Rules, fits: Fits | None = None) -> State:
     fits = fits or Fits()
     order = tuple(sorted(snapshot.nodes, key=natural))
     place = {node: number for number, node in enumerate(order)}
-    free, idle = Board(fits), Board(fits)
-    for node_id in order:
-        seat(free, idle, snapshot, place[node_id], node_id)
+    free, idle = seats(snapshot, order, fits)
     history = history_of(snapshot.jobs.values()) if rules.estimate else History()
     calendar = [one for job_id in snapshot.active for one in releases(snapshot.jobs[job_id], place, history)]
     return State(
@@ -56,9 +54,9 @@ def fresh(snapshot: Snapshot, rules: Rules, fits: Fits | None = None) -> State:
         rules=rules,
         order=order,
         place=place,
-        free=free.finish(),
-        idle=idle.finish(),
-        threads=idle.threads(),
+        free=free,
+        idle=idle,
+        threads=Board(fits, *idle).threads(),
         calendar=tuple(sorted(calendar)),
         lines=lines_of((snapshot.jobs[job_id] for job_id in snapshot.pending), fits.requests),
         usage=usage_of(snapshot.jobs.values(), rules.half_life_s),
@@ -71,7 +69,10 @@ def advanced(state: State, snapshot: Snapshot, rules: Rules) -> State:
     """The state of ``snapshot`` at a cost that goes by what changed since; equal to `fresh` of it."""
     if snapshot is state.snapshot and rules is state.rules:
         return state
-    changed = changed_since(state.snapshot, snapshot) if rules == state.rules else None
+    same = (
+        replace(rules, market=state.rules.market) == state.rules
+    )  # money moves all the time, and changes nothing here
+    changed = changed_since(state.snapshot, snapshot) if same else None
     if changed is None:
         return fresh(snapshot, rules, state.fits)
     jobs, nodes = changed
@@ -90,7 +91,7 @@ def advanced(state: State, snapshot: Snapshot, rules: Rules) -> State:
         return fresh(snapshot, rules, state.fits)
     free, idle = _reseated(state, snapshot, nodes, pairs)
     threads = state.threads if idle is state.idle else Board(state.fits, *idle).threads()
-    known = replace(state, snapshot=snapshot, lines=lines, usage=usage, history=history)
+    known = replace(state, snapshot=snapshot, rules=rules, lines=lines, usage=usage, history=history)
     return replace(known, free=free, idle=idle, threads=threads, calendar=calendar)
 
 
@@ -132,6 +133,24 @@ def _rescheduled(state: State, pairs: Iterable[Pair], history: History) -> tuple
     for one in come:
         insort(calendar, one)
     return tuple(calendar)
+
+
+def seats(
+    snapshot: Snapshot, order: Sequence[NodeId], fits: Fits
+) -> tuple[tuple[Rooms, Buckets], tuple[Rooms, Buckets]]:
+    """As `seat` of every node: (what is free, what would be if nothing ran)."""
+    free: dict[int, Spot] = {}
+    idle: dict[int, Spot] = {}
+    for place, node_id in enumerate(order):
+        node = snapshot.nodes[node_id]
+        if not node.schedulable:
+            continue
+        room, trait, held = empty_room(node), fits.trait(node), snapshot.held.get(node_id)
+        idle[place] = free[place] = (room, fits.shape(room, trait))
+        if held:
+            room = less(room, held)
+            free[place] = (room, fits.shape(room, trait))
+    return filled(free), filled(idle)
 
 
 def seat(free: Board, idle: Board | None, snapshot: Snapshot, place: int, node_id: NodeId) -> None:

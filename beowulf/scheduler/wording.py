@@ -39,7 +39,8 @@ def gpu_words(request: Request) -> str:
     kinds = " or ".join(wanted.gpu_kinds)
     noun = f"{kinds} GPU" if kinds else "GPU"
     with_memory = f" of {size(wanted.gpu_memory_mib)}" if wanted.gpu_memory_mib else ""
-    return count(wanted.gpus, noun) + with_memory
+    able = f" of compute capability {wanted.gpu_capability}" if wanted.gpu_capability else ""
+    return count(wanted.gpus, noun) + with_memory + able
 
 
 def wants(request: Request, free: str = "free ") -> str:

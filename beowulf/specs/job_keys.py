@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from beowulf.specs import paths, quantities, words
+from beowulf.specs.burst import BURST, SPOT_POLICY
 from beowulf.specs.complaints import Wrong
 from beowulf.specs.kinds import Key, Many, MapOf, OneOf, Record, Word
 from beowulf.specs.quantities import Accelerators
@@ -77,8 +78,13 @@ RESOURCES = Record(
         Key("memory", words.memory, "Memory per node."),
         Key("disk", words.memory, "Free disk per node."),
         Key("accelerators", _accelerators, "GPUs per node: kind, memory and count.", also=("gpu", "gpus")),
+        Key(
+            "compute_capability",
+            words.matched("7.0+", quantities.capability, r"^[0-9]{1,2}\.[0-9]\+?$", number=True),
+            "The GPUs' compute capability, at least.",
+        ),
     ),
-    "per node: cpus, memory, disk, accelerators",
+    "per node: cpus, memory, disk, accelerators, compute_capability",
 )
 ENV = Record(
     (
@@ -156,13 +162,9 @@ CHECKPOINT = Record(
 )
 _LATER = "is not there yet: this version"
 LATER: Mapping[str, str] = {
-    "burst": f"{_LATER} never uses cloud machines; remove the section",
-    "spot_policy": f"{_LATER} never uses cloud machines; remove it",
     "secrets": f"{_LATER} does not hand out secrets; keep them in a file that is on the nodes",
     "container": f"{_LATER} does not start containers; use env: {{python, requirements}}",
-    "site": f"{_LATER} knows one site, the lab; pick machines with 'group' or 'nodelist'",
-    "infra": f"{_LATER} knows one site, the lab; pick machines with 'group' or 'nodelist'",
-    "regions": f"{_LATER} knows one site, the lab; pick machines with 'group' or 'nodelist'",
+    "regions": f"{_LATER} takes one site: write 'site: aws:us-east-1'",
     "any_of": f"{_LATER} takes one 'resources' section; give several GPU kinds as a list in resources.accelerators",
     "ordered": f"{_LATER} takes one 'resources' section; give several GPU kinds as a list in resources.accelerators",
 }
@@ -234,6 +236,25 @@ JOB = Record(
         Key("nodelist", words.host_list, "Only these machines."),
         Key("exclude", words.host_list, "Never these machines."),
         Key("group", words.name, "Only machines of this inventory group."),
+        Key(
+            "family",
+            words.name,
+            "Jobs of one family take equally long per step on one kind of device: what one shows, all go by.",
+            "name, user and launcher",
+        ),
+        Key(
+            "steps",
+            words.whole(1, 10**12),
+            "Optimizer steps in all: with the pace its family shows, how long it takes on each kind of device.",
+        ),
+        Key(
+            "site",
+            Word("a site: lab, aws, aws:us-east-1", quantities.site, words.TEXT),
+            "Only machines of this site; a provider's name alone means all its regions.",
+            also=("infra",),
+        ),
+        Key("burst", BURST, "Whether machines may be rented for the job, and for how much (docs/cloud.md)."),
+        Key("spot_policy", SPOT_POLICY, "Same as burst.spot_policy."),
     ),
     later=LATER,
 )
@@ -270,4 +291,9 @@ OPTIONS: Mapping[str, tuple[str, ...]] = {
     "--nodelist": ("nodelist",),
     "--exclude": ("exclude",),
     "--group": ("group",),
+    "--site": ("site",),
+    "--burst": ("burst", "policy"),
+    "--deadline": ("burst", "deadline"),
+    "--budget": ("burst", "budget"),
+    "--max-price": ("burst", "max_price"),
 }

@@ -14,6 +14,7 @@ MAX_DURATION_S = 10 * 366 * 86400
 MAX_MEMORY_MIB = 1 << 30  # one PiB
 MAX_TASKS = 100_000
 MAX_INDEX = 10_000_000
+MAX_USD = 10_000_000.0
 
 _NUMBER = re.compile(r"[+-]?[0-9]{1,12}")
 _DECIMAL = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,6})?")
@@ -25,6 +26,7 @@ _MEMORY = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)\s*([kmgt]?)(i?b)?(\+|\.\.)?
 _MIB = {"k": 1 / 1024, "m": 1, "g": 1024, "t": 1024 * 1024, "": 1024}
 _INDICES = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9})(?::([0-9]{1,9}))?)?")
 _JOB_ID = re.compile(r"[0-9]{1,12}(?:_[0-9]{1,9})?")
+_SITE = re.compile(r"[A-Za-z0-9._-]{1,64}([:/][A-Za-z0-9._-]{1,64})?")
 _GPU_NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,62}")
 _ENV_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
 _OURS = re.compile(
@@ -234,6 +236,14 @@ def gpu_kind(text: str) -> str:
     return text
 
 
+def capability(text: str) -> str:
+    """``7.0+`` → ``7.0``; without the plus it says the same."""
+    found = re.fullmatch(r"([0-9]{1,2}\.[0-9])\+?", text)
+    if not found:
+        raise Wrong("is no compute capability (7.0+)")
+    return found[1]
+
+
 def any_of(choices: Iterable[Accelerators]) -> Accelerators:
     """One wish from several: their kinds together. Counts and memory must agree."""
     wishes = list(choices)
@@ -272,3 +282,20 @@ def requirement(text: str) -> str:
 def signal_name(text: str) -> str:
     """``USR1`` → ``SIGUSR1``."""
     return choice("SIGUSR1", "SIGUSR2", "SIGTERM", "SIGINT", "SIGHUP")("SIG" + text.removeprefix("SIG"))
+
+
+def money_usd(text: str) -> float:
+    """``2.50`` or ``$2.50``, above 0."""
+    amount = text.removeprefix("$")
+    if not _DECIMAL.fullmatch(amount):
+        raise Wrong("is not an amount of US dollars (2.50)")
+    if not 0.0 < float(amount) <= MAX_USD:
+        raise Wrong(f"is not between 0 and {MAX_USD:.0f} US dollars")
+    return float(amount)
+
+
+def site(text: str) -> str:
+    """``lab``, ``aws``, ``aws:us-east-1``; ``aws/us-east-1`` is the same as the last."""
+    if not _SITE.fullmatch(text):
+        raise Wrong("is not a site (lab, aws, aws:us-east-1)")
+    return text.replace("/", ":")
