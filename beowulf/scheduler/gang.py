@@ -156,6 +156,7 @@ def never_gathers(request: Request, fitting: Sequence[Offer], asleep: Sequence[t
     """Why the nodes that are up could not run it even if they were idle, given those that would do if they were up."""
     need = f"needs {request.min_nodes} nodes with {wants(request, '')} each" if request.min_nodes > 1 else ""
     need = need or f"needs a node with {wants(request, '')}"
-    names = f"; up: {listed(offer.node.id for offer in fitting)}" if fitting else "; none is up"
+    free = "free of others" if any(node.schedulable for node, _ in asleep) else "up"
+    names = f"; up: {listed(offer.node.id for offer in fitting)}" if fitting else f"; none is {free}"
     sleepers = ", ".join(f"{node.id} ({refusal.sentence})" for node, refusal in asleep[:3])
     return Refusal(NODE_NOT_AVAILABLE, f"{need}{names}; would do: {sleepers}")

@@ -60,8 +60,8 @@ class Offer:
 
 
 def empty_room(node: Node) -> Room:
-    healthy = tuple(gpu for gpu in node.facts.gpus if gpu.healthy)
-    return Room(node, tuple(sorted(node.usable_cpus)), healthy, node.usable_memory_mib)
+    usable = tuple(gpu for gpu in node.facts.gpus if gpu.usable)
+    return Room(node, tuple(sorted(node.open_cpus)), usable, node.usable_memory_mib)
 
 
 def take(room: Room, tag: str, share: Share) -> Room:
@@ -83,7 +83,7 @@ def give_back(room: Room, tag: str, share: Share) -> Room:
     gpus, parts = returned((room.gpus, room.parts), node, frozenset(share.gpus), share.gpu_mib, share.owner)
     return Room(
         node,
-        tuple(cpu for cpu in node.usable_cpus if cpu in cpus),
+        tuple(cpu for cpu in node.open_cpus if cpu in cpus),
         gpus,
         room.memory_mib + share.memory_mib,
         tuple(tenant for tenant in room.tenants if tenant != tag),
@@ -122,6 +122,10 @@ def unavailable(node: Node) -> Refusal | None:
     if not node.schedulable:
         return Refusal(NODE_NOT_AVAILABLE, f"{node.state.lower()}: {node.reason or 'no answer so far'}")
     return None
+
+
+def busy_with_others(node: Node) -> Refusal | None:
+    return Refusal(NODE_NOT_AVAILABLE, "; ".join(node.others)) if node.others else None
 
 
 def not_wanted(request: Request, node: Node) -> Refusal | None:
@@ -223,6 +227,11 @@ def part_of(request: Request, node: Node, devices: tuple[int, ...]) -> tuple[int
 
 
 def _lack(request: Request, room: Room) -> str | None:
+    lack = _lacks(request, room)
+    return f"{lack}; {room.node.others[0]}" if lack and room.node.others else lack
+
+
+def _lacks(request: Request, room: Room) -> str | None:
     wanted, node = request.resources, room.node
     if wanted.all_cpus and room.tenants:
         return f"needs the whole node, {count(len(room.tenants), 'attempt')} there ({room.tenants[0]})"
@@ -273,9 +282,9 @@ Shape: TypeAlias = tuple[object, ...]
 
 def trait_of(node: Node) -> Shape:
     """What makes nodes alike when nothing runs on them."""
-    gpus = tuple((gpu.kind, gpu.memory_mib, gpu.compute_capability, gpu.healthy) for gpu in node.facts.gpus)
+    gpus = tuple((gpu.kind, gpu.memory_mib, gpu.compute_capability, gpu.usable) for gpu in node.facts.gpus)
     kind = (node.site, node.groups, node.facts.mpi, disk_free_mib(node), node.share_gpus, node.share_between_users)
-    return (*kind, len(node.usable_cpus), node.usable_memory_mib, gpus)
+    return (*kind, len(node.usable_cpus), len(node.open_cpus), node.usable_memory_mib, gpus)
 
 
 def disk_free_mib(node: Node) -> int | None:
