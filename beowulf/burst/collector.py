@@ -1,8 +1,8 @@
 """A provider's list against the store: what of ours it shows, what is gone, and what nobody wants.
 
-The list is begun before the store is read: an intent is committed before its first call, so what is listed and not in
-the store is wanted by nobody. What is in the store and not listed may only be too new, or the list may lag: it counts as
-gone after no list has shown it for a grace period, which begins with its last call.
+The list is begun before the store is read: an intent is committed before its first call, so what is listed and not
+in the store is wanted by nobody. What is in the store and not listed may only be too new, or the list may lag: it
+counts as gone after no list has shown it for a grace period, which begins with its last call.
 """
 
 from __future__ import annotations

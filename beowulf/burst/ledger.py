@@ -1,7 +1,7 @@
 """What rented machines cost, and what they may cost at the worst: caps are counted by the worst.
 
-The worst of a machine is what it would cost if the head fell silent now: it ends itself when its lease has run out. That
-is known before the provider is called, and again before each renewal, so a cap holds whatever is lost.
+The worst of a machine is what it would cost if the head fell silent now: it ends itself when its lease has run out.
+That is known before the provider is called, and again before each renewal, so a cap holds whatever is lost.
 """
 
 from __future__ import annotations
