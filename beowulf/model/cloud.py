@@ -84,6 +84,10 @@ class Machine:
     reclaim_at: float = 0.0  # the provider announced to take it back then; 0: no notice
     reason: str = ""  # why it ends, or why its last call failed
     cost_usd: float = 0.0  # final once GONE
+    owner: str = ""  # the user it was bought for
+    project: str = ""  # the queue of the job it was bought for
+    max_hourly_usd: float = 0.0  # the most the provider may bill: what caps are counted by
+    lease_until: float = 0.0  # it has ended itself by then, unless the lease is renewed again
 
     @property
     def hourly_usd(self) -> float:
