@@ -223,7 +223,9 @@ class Controller:
 
     def _commit(self, draft: Draft, reports: list[Report]) -> None:
         if draft.events or reports:
+            around_commit(draft.events, BEFORE_COMMIT)
             position = self._store.commit(draft.events, draft.snapshot, reports)
+            around_commit(draft.events, AFTER_COMMIT)
             self.snapshot = draft.snapshot
             self._forget_old()
             self.position = position

@@ -26,7 +26,8 @@ log = structlog.get_logger("renting")
 DESTROY_AGAIN_S = 30.0  # a provider that said yes is asked again when the machine is still there
 ALERT_AFTER_S = 600.0
 ASK_RECLAIM_S = 2.0
-RECLAIM_FILE = "reclaim"
+NOTICE_FILE = "notice"  # beside the lease: "BOOT_ID SECONDS", by the machine's CLOCK_BOOTTIME
+UPTIME = "/proc/uptime"
 
 
 def live(draft: Draft) -> list[Machine]:
@@ -43,7 +44,9 @@ def rules_now(draft: Draft) -> Rules:
     left = ledger.left(snapshot.machines.values(), jobs, draft.policy.renting.caps, draft.now)
     until = draft.volatile.rented.sold_out
     sold_out = frozenset(sale for sale in until if until[sale] > draft.now)
-    return replace(rules, market=replace(rules.market, left=left, sold_out=sold_out))
+    renting = draft.policy.renting
+    known = {"left": left, "sold_out": sold_out, "lease_s": renting.lease_s, "machines": renting.machines}
+    return replace(rules, market=replace(rules.market, **known))  # type: ignore[arg-type]
 
 
 def grow(draft: Draft, wishes: Iterable[scheduler.Grow], mint: Mint) -> None:
@@ -133,9 +136,9 @@ def _watch(draft: Draft, machine: Machine) -> None:
     asked_s = abs(draft.now - draft.volatile.rented.asked.get(machine.id, 0.0))
     if machine.market is Market.SPOT and not machine.reclaim_at and asked_s >= ASK_RECLAIM_S:
         draft.volatile.rented.asked[machine.id] = draft.now
-        path = f"{draft.snapshot.nodes[machine.id].root}/{RECLAIM_FILE}"
-        question = {"name": "reclaim", "path": path, "timeout_s": ASK_RECLAIM_S}
-        draft.send(machine.id, "ask", id="reclaim", questions=[question])
+        paths = {"notice": f"{draft.snapshot.nodes[machine.id].root}/{NOTICE_FILE}", "uptime": UPTIME}
+        questions = [{"name": name, "path": path, "timeout_s": ASK_RECLAIM_S} for name, path in paths.items()]
+        draft.send(machine.id, "ask", id="reclaim", questions=questions)
 
 
 def _renew(draft: Draft, machine: Machine) -> None:

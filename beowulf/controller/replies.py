@@ -14,13 +14,15 @@ from beowulf.controller.rented import Call, ForgetKey, Listing, MachineCreated, 
 from beowulf.controller.verdict import Verdict
 from beowulf.model import event as ev
 from beowulf.model import rented
-from beowulf.model.cloud import Instance, InstanceState, Machine, MachineId, MachineState, Market
+from beowulf.model.apply_machines import MOVES
+from beowulf.model.cloud import Instance, InstanceState, Machine, MachineState, Market
 from beowulf.model.job import Result, split_tag
 from beowulf.model.node import Endpoint, NodeId
 
 log = structlog.get_logger("renting")
 
-RECLAIM_S = 120.0  # what is left when a notice does not say
+USUAL_NOTICE_S = 120.0
+LONGEST_NOTICE_S = 600.0
 _STOPPED_BY_OTHERS = frozenset({MachineState.BOOTING, MachineState.READY, MachineState.DRAINING})
 
 
@@ -171,17 +173,21 @@ def _leave_jobs(draft: Draft, machine: Machine, reason: str) -> None:
 
 
 def on_reclaim_answer(draft: Draft, node: NodeId, header: Mapping[str, Any]) -> None:
-    """The machine's own watch wrote when it will be taken back, in seconds since the epoch by its clock."""
-    machine: Machine | None = draft.snapshot.machines.get(MachineId(node))
-    said = header["answers"].get("reclaim") or {}
-    words = str(said.get("out") or "").split()
-    if machine is None or machine.reclaim_at or not words:
-        return
-    if machine.state not in (MachineState.READY, MachineState.DRAINING, MachineState.BOOTING):
+    """The machine's own watch wrote by which of its uptime it will be taken back; before that there is no such file."""
+    machine = draft.snapshot.machines.get(node)
+    notice, uptime = (_words(header, name) for name in ("notice", "uptime"))
+    facts = draft.snapshot.nodes[node].facts
+    if machine is None or machine.reclaim_at or len(notice) != 2 or notice[0] != facts.boot_id:
         return
     try:
-        left_s = min(max(float(words[0]) - float(header["time"]), 0.0), 2 * RECLAIM_S)
-    except ValueError:
-        left_s = RECLAIM_S
-    draft.record(rented.ReclaimNoticed(draft.now, machine.id, draft.now + left_s))
-    renting.look(draft)
+        left_s = min(max(float(notice[1]) - float(uptime[0]), 0.0), LONGEST_NOTICE_S)
+    except (ValueError, IndexError):
+        left_s = USUAL_NOTICE_S
+    if (machine.state, rented.ReclaimNoticed) in MOVES:
+        draft.record(rented.ReclaimNoticed(draft.now, machine.id, draft.now + left_s))
+        renting.look(draft)
+
+
+def _words(header: Mapping[str, Any], name: str) -> list[str]:
+    answer = header["answers"].get(name) or {}
+    return str(answer.get("out") or "").split()
