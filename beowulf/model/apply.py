@@ -27,6 +27,8 @@ MOVES: Mapping[tuple[JobState, type[Any]], JobState] = {
     (JobState.COMPLETING, ev.ShareStarted): JobState.COMPLETING,
     (JobState.RUNNING, ev.CheckpointKept): JobState.RUNNING,
     (JobState.COMPLETING, ev.CheckpointKept): JobState.COMPLETING,
+    (JobState.RUNNING, ev.PaceMeasured): JobState.RUNNING,
+    (JobState.COMPLETING, ev.PaceMeasured): JobState.COMPLETING,
     (JobState.RUNNING, ev.AttemptEnded): JobState.ENDED,  # it ended by itself and its nodes are clear
     (JobState.COMPLETING, ev.AttemptEnded): JobState.ENDED,  # or PENDING when requeued
 }
@@ -219,6 +221,15 @@ def _checkpoint_kept(snapshot: Snapshot, event: ev.CheckpointKept) -> Snapshot:
     return _put(snapshot, replace(job, state=_move(job, event), checkpoint=kept))
 
 
+def _pace_measured(snapshot: Snapshot, event: ev.PaceMeasured) -> Snapshot:
+    found = _current(snapshot, event.job_id, event.attempt)
+    if found is None:
+        return snapshot
+    job, attempt = found
+    measured = replace(attempt, steps_per_s=event.steps_per_s)
+    return _put(snapshot, _with_attempt(job, measured, state=_move(job, event)))
+
+
 def _job_ended(snapshot: Snapshot, event: ev.JobEnded) -> Snapshot:
     job = snapshot.jobs[event.job_id]
     ended = replace(job, state=_move(job, event), result=event.result, reason=event.reason, ended_at=event.at)
@@ -237,6 +248,8 @@ def _node_added(snapshot: Snapshot, event: ev.NodeAdded) -> Snapshot:
         site=event.site,
         max_cpus=event.max_cpus,
         max_memory_mib=event.max_memory_mib,
+        share_gpus=event.share_gpus,
+        share_between_users=event.share_between_users,
         changed_at=event.at,
     )
     return replace(snapshot, nodes=snapshot.nodes.set(node.id, node), generations=generation)
@@ -308,6 +321,7 @@ _STEPS: Mapping[type[Any], Callable[[Snapshot, Any], Snapshot]] = {
     ev.ShareCleared: _share_cleared,
     ev.AttemptEnded: _attempt_ended,
     ev.CheckpointKept: _checkpoint_kept,
+    ev.PaceMeasured: _pace_measured,
     ev.JobEnded: _job_ended,
     ev.NodeAdded: _node_added,
     ev.NodeRemoved: _node_removed,

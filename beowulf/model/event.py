@@ -128,6 +128,16 @@ class CheckpointKept:
 
 
 @dataclass(frozen=True, slots=True)
+class PaceMeasured:
+    """How fast the ranks of a running attempt go, by what they report; each one replaces the one before."""
+
+    at: float
+    job_id: JobId
+    attempt: int
+    steps_per_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class JobEnded:
     """A job that never got an attempt, or waits between two, ends: cancelled, or its dependency can't be met."""
 
@@ -148,6 +158,8 @@ class NodeAdded:
     site: str = "lab"
     max_cpus: int = 0
     max_memory_mib: int = 0
+    share_gpus: int = 1
+    share_between_users: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +245,7 @@ Event: TypeAlias = (
     | ShareCleared
     | AttemptEnded
     | CheckpointKept
+    | PaceMeasured
     | JobEnded
     | NodeAdded
     | NodeRemoved

@@ -52,6 +52,7 @@ _looked_at: Callable[[JobSpec], Hashable] = attrgetter(
     "nodelist",
     "exclude",
     "group",
+    "site",
     "environment.system_mpi",
     "service_class",
     "queue",
@@ -69,7 +70,7 @@ def ticket_of(job: Job) -> Ticket:
 
 def line_of(key: Key, job: Job, tickets: tuple[Ticket, ...], known: dict[Request, Request]) -> Line:
     """``known``: equal requests of different lines are one value, so that answers to one are found by the other."""
-    request = request_of(job.spec, unswept(job) if job.attempts else (), job.most_nodes)
+    request = request_of(job.spec, job.owner, unswept(job) if job.attempts else (), job.most_nodes)
     request = known.setdefault(request, request)
     return Line(key, request, job.spec, job.owner, bool(job.cancelled_by), job.resuming, tickets)
 

@@ -295,6 +295,17 @@ def test_a_job_pinned_to_a_site_waits_for_its_machines() -> None:
     assert "a1: at lab, and the job is for gcp:us-east1" in cluster.why(other).sentence
 
 
+def test_a_gpu_too_old_for_the_job_is_left_alone() -> None:
+    cluster = Cluster()
+    old, new = (replace(gpus(1)[0], compute_capability=version) for version in ("6.1", "10.0"))
+    for name, gpu in (("n1", old), ("n2", new), ("n3", replace(new, compute_capability=""))):
+        cluster.node(name, gpus=(gpu,))
+    first, second = (cluster.submit(resources=Resources(gpus=1, gpu_capability="7.0")) for _ in range(2))
+    anywhere = cluster.submit(resources=Resources(gpus=1))
+    assert cluster.tick() == {first: ("n2",), anywhere: ("n1",)}
+    assert "of compute capability 7.0" in cluster.why(second).sentence
+
+
 def test_neighbours_begin_at_opposite_ends_since_they_may_be_one_machine() -> None:
     cluster = lab(2, cpus=4)
     cluster.submit(min_nodes=2, max_nodes=2, resources=Resources(cpus=1))
