@@ -27,7 +27,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Case:
-    """On demand costs 1 a second. ``changeover_s`` is a whole number of the series' gaps, so that the optimum is exact."""
+    """On demand costs 1 a second. ``changeover_s`` is a whole number of gaps, so that the optimum is exact."""
 
     length_s: float
     deadline_s: float

@@ -42,8 +42,8 @@ def uniform_progress(
             elif done < now * work / deadline:
                 where = DEMAND
         elif where == DEMAND and not for_good and done >= (now + 2 * changeover) * work / deadline:
-            if deadline - now >= work - done + 2 * changeover:
-                where = SPOT if spot else IDLE
+            safe = deadline - now >= work - done + 2 * changeover
+            where = (SPOT if spot else IDLE) if safe else DEMAND
         if where not in (IDLE, before):
             warm, changes = changeover, changes + 1
         left = gap
