@@ -19,12 +19,13 @@ class Request:
     group: str
     system_mpi: bool
     site: str = ""
+    cpu_model: str = ""  # only nodes with this kind of processor
     avoid: tuple[NodeId, ...] = ()  # an earlier attempt of the job was not swept there yet
     _hash: int = field(init=False, repr=False, compare=False, default=0)  # asked for thousands of times per plan
 
     def __post_init__(self) -> None:
         kind = (self.resources, self.procs, self.min_nodes, self.max_nodes, self.group, self.site, self.system_mpi)
-        object.__setattr__(self, "_hash", hash((kind, self.nodelist, self.exclude, self.avoid)))
+        object.__setattr__(self, "_hash", hash((kind, self.cpu_model, self.nodelist, self.exclude, self.avoid)))
 
     def __hash__(self) -> int:
         return self._hash

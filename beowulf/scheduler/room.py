@@ -128,6 +128,8 @@ def _wrong_kind(request: Request, node: Node) -> Refusal | None:
         return Refusal(BAD_CONSTRAINTS, f"not in group {request.group}")
     if not at_site(request.site, node.site):
         return Refusal(BAD_CONSTRAINTS, f"at {node.site}, and the job is for {request.site}")
+    if request.cpu_model and request.cpu_model != node.facts.cpu_model:
+        return Refusal(BAD_CONSTRAINTS, f"has no {request.cpu_model}")
     if request.system_mpi and not node.facts.mpi:
         return Refusal(BAD_CONSTRAINTS, "has no MPI of its own, and the job asks for the system's")
     return None
@@ -220,7 +222,7 @@ Shape: TypeAlias = tuple[object, ...]
 def trait_of(node: Node) -> Shape:
     """What makes nodes alike when nothing runs on them."""
     gpus = tuple((gpu.kind, gpu.memory_mib, gpu.compute_capability, gpu.healthy) for gpu in node.facts.gpus)
-    kind = (node.site, node.groups, node.facts.mpi, disk_free_mib(node))
+    kind = (node.site, node.groups, node.facts.mpi, node.facts.cpu_model, disk_free_mib(node))
     return (*kind, len(node.usable_cpus), node.usable_memory_mib, gpus)
 
 
