@@ -36,6 +36,9 @@ class Head(Protocol):
     def loads(self, since: int) -> tuple[int, dict[NodeId, list[Load]]]:
         """How busy nodes were, after number ``since``: ``(number to ask with next, {node: oldest first})``."""
 
+    def metrics(self) -> tuple[bytes, str]:
+        """The cluster's figures for a monitoring system, and their media type."""
+
     def ask(self, command: Command) -> Future[Any]:
         """Done once the command's events are committed, or with an error of the tree."""
 

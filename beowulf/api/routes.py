@@ -14,6 +14,7 @@ from beowulf.api.call import Call
 Handler: TypeAlias = Callable[[Call], Awaitable[Response]]
 
 JSON = "application/json"
+METRICS = "application/openmetrics-text"
 TAR = "application/x-tar"
 
 
@@ -73,6 +74,7 @@ ROUTES: tuple[Route, ...] = (
         query=("after", "limit", "job", "follow"),
         media_type=jobs.JSON_LINES,
     ),
+    Route("GET", "/v1/metrics", cluster.metrics, "Figures for a monitoring system (OpenMetrics)", media_type=METRICS),
     Route(
         "GET",
         "/v1/changes",

@@ -32,6 +32,7 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "ssh": ("beowulf.cli.ssh:ssh", "A shell on a node, or one command there."),
     "top": ("beowulf.cli.top:top", "Nodes, jobs and a log on one screen."),
     "events": ("beowulf.cli.events:events", "Everything that happened, in order."),
+    "metrics": ("beowulf.cli.metrics:metrics", "The cluster's figures, as a monitoring system reads them."),
     "up": ("beowulf.cli.up:up", "Start the head."),
     "down": ("beowulf.cli.down:down", "Stop the head; jobs go on."),
     "simulate": ("beowulf.cli.simulate:simulate", "Replay a trace through the scheduler."),

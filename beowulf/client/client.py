@@ -65,6 +65,10 @@ class Client:
     def shutdown(self) -> None:
         self._exchange.json("POST", "/v1/shutdown")
 
+    def metrics(self) -> str:
+        """The cluster's figures in the OpenMetrics format."""
+        return b"".join(self._exchange.pieces("GET", "/v1/metrics")).decode()
+
     def doctor(self, node: str = "") -> list[dict[str, Any]]:
         return _list(self._exchange.json("GET", "/v1/doctor", {"node": node}), "findings")
 
@@ -193,7 +197,7 @@ class Client:
         return self._exchange.json("GET", _node(name))
 
     def add_node(self, name: str, endpoint: Endpoint | Mapping[str, Any], host_key: str = "", **settings: Any) -> str:
-        """``settings``: groups, tags, site, max_cpus, max_memory_mib."""
+        """``settings``: groups, tags, site, max_cpus, max_memory_mib, share_gpus, share_between_users."""
         body = {"node": name, "endpoint": _plain(endpoint), "host_key": host_key, **settings}
         return str(self._exchange.json("POST", "/v1/nodes", body=body)["node"])
 

@@ -16,6 +16,7 @@ from beowulf.controller.commands import Command
 from beowulf.controller.logs import LogFiles
 from beowulf.controller.loop import Controller
 from beowulf.daemon.home import Home
+from beowulf.daemon.metrics import CONTENT_TYPE, Metrics
 from beowulf.daemon.reasons import end_answer, why_answer
 from beowulf.daemon.samples import Samples
 from beowulf.daemon.transfers import Transfers
@@ -48,6 +49,7 @@ class RunningHead:
         transfers: Transfers,
         problems: Mapping[NodeId, LinkProblem],
         samples: Samples,
+        metrics: Metrics,
         bench: Bench,
         stopping: threading.Event,
     ) -> None:
@@ -61,6 +63,7 @@ class RunningHead:
         self._transfers = transfers
         self._problems = problems
         self._samples = samples
+        self._metrics = metrics
         self._bench = bench
         self._stopping = stopping
 
@@ -84,6 +87,9 @@ class RunningHead:
 
     def loads(self, since: int) -> tuple[int, dict[NodeId, list[Load]]]:
         return self._samples.since(since)
+
+    def metrics(self) -> tuple[bytes, str]:
+        return self._metrics.text(), CONTENT_TYPE
 
     def ask(self, command: Command) -> Future[Any]:
         return self._controller.ask(command)

@@ -24,6 +24,8 @@ from beowulf.daemon.hands import WorkingHands
 from beowulf.daemon.head import RunningHead
 from beowulf.daemon.home import Home
 from beowulf.daemon.housekeeping import Housekeeping
+from beowulf.daemon.metrics import Metrics
+from beowulf.daemon.metrics_server import MetricsServer
 from beowulf.daemon.samples import Samples
 from beowulf.daemon.transfers import Transfers
 from beowulf.measure import Bench
@@ -72,6 +74,12 @@ class Service:
             home, self._fleet, stager, self._logs, self._controller.post, self._transfers, self._store.latest_reports
         )
         self._gpu_watch = GpuWatch(lambda: self._controller.snapshot, self._ask)
+        self._metrics = Metrics(
+            lambda: self._controller.snapshot,
+            lambda: self._controller.position,
+            self._store.events,
+            self._samples.since,
+        )
         head = RunningHead(
             home,
             self._store,
@@ -83,10 +91,12 @@ class Service:
             self._transfers,
             self._problems,
             self._samples,
+            self._metrics,
             Bench(self._fleet, lambda: self._controller.snapshot, self._record_profile),
             self._stopping,
         )
         self._api = ApiServer(head, home.socket)
+        self._metrics_server = MetricsServer(self._metrics.text, settings.metrics_port)
 
     def run(self) -> int:
         """Blocks until SIGTERM, SIGINT or a shutdown by the API; → the exit code."""
@@ -97,6 +107,7 @@ class Service:
         self._housekeeping.start()
         self._gpu_watch.start()
         self._api.start()
+        self._metrics_server.start()
         self._home.pid.write_text(f"{os.getpid()}\n")
         log.info("head is up", home=str(self._home.path), cluster=self._store.cluster, epoch=self._store.epoch)
         while not self._stopping.wait(1.0) and self._controller.failure is None:
@@ -107,6 +118,7 @@ class Service:
         self._housekeeping.stop()
         self._gpu_watch.stop()
         self._api.stop()
+        self._metrics_server.stop()
         self._controller.stop()
         self._hands.close()
         self._fleet.close()

@@ -55,8 +55,14 @@ class Resources:
     disk_mib: int = 0
     gpus: int = 0
     gpu_kinds: tuple[str, ...] = ()  # any of these names; empty: any GPU
-    gpu_memory_mib: int = 0
+    gpu_memory_mib: int = 0  # each of these has at least so much
     gpu_capability: str = ""  # at least this compute capability ("7.5"); "": any, also GPUs that have no such notion
+    gpu_fraction: float = 0.0  # of one GPU, which other jobs may use as well; 0: whole ones
+    gpu_part_mib: int = 0  # likewise, in MiB of its memory
+
+    @property
+    def shares_gpu(self) -> bool:
+        return bool(self.gpu_fraction or self.gpu_part_mib)
 
 
 @dataclass(frozen=True, slots=True)

@@ -143,6 +143,8 @@ class Node:
     site: str = "lab"
     max_cpus: int = 0  # the admin's limit; 0: all
     max_memory_mib: int = 0
+    share_gpus: int = 1  # so many jobs at most on one GPU
+    share_between_users: bool = False  # also those of different users
     state: NodeState = NodeState.UNKNOWN
     reason: str = ""  # why it is down or drained
     drained: bool = False

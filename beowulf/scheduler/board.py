@@ -13,6 +13,7 @@ from immutables import Map
 
 from beowulf.model.allocation import Allocation
 from beowulf.model.node import Node, NodeId
+from beowulf.scheduler.parts import shape_of
 from beowulf.scheduler.request import Request
 from beowulf.scheduler.room import Left, Offer, Room, Shape, allowed, give_back, left_over, take, trait_of
 
@@ -39,7 +40,7 @@ class Fits:
         """``trait`` is that of the room's node, where it is known already."""
         trait = self.trait(room.node) if trait is None else trait
         gpus = tuple((gpu.kind, gpu.memory_mib, gpu.compute_capability) for gpu in room.gpus) if room.gpus else ()
-        return trait, len(room.cpus), room.memory_mib, bool(room.tenants), gpus
+        return trait, len(room.cpus), room.memory_mib, bool(room.tenants), gpus, tuple(map(shape_of, room.parts))
 
     def known(self, request: Request) -> dict[Shape, Left | None]:
         if self._count > MOST_KNOWN:
@@ -112,6 +113,11 @@ class Board:
             self._buckets[shape] = left
         else:
             del self._buckets[shape]
+
+    @property
+    def full(self) -> bool:
+        """No node has a thread to give."""
+        return not self._buckets
 
     def threads(self) -> int:
         """Free ones, of all nodes."""

@@ -10,7 +10,7 @@ from beowulf.model.node import Node, NodeId
 from beowulf.model.snapshot import Snapshot
 from beowulf.scheduler.answers import NODE_NOT_AVAILABLE, Refusal
 from beowulf.scheduler.request import Request
-from beowulf.scheduler.room import Left, Offer, pick, split
+from beowulf.scheduler.room import Left, Offer, part_of, pick, split
 from beowulf.scheduler.wording import answers_of, listed, wants
 
 Apart = Mapping[NodeId, frozenset[NodeId]]
@@ -115,7 +115,8 @@ def _gang(request: Request, chosen: list[Offer]) -> Gang:
         cpus, gpus = split(threads, request.procs), split(devices, request.procs)
         first = index * request.procs
         slots = tuple(RankSlot(first + local, local, cpus[local], gpus[local]) for local in range(request.procs))
-        shares.append(Share(offer.node.id, slots, request.resources.memory_mib))
+        part = part_of(request, offer.node, devices)
+        shares.append(Share(offer.node.id, slots, request.resources.memory_mib, *part, request.owner))
     return Gang(Allocation(tuple(shares), _device(ordered, shares)), tuple(offer.place for offer in ordered))
 
 

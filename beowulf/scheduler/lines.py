@@ -34,6 +34,11 @@ class Line:
     tickets: tuple[Ticket, ...]
     left: int = 0  # optimizer steps; 0: not told
 
+    @property
+    def plain(self) -> bool:
+        """Only room keeps its jobs from starting, or a quota."""
+        return not (self.cancelled or self.spec.dependencies)
+
 
 Lines: TypeAlias = Map[Key, Line]
 
@@ -77,7 +82,7 @@ def ticket_of(job: Job) -> Ticket:
 
 def line_of(key: Key, job: Job, tickets: tuple[Ticket, ...], known: dict[Request, Request]) -> Line:
     """``known``: equal requests of different lines are one value, so that answers to one are found by the other."""
-    request = request_of(job.spec, unswept(job) if job.attempts else (), job.most_nodes)
+    request = request_of(job.spec, job.owner, unswept(job) if job.attempts else (), job.most_nodes)
     request = known.setdefault(request, request)
     return Line(key, request, job.spec, job.owner, bool(job.cancelled_by), job.resuming, tickets, left_of(job))
 

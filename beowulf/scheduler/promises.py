@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 
@@ -16,7 +17,7 @@ from beowulf.scheduler.gang import Gang, gather
 from beowulf.scheduler.preemption import Bench, next_ripe, victims
 from beowulf.scheduler.prospects import Outlook
 from beowulf.scheduler.request import Request
-from beowulf.scheduler.room import Room, suitable
+from beowulf.scheduler.room import Room, part_of, pick_part, suitable
 from beowulf.scheduler.state import State
 from beowulf.scheduler.wording import moment
 
@@ -107,7 +108,9 @@ class Promises:
         for place, room in rooms.items():
             free = self.views.bare.room(place) if latest_first else None
             cpus, gpus = _claimed(request, room, free)
-            claims.append(Claim(job_id, place, at, at + length_s, cpus, gpus, request.resources.memory_mib))
+            claim = Claim(job_id, place, at, at + length_s, cpus, gpus, request.resources.memory_mib)
+            part = part_of(request, room.node, tuple(gpus))[0]
+            claims.append(replace(claim, gpu_mib=part, user=request.owner))
         self._record(claims, again)
         self.reservations.append(Reservation(job_id, at, self._names(sorted(rooms))))
 
@@ -184,5 +187,8 @@ def _claimed(request: Request, room: Room, free: Room | None) -> tuple[frozenset
     kinds = sorted({gpu.kind for gpu in gpus})
     alike = [[gpu for gpu in gpus if gpu.kind == kind] for kind in kinds]
     chosen = next((same for same in alike if len(same) >= wanted.gpus), gpus)[: wanted.gpus]
+    if wanted.shares_gpu:
+        part = pick_part(request, room)
+        chosen = [part] if part is not None else []
     taken = cpus if wanted.all_cpus else cpus[: request.cpus]
     return frozenset(taken), frozenset(gpu.index for gpu in chosen)

@@ -21,6 +21,7 @@ class Request:
     site: str = ""
     cpu_model: str = ""  # only nodes with this kind of processor
     avoid: tuple[NodeId, ...] = ()  # an earlier attempt of the job was not swept there yet
+    owner: str = ""  # where that decides which GPUs it may share
     _hash: int = field(init=False, repr=False, compare=False, default=0)  # asked for thousands of times per plan
 
     def __post_init__(self) -> None:
@@ -36,7 +37,7 @@ class Request:
         return self.resources.cpus or self.procs
 
 
-def request_of(spec: JobSpec, avoid: tuple[NodeId, ...] = (), most_nodes: int = 0) -> Request:
+def request_of(spec: JobSpec, owner: str, avoid: tuple[NodeId, ...] = (), most_nodes: int = 0) -> Request:
     """``most_nodes`` above 0 is a limit besides the spec's own."""
     max_nodes = max(spec.min_nodes, spec.max_nodes)
     return Request(
@@ -50,6 +51,7 @@ def request_of(spec: JobSpec, avoid: tuple[NodeId, ...] = (), most_nodes: int = 
         system_mpi=spec.environment.system_mpi,
         site=spec.site,
         avoid=avoid,
+        owner=owner if spec.resources.shares_gpu else "",
     )
 
 

@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import TypeAlias, TypeVar
 
 from beowulf.model.allocation import Share
 from beowulf.model.node import Gpu, Node
 from beowulf.scheduler.answers import BAD_CONSTRAINTS, NODE_NOT_AVAILABLE, RESOURCES, Refusal
+from beowulf.scheduler.parts import Part, joined, opened, part_mib, returned, taken
 from beowulf.scheduler.request import Request
 from beowulf.scheduler.wording import count, gpu_words, size
 
 T = TypeVar("T")
 
+WASTED = 1024  # a node that lets nobody join comes after any that does
+
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """One node's free threads, GPUs and memory; ``tenants`` are the attempts that hold the rest."""
+    """One node's free threads, GPUs and memory; ``tenants`` are the attempts that hold the rest.
+
+    ``parts`` is what is left of GPUs that are used in part.
+    """
 
     node: Node
     cpus: tuple[int, ...]
     gpus: tuple[Gpu, ...]
     memory_mib: int
     tenants: tuple[str, ...] = ()
+    parts: tuple[Part, ...] = ()
 
 
 Left: TypeAlias = tuple[int, int, int]
@@ -58,27 +65,29 @@ def empty_room(node: Node) -> Room:
 
 
 def take(room: Room, tag: str, share: Share) -> Room:
-    cpus, gpus = frozenset(share.cpus), frozenset(share.gpus)
-    return replace(
-        room,
-        cpus=tuple(cpu for cpu in room.cpus if cpu not in cpus),
-        gpus=tuple(gpu for gpu in room.gpus if gpu.index not in gpus) if gpus else room.gpus,
-        memory_mib=room.memory_mib - share.memory_mib,
-        tenants=(*room.tenants, tag),
+    cpus = frozenset(share.cpus)
+    gpus, parts = taken((room.gpus, room.parts), frozenset(share.gpus), share.gpu_mib, share.owner)
+    return Room(
+        room.node,
+        tuple(cpu for cpu in room.cpus if cpu not in cpus),
+        gpus,
+        room.memory_mib - share.memory_mib,
+        (*room.tenants, tag),
+        parts,
     )
 
 
 def give_back(room: Room, tag: str, share: Share) -> Room:
     """``room`` once the share is swept."""
-    cpus, gpus, node = {*room.cpus, *share.cpus}, frozenset(share.gpus), room.node
+    cpus, node = {*room.cpus, *share.cpus}, room.node
+    gpus, parts = returned((room.gpus, room.parts), node, frozenset(share.gpus), share.gpu_mib, share.owner)
     return Room(
         node,
         tuple(cpu for cpu in node.usable_cpus if cpu in cpus),
-        tuple(gpu for gpu in node.facts.gpus if gpu.healthy and (gpu.index in gpus or gpu in room.gpus))
-        if gpus
-        else room.gpus,
+        gpus,
         room.memory_mib + share.memory_mib,
         tuple(tenant for tenant in room.tenants if tenant != tag),
+        parts,
     )
 
 
@@ -92,13 +101,18 @@ def less(room: Room, held: Mapping[str, Share]) -> Room:
     if not held:
         return room
     cpus = {cpu for share in held.values() for slot in share.ranks for cpu in slot.cpus}
-    gpus = {gpu for share in held.values() for slot in share.ranks for gpu in slot.gpus}
+    whole = {gpu for share in held.values() if not share.gpu_mib for slot in share.ranks for gpu in slot.gpus}
+    cards = taken((room.gpus, ()), frozenset(whole), 0, "")
+    for share in held.values():
+        if share.gpu_mib:
+            cards = taken(cards, frozenset(share.gpus), share.gpu_mib, share.owner)
     return Room(
         room.node,
         tuple([cpu for cpu in room.cpus if cpu not in cpus]),
-        tuple([gpu for gpu in room.gpus if gpu.index not in gpus]),
+        cards[0],
         room.memory_mib - sum([share.memory_mib for share in held.values()]),
         tuple(sorted(held)),
+        cards[1],
     )
 
 
@@ -158,7 +172,23 @@ def left_over(request: Request, room: Room) -> Left | None:
 def _left(request: Request, room: Room) -> Left:
     wanted = request.resources
     cpus = 0 if wanted.all_cpus else len(room.cpus) - request.cpus
-    return len(room.gpus) - wanted.gpus, cpus, room.memory_mib - wanted.memory_mib
+    return _gpus_left(request, room), cpus, room.memory_mib - wanted.memory_mib
+
+
+def _gpus_left(request: Request, room: Room) -> int:
+    """Below 0: no further GPU is touched."""
+    if not request.resources.shares_gpu:
+        return len(room.gpus) - request.resources.gpus
+    if _joined(request, room) is not None:
+        return -1
+    # A part of a GPU that nobody may join uses up all of it.
+    return len(room.gpus) - 1 + (0 if room.node.share_gpus > 1 else WASTED)
+
+
+def _joined(request: Request, room: Room) -> Part | None:
+    alike = {gpu.index for gpu in suitable(request, (part.gpu for part in room.parts))}
+    parts = (part for part in room.parts if part.gpu.index in alike)
+    return joined(request.resources, request.owner, room.node, parts)
 
 
 def allowed(request: Request, node_id: str) -> bool:
@@ -171,7 +201,27 @@ def pick(request: Request, room: Room) -> tuple[tuple[int, ...], tuple[int, ...]
     """The threads and GPUs a room that fits gives."""
     wanted = request.resources
     cpus = room.cpus if wanted.all_cpus else pick_cpus(room.cpus, request.cpus, _from_the_top(room.node))
-    return cpus, pick_gpus(suitable(request, room.gpus), wanted.gpus) if wanted.gpus else ()
+    return cpus, _pick_devices(request, room)
+
+
+def _pick_devices(request: Request, room: Room) -> tuple[int, ...]:
+    if not request.resources.shares_gpu:
+        return pick_gpus(suitable(request, room.gpus), request.resources.gpus) if request.resources.gpus else ()
+    gpu = pick_part(request, room)
+    return (gpu.index,) if gpu is not None else ()
+
+
+def pick_part(request: Request, room: Room) -> Gpu | None:
+    """The GPU of which the request gets a part: rather one that is in use in part already."""
+    part = _joined(request, room)
+    return part.gpu if part is not None else opened(suitable(request, room.gpus))
+
+
+def part_of(request: Request, node: Node, devices: tuple[int, ...]) -> tuple[int, float]:
+    """(MiB, fraction of the GPU) that a share takes of its one GPU; (0, 1.0): its GPUs are its own."""
+    gpu = next((gpu for gpu in node.facts.gpus if gpu.index in devices), None)
+    mib = part_mib(request.resources, gpu) if gpu is not None and request.resources.shares_gpu else 0
+    return (mib, mib / gpu.memory_mib) if gpu is not None and mib else (0, 1.0)
 
 
 def _lack(request: Request, room: Room) -> str | None:
@@ -180,7 +230,10 @@ def _lack(request: Request, room: Room) -> str | None:
         return f"needs the whole node, {count(len(room.tenants), 'attempt')} there ({room.tenants[0]})"
     if wanted.gpus:
         free, known = suitable(request, room.gpus), suitable(request, node.facts.gpus)
-        if len(free) < wanted.gpus:
+        joins = wanted.shares_gpu and _joined(request, room) is not None
+        if wanted.shares_gpu and known and not free and not joins:
+            return f"needs {gpu_words(request)}, and none has so much left for it"
+        if len(free) < wanted.gpus and not joins:
             return _numbers(gpu_words(request), len(free), sum(gpu.healthy for gpu in known))
     if not wanted.all_cpus and len(room.cpus) < request.cpus:
         return _numbers(count(request.cpus, "thread"), len(room.cpus), len(node.usable_cpus))
@@ -202,11 +255,12 @@ def _numbers(need: str, free: int, total: int) -> str:
 def suitable(request: Request, gpus: Iterable[Gpu]) -> tuple[Gpu, ...]:
     wanted = request.resources
     kinds, least = {kind.lower() for kind in wanted.gpu_kinds}, capability(wanted.gpu_capability)
+    least_mib = max(wanted.gpu_memory_mib, wanted.gpu_part_mib)
     return tuple(
         gpu
         for gpu in gpus
         if (not kinds or gpu.kind.lower() in kinds)
-        and gpu.memory_mib >= wanted.gpu_memory_mib
+        and gpu.memory_mib >= least_mib
         and (not least or capability(gpu.compute_capability) >= least)
     )
 
@@ -222,7 +276,15 @@ Shape: TypeAlias = tuple[object, ...]
 def trait_of(node: Node) -> Shape:
     """What makes nodes alike when nothing runs on them."""
     gpus = tuple((gpu.kind, gpu.memory_mib, gpu.compute_capability, gpu.healthy) for gpu in node.facts.gpus)
-    kind = (node.site, node.groups, node.facts.mpi, node.facts.cpu_model, disk_free_mib(node))
+    kind = (
+        node.site,
+        node.groups,
+        node.facts.mpi,
+        node.facts.cpu_model,
+        disk_free_mib(node),
+        node.share_gpus,
+        node.share_between_users,
+    )
     return (*kind, len(node.usable_cpus), node.usable_memory_mib, gpus)
 
 

@@ -16,6 +16,7 @@ from beowulf.model.snapshot import Snapshot, changed_since
 from beowulf.scheduler.board import Board, Buckets, Fits, Rooms, Spot, filled
 from beowulf.scheduler.estimates import UNKNOWN, History, end_of, history_of, remembered
 from beowulf.scheduler.lines import Lines, lines_of, requeued
+from beowulf.scheduler.policies import policy_of
 from beowulf.scheduler.room import empty_room, less, room_of
 from beowulf.scheduler.throughput import Rates, devices_of, rates_of, relearnt, speeds_of
 from beowulf.scheduler.usage import Usage, recharge, usage_of
@@ -64,7 +65,7 @@ def fresh(snapshot: Snapshot, rules: Rules, fits: Fits | None = None) -> State:
         threads=Board(fits, *idle).threads(),
         calendar=tuple(sorted(calendar)),
         lines=lines_of((snapshot.jobs[job_id] for job_id in snapshot.pending), fits.requests),
-        usage=usage_of(snapshot.jobs.values(), rules.half_life_s),
+        usage=usage_of(snapshot.jobs.values(), rules.half_life_s) if policy_of(rules).order else Usage(),
         history=history,
         rates=rates_of(snapshot.jobs.values()),
         **measured(snapshot),
@@ -89,9 +90,10 @@ def advanced(state: State, snapshot: Snapshot, rules: Rules) -> State:
     pairs = [(before.get(job_id), snapshot.jobs.get(job_id)) for job_id in jobs]
     pairs = [(old, new) for old, new in pairs if old is not new]
     lines, usage, history, rates = state.lines, state.usage, state.history, state.rates
+    ranked = policy_of(rules).order is not None
     for old, new in pairs:
         lines = requeued(lines, old, new, state.fits.requests)
-        usage = recharge(usage, old, new, rules.half_life_s)
+        usage = recharge(usage, old, new, rules.half_life_s) if ranked else usage
         history = remembered(history, old, new) if rules.estimate else history
         rates = relearnt(rates, old, new)
     calendar = _rescheduled(state, pairs, history)

@@ -46,6 +46,10 @@ def gpu_words(request: Request) -> str:
     wanted = request.resources
     kinds = " or ".join(wanted.gpu_kinds)
     noun = f"{kinds} GPU" if kinds else "GPU"
+    if wanted.gpu_part_mib:
+        return f"{size(wanted.gpu_part_mib)} of 1 {noun}"
+    if wanted.gpu_fraction:
+        return f"{wanted.gpu_fraction:g} of 1 {noun}"
     with_memory = f" of {size(wanted.gpu_memory_mib)}" if wanted.gpu_memory_mib else ""
     able = f" of compute capability {wanted.gpu_capability}" if wanted.gpu_capability else ""
     return count(wanted.gpus, noun) + with_memory + able

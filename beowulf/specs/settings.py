@@ -30,6 +30,7 @@ class Settings:
     log_cap_mib: int = 1024
     quarantine: Quarantine = Quarantine()
     resize_every_s: float = 300.0
+    metrics_port: int = 0
     rules: Rules = Rules()
 
 
@@ -52,6 +53,12 @@ SETTINGS = Record(
             words.duration,
             "How long a job with a range of nodes is left alone before it may take up more, or give some back.",
             "5m",
+        ),
+        Key(
+            "metrics_port",
+            words.whole(0, 65535),
+            "Port of 127.0.0.1 that serves /metrics; 0: none.",
+            "0",
         ),
         Key("quarantine", QUARANTINE, "When a node that keeps failing is left alone."),
         Key("scheduler", scheduling.SCHEDULER, "Who goes first, and how much anybody may have."),
@@ -77,6 +84,7 @@ def parse_settings(text: str, *, name: str) -> Settings:
         log_cap_mib=fields.get("log_cap", base.log_cap_mib),
         quarantine=_quarantine(fields.get("quarantine", nothing)),
         resize_every_s=fields.get("resize_every_s", base.resize_every_s),
+        metrics_port=fields.get("metrics_port", base.metrics_port),
         rules=scheduling.rules_of(fields.get("scheduler", nothing)),
     )
 

@@ -104,6 +104,7 @@ def node_details(node: Json, now: float) -> list[tuple[str, str]]:
         ("Instructions", " ".join(map(str, items(facts, "instruction_sets")))),
         ("Memory", f"{mebibytes(_memory_mib(node))}, {mebibytes(number(facts, 'memory_free_mib'))} free"),
         *(("GPU", _gpu(gpu)) for gpu in items(facts, "gpus")),
+        ("Sharing", _sharing(node)),
         *(("Disk", _disk(disk)) for disk in items(facts, "file_systems")),
         *(("Network", _interface(one, text(facts, "route_interface"))) for one in items(facts, "interfaces")),
         ("Python", ", ".join(map(str, items(facts, "pythons")))),
@@ -115,6 +116,12 @@ def node_details(node: Json, now: float) -> list[tuple[str, str]]:
         *(("Complaint", str(sentence)) for sentence in items(facts, "complaints")),
     ]
     return [(label, printable(value)) for label, value in pairs if value]
+
+
+def _sharing(node: Json) -> str:
+    most = int(number(node, "share_gpus"))
+    users = "also of different users" if node.get("share_between_users") else "of one user"
+    return f"up to {most} jobs on one GPU, {users}" if most > 1 else ""
 
 
 def _memory_mib(node: Json) -> float:

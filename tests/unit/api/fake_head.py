@@ -66,6 +66,9 @@ class FakeHead:
     def loads(self, since: int) -> tuple[int, dict[str, list[Load]]]:
         return len(self.measured), {node: [load] for node, load in self.measured[since:]}
 
+    def metrics(self) -> tuple[bytes, str]:
+        return b"# EOF\n", "application/openmetrics-text; version=1.0.0"
+
     def ask(self, command: Command) -> Future[Any]:
         self.commands.append(command)
         answer: Future[Any] = Future()
