@@ -140,6 +140,8 @@ def _not_named(request: Request, node: Node) -> Refusal | None:
 def _wrong_kind(request: Request, node: Node) -> Refusal | None:
     if request.group and request.group not in node.groups:
         return Refusal(BAD_CONSTRAINTS, f"not in group {request.group}")
+    if node.rented and not request.rented:
+        return Refusal(BAD_CONSTRAINTS, "rented, and the job's burst.policy is never")
     if not at_site(request.site, node.site):
         return Refusal(BAD_CONSTRAINTS, f"at {node.site}, and the job is for {request.site}")
     if request.cpu_model and request.cpu_model != node.facts.cpu_model:
@@ -278,6 +280,7 @@ def trait_of(node: Node) -> Shape:
     gpus = tuple((gpu.kind, gpu.memory_mib, gpu.compute_capability, gpu.healthy) for gpu in node.facts.gpus)
     kind = (
         node.site,
+        node.rented,
         node.groups,
         node.facts.mpi,
         node.facts.cpu_model,
