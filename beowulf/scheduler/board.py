@@ -95,7 +95,7 @@ class Board:
             if old is not None:
                 del self._rooms[place]
             return
-        shape = self.fits.shape(room)
+        shape = self.fits.shape(room, old[1][0] if old is not None and old[0].node is room.node else None)
         self._rooms[place] = (room, shape)
         if not room.cpus:  # every job needs a thread: nobody has to look here
             return
