@@ -115,7 +115,7 @@ class Service:
         """Blocks until SIGTERM, SIGINT or a shutdown by the API; → the exit code."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._stopping.set())
-        # What was loaded stays: looking through 100,000 jobs again and again would halt the head for half a second each.
+        # To look through 100,000 loaded jobs again and again would halt the head for half a second each time.
         gc.collect()
         gc.freeze()
         self._controller.begin(self._hands)
