@@ -58,6 +58,7 @@ _looked_at: Callable[[JobSpec], Hashable] = attrgetter(
     "exclude",
     "group",
     "site",
+    "burst",
     "environment.system_mpi",
     "service_class",
     "queue",

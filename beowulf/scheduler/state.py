@@ -35,6 +35,7 @@ class State:
     free: tuple[Rooms, Buckets]
     idle: tuple[Rooms, Buckets]  # as if nothing ran
     threads: int  # of all nodes that are up
+    scattered: bool  # they stand at more than one site
     calendar: tuple[Release, ...]  # ascending; without those nobody knows
     lines: Lines
     usage: Usage
@@ -58,6 +59,7 @@ def fresh(snapshot: Snapshot, rules: Rules, fits: Fits | None = None) -> State:
         free=free,
         idle=idle,
         threads=Board(fits, *idle).threads(),
+        scattered=_scattered(snapshot),
         calendar=tuple(sorted(calendar)),
         lines=lines_of((snapshot.jobs[job_id] for job_id in snapshot.pending), fits.requests),
         usage=usage_of(snapshot.jobs.values(), rules.half_life_s) if policy_of(rules).order else Usage(),
@@ -70,9 +72,8 @@ def advanced(state: State, snapshot: Snapshot, rules: Rules) -> State:
     """The state of ``snapshot`` at a cost that goes by what changed since; equal to `fresh` of it."""
     if snapshot is state.snapshot and rules is state.rules:
         return state
-    same = (
-        replace(rules, market=state.rules.market) == state.rules
-    )  # money moves all the time, and changes nothing here
+    # Money moves all the time, and changes nothing here.
+    same = replace(rules, market=state.rules.market) == state.rules
     changed = changed_since(state.snapshot, snapshot) if same else None
     if changed is None:
         return fresh(snapshot, rules, state.fits)
@@ -94,7 +95,12 @@ def advanced(state: State, snapshot: Snapshot, rules: Rules) -> State:
     free, idle = _reseated(state, snapshot, nodes, pairs)
     threads = state.threads if idle is state.idle else Board(state.fits, *idle).threads()
     known = replace(state, snapshot=snapshot, rules=rules, lines=lines, usage=usage, history=history)
-    return replace(known, free=free, idle=idle, threads=threads, calendar=calendar)
+    scattered = _scattered(snapshot) if nodes else state.scattered
+    return replace(known, scattered=scattered, free=free, idle=idle, threads=threads, calendar=calendar)
+
+
+def _scattered(snapshot: Snapshot) -> bool:
+    return len({node.site for node in snapshot.nodes.values()}) > 1
 
 
 def _reseated(
