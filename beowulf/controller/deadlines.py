@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from beowulf.controller import checkpoints, closing, gang, members, resize
+from beowulf.controller import checkpoints, closing, gang, members, renting, resize
 from beowulf.controller.draft import Draft
 from beowulf.controller.verdict import Verdict
 from beowulf.model.job import Attempt, Job, Result, ShareState
@@ -20,6 +20,7 @@ def check(draft: Draft) -> None:
             closing.finish_if_clear(draft, job_id)
         elif job.spec.checkpoint is not None:
             checkpoints.fetch_if_due(draft, job, attempt)
+    renting.look(draft)
     resize.look(draft)
     resize.carry_out(draft)
     for node in draft.snapshot.nodes.values():

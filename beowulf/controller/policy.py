@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from beowulf.model.renting import Renting
 from beowulf.model.rules import Rules
 
 
@@ -24,3 +25,4 @@ class Policy:
     resize_every_s: float = 300.0  # a job keeps its size at least this long
     log_cap_bytes: int = 1 << 30  # per process
     rules: Rules = Rules()  # what the scheduler goes by
+    renting: Renting = Renting()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Hashable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from operator import attrgetter
 from typing import TypeAlias
 
@@ -33,6 +33,9 @@ class Line:
     resuming: bool  # before everything else of its priority
     tickets: tuple[Ticket, ...]
     left: int = 0  # optimizer steps; 0: not told
+
+    def having(self, tickets: tuple[Ticket, ...]) -> Line:
+        return Line(self.key, self.request, self.spec, self.owner, self.cancelled, self.resuming, tickets)
 
     @property
     def plain(self) -> bool:
@@ -116,7 +119,7 @@ def leave(lines: Lines, job: Job) -> Lines:
     line = lines[key]
     at = bisect_left(line.tickets, ticket_of(job))
     left = line.tickets[:at] + line.tickets[at + 1 :]
-    return lines.set(key, replace(line, tickets=left)) if left else lines.delete(key)
+    return lines.set(key, line.having(left)) if left else lines.delete(key)
 
 
 def join(lines: Lines, job: Job, requests: dict[Request, Request]) -> Lines:
@@ -126,4 +129,4 @@ def join(lines: Lines, job: Job, requests: dict[Request, Request]) -> Lines:
         return lines.set(key, line_of(key, job, (ticket_of(job),), requests))
     ticket = ticket_of(job)
     at = bisect_left(line.tickets, ticket)
-    return lines.set(key, replace(line, tickets=(*line.tickets[:at], ticket, *line.tickets[at:])))
+    return lines.set(key, line.having((*line.tickets[:at], ticket, *line.tickets[at:])))

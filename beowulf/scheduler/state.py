@@ -178,11 +178,12 @@ def seats(
         node = snapshot.nodes[node_id]
         if not node.schedulable:
             continue
-        room, trait, held = empty_room(node), fits.trait(node), snapshot.held.get(node_id)
-        idle[place] = free[place] = (room, fits.shape(room, trait))
+        room, held = empty_room(node), snapshot.held.get(node_id)
+        shape = fits.shape(room)
+        idle[place] = free[place] = (room, shape)
         if held:
             room = less(room, held)
-            free[place] = (room, fits.shape(room, trait))
+            free[place] = (room, fits.shape(room, shape))
     return filled(free), filled(idle)
 
 
