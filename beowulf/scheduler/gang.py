@@ -118,7 +118,16 @@ def _gang(request: Request, chosen: list[Offer]) -> Gang:
         slots = tuple(RankSlot(first + local, local, cpus[local], gpus[local]) for local in range(request.procs))
         part = part_of(request, offer.node, devices)
         shares.append(Share(offer.node.id, slots, request.resources.memory_mib, *part, request.owner))
-    return Gang(Allocation(tuple(shares)), tuple(offer.place for offer in ordered))
+    return Gang(Allocation(tuple(shares), _device(ordered, shares)), tuple(offer.place for offer in ordered))
+
+
+def _device(offers: Sequence[Offer], shares: Sequence[Share]) -> str:
+    """The one kind that all ranks compute on; "" for a mixture."""
+    kinds: set[str] = set()
+    for offer, share in zip(offers, shares, strict=True):
+        taken = frozenset(share.gpus)
+        kinds |= {gpu.kind for gpu in offer.room.gpus if gpu.index in taken} if taken else {offer.node.facts.cpu_model}
+    return kinds.pop() if len(kinds) == 1 else ""
 
 
 @dataclass(frozen=True, slots=True)

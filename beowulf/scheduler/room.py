@@ -148,6 +148,8 @@ def _wrong_kind(request: Request, node: Node) -> Refusal | None:
         return Refusal(BAD_CONSTRAINTS, "rented, and the job's burst.policy is never")
     if not at_site(request.site, node.site):
         return Refusal(BAD_CONSTRAINTS, f"at {node.site}, and the job is for {request.site}")
+    if request.cpu_model and request.cpu_model != node.facts.cpu_model:
+        return Refusal(BAD_CONSTRAINTS, f"has no {request.cpu_model}")
     if request.system_mpi and not node.facts.mpi:
         return Refusal(BAD_CONSTRAINTS, "has no MPI of its own, and the job asks for the system's")
     return None
@@ -290,6 +292,7 @@ def trait_of(node: Node) -> Shape:
         node.rented,
         node.groups,
         node.facts.mpi,
+        node.facts.cpu_model,
         disk_free_mib(node),
         node.share_gpus,
         node.share_between_users,
