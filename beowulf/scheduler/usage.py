@@ -64,14 +64,17 @@ def usage_of(jobs: Iterable[Job], half_life_s: float) -> Usage:
     for job in jobs:
         if job.attempts:
             users[job.owner] = users.get(job.owner, NOTHING).plus(charged(job, half_life_s))
-    return Map(users)
+    return Map({owner: used for owner, used in users.items() if used != NOTHING})
 
 
 def recharge(usage: Usage, old: Job | None, new: Job | None, half_life_s: float) -> Usage:
     for job, sign in ((old, -1), (new, 1)):
         if job is not None and job.attempts:
             changed = usage.get(job.owner, NOTHING).plus(charged(job, half_life_s), sign)
-            usage = usage.set(job.owner, changed) if changed != NOTHING else usage.delete(job.owner)
+            if changed != NOTHING:
+                usage = usage.set(job.owner, changed)
+            elif job.owner in usage:
+                usage = usage.delete(job.owner)
     return usage
 
 
