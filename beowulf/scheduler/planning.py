@@ -8,6 +8,7 @@ starts only where that leaves every reservation as it is.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import TypeAlias
 
@@ -28,6 +29,7 @@ from beowulf.scheduler.board import Board
 from beowulf.scheduler.dependencies import Dependencies
 from beowulf.scheduler.gang import Gang, gather
 from beowulf.scheduler.lines import Key, Line, Ticket
+from beowulf.scheduler.owned import set_apart
 from beowulf.scheduler.policies import KEEP_ALL, policy_of
 from beowulf.scheduler.promises import Promises
 from beowulf.scheduler.prospects import Outlook
@@ -58,7 +60,9 @@ def replan(snapshot: Snapshot, now: float, rules: Rules, memo: Memo | None) -> t
 
 
 def decide(state: State, now: float) -> Plan:
-    return Walk(state, now).over() if state.lines else Plan()
+    left, starts = set_apart(state, now)
+    decided = Walk(left, now).over() if left.lines else Plan()
+    return replace(decided, starts=(*starts, *decided.starts)) if starts else decided
 
 
 class Walk:
