@@ -246,6 +246,7 @@ def _node_added(snapshot: Snapshot, event: ev.NodeAdded) -> Snapshot:
         groups=event.groups,
         tags=event.tags,
         site=event.site,
+        rented=event.node in snapshot.machines,
         max_cpus=event.max_cpus,
         max_memory_mib=event.max_memory_mib,
         share_gpus=event.share_gpus,

@@ -137,6 +137,7 @@ class Burst:
     budget_usd: float = 0.0  # for the whole job; 0: no limit of its own
     deadline_s: float = 0.0  # it shall have ended so long after its submit; 0: none
     providers: tuple[str, ...] = ()  # only these; empty: all that are configured
+    results_mib: int = 0  # what it brings home, for the price of the way; 0: not told
 
 
 @dataclass(frozen=True, slots=True)

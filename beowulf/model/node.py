@@ -141,6 +141,7 @@ class Node:
     groups: tuple[str, ...] = ()
     tags: Mapping[str, str] = field(default_factory=dict)
     site: str = "lab"
+    rented: bool = False  # somebody pays for it by the second
     max_cpus: int = 0  # the admin's limit; 0: all
     max_memory_mib: int = 0
     share_gpus: int = 1  # so many jobs at most on one GPU

@@ -114,6 +114,11 @@ class Board:
         else:
             del self._buckets[shape]
 
+    @property
+    def full(self) -> bool:
+        """No node has a thread to give."""
+        return not self._buckets
+
     def threads(self) -> int:
         """Free ones, of all nodes."""
         return sum(len(places) * len(self._rooms[places[0]][0].cpus) for places in self._buckets.values())

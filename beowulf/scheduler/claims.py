@@ -59,6 +59,11 @@ class Views:
         """What a job sees that starts now and ends then."""
         return self._boards[bisect_left(self._times, end)]
 
+    @property
+    def full(self) -> bool:
+        """Nothing more can start."""
+        return all(board.full for board in self._boards)
+
     def take(self, tag: str, allocation: Allocation, places: Sequence[int]) -> None:
         for board in self._all():
             board.take(tag, allocation, places)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -44,9 +45,10 @@ def gather(request: Request, offers: list[Offer], apart: Apart) -> Gang | None:
 
 def together(request: Request, offers: Sequence[Offer], apart: Apart) -> list[Offer]:
     """The first ``min_nodes`` of these, in the order given, that may work together; empty when there are too few."""
-    alike: dict[str, list[Offer]] = {}
+    alike: dict[tuple[str, str], list[Offer]] = {}
     for offer in offers:
-        alike.setdefault(offer.node.facts.mpi if request.system_mpi else "", []).append(offer)
+        version = offer.node.facts.mpi if request.system_mpi else ""
+        alike.setdefault((offer.node.site, version), []).append(offer)
     for same in alike.values():
         chosen = _largest_gang(same, request.min_nodes, apart)
         if len(chosen) >= request.min_nodes:
@@ -70,7 +72,7 @@ def _tightness(offer: Offer) -> tuple[bool, Left, int]:
 
 
 def _pools(request: Request, offers: list[Offer]) -> list[list[Offer]]:
-    """Narrow sets of nodes before wide ones. A site that holds the gang is not left for more nodes elsewhere."""
+    """Narrow sets of nodes before wide ones. A gang is never spread over sites."""
     version = (lambda node: node.facts.mpi) if request.system_mpi else (lambda node: "")
     alike: dict[str, list[Offer]] = {}
     for offer in offers:
@@ -84,8 +86,7 @@ def _pools(request: Request, offers: list[Offer]) -> list[list[Offer]]:
             for group in offer.node.groups:
                 groups.setdefault((offer.node.site, group), []).append(offer)
         within_sites += [groups[key] for key in sorted(groups)] + [sites[key] for key in sorted(sites)]
-    enough = [pool for pool in within_sites if len(pool) >= request.min_nodes]
-    return enough or list(alike.values())
+    return [pool for pool in within_sites if len(pool) >= request.min_nodes]
 
 
 def _largest_gang(offers: Sequence[Offer], most: int, apart: Apart) -> list[Offer]:
@@ -131,14 +132,28 @@ class Lacking:
         return Lacking((*self.first, (node, sentence)) if len(self.first) < 3 else self.first, self.total + 1)
 
 
-def shortage(request: Request, have: Sequence[NodeId], lacking: Lacking, apart: Apart, free: str = "free ") -> str:
-    """What is missing and where; ``have``: the nodes that fit. Without ``free`` the answers are those of idle nodes."""
+def shortage(
+    request: Request,
+    have: Sequence[NodeId],
+    lacking: Lacking,
+    apart: Apart,
+    sites: Mapping[NodeId, str],
+    free: str = "free ",
+) -> str:
+    """What is missing and where; ``have``: the nodes that fit, and where they stand.
+
+    Without ``free`` the answers are those of idle nodes.
+    """
     if request.min_nodes == 1:
         if not lacking.total:
             return f"no node for {wants(request, free)}"
         if lacking.total == 1:
             return lacking.first[0][1]
         return f"no node has {wants(request, free)} ({answers_of(lacking.first, lacking.total)})"
+    if len(have) >= request.min_nodes and len(set(sites.values())) > 1:
+        there = Counter(sites[name] for name in have)
+        numbers = listed(f"{site} has {number}" for site, number in sorted(there.items()))
+        return f"needs {request.min_nodes} nodes with {wants(request, free)} each at one site; {numbers}"
     if len(have) >= request.min_nodes:
         return f"needs {request.min_nodes} nodes that reach each other; {_gaps(have, apart)}"
     owners = f"only {have[0]} has them" if len(have) == 1 else f"{listed(have)} have them"

@@ -32,6 +32,11 @@ class Line:
     resuming: bool  # before everything else of its priority
     tickets: tuple[Ticket, ...]
 
+    @property
+    def plain(self) -> bool:
+        """Only room keeps its jobs from starting, or a quota."""
+        return not (self.cancelled or self.spec.dependencies)
+
 
 Lines: TypeAlias = Map[Key, Line]
 
@@ -53,6 +58,7 @@ _looked_at: Callable[[JobSpec], Hashable] = attrgetter(
     "exclude",
     "group",
     "site",
+    "burst",
     "environment.system_mpi",
     "service_class",
     "queue",

@@ -73,6 +73,7 @@ class Walk:
         self._dependencies = Dependencies(state.snapshot)
         self._quotas = Quotas(state.snapshot, state.rules.quotas)
         self._full: set[tuple[Board, Request]] = set()
+        self._others: list[tuple[Line, int]] = []  # who waits without being looked at
         self._starts: list[Start] = []
         self._stops: list[Stop] = []
         self._dead: list[tuple[JobId, str]] = []
@@ -82,11 +83,17 @@ class Walk:
 
     def over(self) -> Plan:
         for line, ticket in self._queue:
+            if self._hopeless(line):
+                self._others.append((line, self._queue.left(line)))
+                continue
             self._consider(line, ticket)
-        times = self.promises.times() if self._told or self._reserved else []
+            if self._nothing_left():
+                self._others += self._queue.dismiss(self._ordinary)
+        waiting = Waiting(self.snapshot, self._told, self._reserved, self._others, self._tell)
+        times = self.promises.times() if self._told or self._reserved or self._others else []
         return Plan(
             tuple(self._starts),
-            Waiting(self.snapshot, self._told, self._reserved),
+            waiting,
             tuple(self._dead),
             tuple(self._impossible),
             tuple(self._stops),
@@ -94,6 +101,28 @@ class Walk:
             (),
             min((time for time in times if time > self.now), default=float("inf")),
         )
+
+    def _nothing_left(self) -> bool:
+        """No room, and no reservation: all that can still be said of an ordinary job is that it waits."""
+        return self._settled() and self.promises.views.full
+
+    def _settled(self) -> bool:
+        depth = self._policy.depth
+        return (depth == KEEP_ALL or len(self.promises.reservations) >= depth) and not self.rules.quotas
+
+    def _ordinary(self, line: Line) -> bool:
+        return line.plain and self.outlook.possible(line.request)
+
+    def _hopeless(self, line: Line) -> bool:
+        """It gets no reservation, and its like did not fit."""
+        if self._policy.depth == KEEP_ALL or not self._settled() or not line.plain:
+            return False
+        board = self.promises.views.until(self.now + self._queue.length_s(line))
+        return (board, line.request) in self._full
+
+    def _tell(self, line: Line, number: int) -> Told:
+        why = self.promises.refusal(line.request, self._queue.length_s(line))
+        return Told(line, number, why, line.tickets[-number][3])
 
     def _consider(self, line: Line, ticket: Ticket) -> None:
         refusal = self._not_yet(line)

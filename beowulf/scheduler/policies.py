@@ -1,8 +1,9 @@
 """Which job goes first, and what those that wait keep for themselves: one table entry per policy.
 
 ``order`` gives a job's rank from its `Standing`, higher first; ties go by (submitted, number, index), and the job
-file's ``priority`` goes before all of it. It must not fall while a job waits. ``depth`` jobs get a reservation;
-``KEEP_ALL`` instead lets every job that waits keep each node it could ever run on.
+file's ``priority`` goes before all of it. It must not fall while a job waits; None: nobody is ranked, and who came
+first goes first. ``depth`` jobs get a reservation; ``KEEP_ALL`` instead lets every job that waits keep each node it
+could ever run on.
 """
 
 from __future__ import annotations
@@ -31,13 +32,9 @@ class Standing(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    order: Callable[[Standing], float]
+    order: Callable[[Standing], float] | None = None
     depth: int = 1
     latest_first: bool = True  # a reservation rather takes nodes that are busy now, and leaves the free ones to others
-
-
-def come_first(job: Standing) -> float:
-    return 0.0
 
 
 def multifactor(job: Standing) -> float:
@@ -57,8 +54,8 @@ def short_first(job: Standing) -> float:
 
 POLICIES: dict[str, Policy] = {
     "fair": Policy(multifactor),
-    "fifo": Policy(come_first, depth=KEEP_ALL),
-    "easy": Policy(come_first),
+    "fifo": Policy(depth=KEEP_ALL),
+    "easy": Policy(),
     "conservative": Policy(multifactor, depth=20, latest_first=False),
     "short": Policy(short_first),
 }

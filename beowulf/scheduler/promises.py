@@ -96,9 +96,20 @@ class Promises:
             gpus, cpus, memory = (len(room.gpus), len(room.cpus), room.memory_mib) if room else (0, 0, 0)
             return place not in now_free, -gpus, -cpus, -memory, place
 
-        chosen = sorted(places, key=nearness)[: request.min_nodes]
+        chosen = self._at_one_site(sorted(places, key=nearness), request.min_nodes)
         self.keep(job_id, chosen)
         self.reservations.append(Reservation(job_id, NEVER, self._names(chosen)))
+
+    def _at_one_site(self, places: Sequence[int], number: int) -> list[int]:
+        """The first so many that stand together: of the sites that have enough, the one whose last comes first."""
+        nodes, order = self._state.snapshot.nodes, self._state.order
+        found: dict[str, list[int]] = {}
+        for place in places:
+            mine = found.setdefault(nodes[order[place]].site, [])
+            mine.append(place)
+            if len(mine) == number:
+                return mine
+        return max(found.values(), key=len, default=[])
 
     def _claim(
         self, job_id: JobId, request: Request, at: float, length_s: float, rooms: Mapping[int, Room], latest_first: bool

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from heapq import heapify, heappop, heappush
 from typing import TypeAlias
 
@@ -19,19 +19,23 @@ Turn: TypeAlias = tuple[int, bool, float, float, int, int, int, Line]
 
 class Queue:
     def __init__(self, state: State, now: float, policy: Policy) -> None:
-        self._state, self._rules, self._now, self._policy = state, state.rules, now, policy
-        users = {line.owner for line in state.lines.values()}
-        rules = state.rules
-        self._fair = fair_shares(state.usage, users, rules.shares, rules.half_life_s, now)
+        self._state, self._now, self._order = state, now, policy.order
+        rules = self._rules = state.rules
+        self._fair: dict[str, float] = {}
+        if policy.order is not None:
+            users = {line.owner for line in state.lines.values()}
+            self._fair = fair_shares(state.usage, users, rules.shares, rules.half_life_s, now)
         self._threads = max(1, state.threads)
         self._at: dict[int, int] = {}  # by the line's identity: how far it has come
         self._lengths: dict[int, float] = {}
+        self._services: dict[str, float] = {}
         self._turns: list[Turn] = [self._turn(line, 0) for line in state.lines.values()]
         heapify(self._turns)
 
     def __iter__(self) -> Iterator[tuple[Line, Ticket]]:
         while self._turns:
-            *_, at, line = heappop(self._turns)
+            turn = heappop(self._turns)
+            line, at = turn[7], turn[6]
             self._at[id(line)] = at
             yield line, line.tickets[at]
 
@@ -49,6 +53,20 @@ class Queue:
         """``ticket`` and everybody behind it in its line."""
         return line.tickets[self._at[id(line)] :]
 
+    def dismiss(self, who: Callable[[Line], bool]) -> list[tuple[Line, int]]:
+        """Lines that shall not come any more, each with how many of its jobs had not come yet."""
+        gone: list[tuple[Line, int]] = []
+        left: list[Turn] = []
+        for turn in self._turns:
+            *_, at, line = turn
+            if who(line):
+                gone.append((line, len(line.tickets) - at))
+            else:
+                left.append(turn)
+        heapify(left)
+        self._turns = left
+        return gone
+
     def length_s(self, line: Line) -> float:
         """How long a job of the line runs, its grace included: its limit or the estimate; inf where nobody knows."""
         known = self._lengths.get(id(line))
@@ -58,7 +76,7 @@ class Queue:
 
     def _turn(self, line: Line, at: int) -> Turn:
         submitted, number, index, _ = line.tickets[at]
-        rank = self._policy.order(self.standing(line, submitted))
+        rank = self._order(self.standing(line, submitted)) if self._order is not None else 0.0
         return -line.spec.priority, not line.resuming, -rank, submitted, number, index, at, line
 
     def standing(self, line: Line, submitted: float) -> Standing:
@@ -67,15 +85,21 @@ class Queue:
         threads = max(1, request.cpus) * request.min_nodes
         work_h = length_s / 3600.0 * threads / self._threads  # hours of the whole cluster
         return Standing(
-            waited_s=waited,
-            age=waited / rules.age_full_s,
-            fair_share=self._fair.get(line.owner, 1.0),
-            size=1.0 / (1.0 + work_h),
-            service=rules.service(line.spec.service_class).weight,
-            length_s=length_s,
-            nodes=request.min_nodes,
-            weights=rules.weights,
+            waited,
+            waited / rules.age_full_s,
+            self._fair.get(line.owner, 1.0),
+            1.0 / (1.0 + work_h),
+            self._service(line.spec.service_class),
+            length_s,
+            request.min_nodes,
+            rules.weights,
         )
+
+    def _service(self, name: str) -> float:
+        known = self._services.get(name)
+        if known is None:
+            known = self._services[name] = self._rules.service(name).weight
+        return known
 
 
 def in_order(state: State, now: float, policy: Policy) -> list[Job]:

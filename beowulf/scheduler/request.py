@@ -19,12 +19,22 @@ class Request:
     group: str
     system_mpi: bool
     site: str = ""
+    rented: bool = False  # rented nodes will do, too
     avoid: tuple[NodeId, ...] = ()  # an earlier attempt of the job was not swept there yet
     owner: str = ""  # where that decides which GPUs it may share
     _hash: int = field(init=False, repr=False, compare=False, default=0)  # asked for thousands of times per plan
 
     def __post_init__(self) -> None:
-        kind = (self.resources, self.procs, self.min_nodes, self.max_nodes, self.group, self.site, self.system_mpi)
+        kind = (
+            self.resources,
+            self.procs,
+            self.min_nodes,
+            self.max_nodes,
+            self.group,
+            self.site,
+            self.rented,
+            self.system_mpi,
+        )
         object.__setattr__(self, "_hash", hash((kind, self.nodelist, self.exclude, self.avoid)))
 
     def __hash__(self) -> int:
@@ -49,6 +59,7 @@ def request_of(spec: JobSpec, owner: str, avoid: tuple[NodeId, ...] = (), most_n
         group=spec.group,
         system_mpi=spec.environment.system_mpi,
         site=spec.site,
+        rented=spec.burst.policy != "never",
         avoid=avoid,
         owner=owner if spec.resources.shares_gpu else "",
     )

@@ -140,6 +140,8 @@ def _not_named(request: Request, node: Node) -> Refusal | None:
 def _wrong_kind(request: Request, node: Node) -> Refusal | None:
     if request.group and request.group not in node.groups:
         return Refusal(BAD_CONSTRAINTS, f"not in group {request.group}")
+    if node.rented and not request.rented:
+        return Refusal(BAD_CONSTRAINTS, "rented, and the job's burst.policy is never")
     if not at_site(request.site, node.site):
         return Refusal(BAD_CONSTRAINTS, f"at {node.site}, and the job is for {request.site}")
     if request.system_mpi and not node.facts.mpi:
@@ -274,7 +276,15 @@ Shape: TypeAlias = tuple[object, ...]
 def trait_of(node: Node) -> Shape:
     """What makes nodes alike when nothing runs on them."""
     gpus = tuple((gpu.kind, gpu.memory_mib, gpu.compute_capability, gpu.healthy) for gpu in node.facts.gpus)
-    kind = (node.site, node.groups, node.facts.mpi, disk_free_mib(node), node.share_gpus, node.share_between_users)
+    kind = (
+        node.site,
+        node.rented,
+        node.groups,
+        node.facts.mpi,
+        disk_free_mib(node),
+        node.share_gpus,
+        node.share_between_users,
+    )
     return (*kind, len(node.usable_cpus), node.usable_memory_mib, gpus)
 
 

@@ -16,6 +16,7 @@ from beowulf.model.snapshot import Snapshot, changed_since
 from beowulf.scheduler.board import Board, Buckets, Fits, Rooms, Spot, filled
 from beowulf.scheduler.estimates import UNKNOWN, History, end_of, history_of, remembered
 from beowulf.scheduler.lines import Lines, lines_of, requeued
+from beowulf.scheduler.policies import policy_of
 from beowulf.scheduler.room import empty_room, less, room_of
 from beowulf.scheduler.usage import Usage, recharge, usage_of
 from beowulf.scheduler.wording import natural
@@ -34,6 +35,7 @@ class State:
     free: tuple[Rooms, Buckets]
     idle: tuple[Rooms, Buckets]  # as if nothing ran
     threads: int  # of all nodes that are up
+    scattered: bool  # they stand at more than one site
     calendar: tuple[Release, ...]  # ascending; without those nobody knows
     lines: Lines
     usage: Usage
@@ -57,9 +59,10 @@ def fresh(snapshot: Snapshot, rules: Rules, fits: Fits | None = None) -> State:
         free=free,
         idle=idle,
         threads=Board(fits, *idle).threads(),
+        scattered=_scattered(snapshot),
         calendar=tuple(sorted(calendar)),
         lines=lines_of((snapshot.jobs[job_id] for job_id in snapshot.pending), fits.requests),
-        usage=usage_of(snapshot.jobs.values(), rules.half_life_s),
+        usage=usage_of(snapshot.jobs.values(), rules.half_life_s) if policy_of(rules).order else Usage(),
         history=history,
         fits=fits,
     )
@@ -69,9 +72,8 @@ def advanced(state: State, snapshot: Snapshot, rules: Rules) -> State:
     """The state of ``snapshot`` at a cost that goes by what changed since; equal to `fresh` of it."""
     if snapshot is state.snapshot and rules is state.rules:
         return state
-    same = (
-        replace(rules, market=state.rules.market) == state.rules
-    )  # money moves all the time, and changes nothing here
+    # Money moves all the time, and changes nothing here.
+    same = replace(rules, market=state.rules.market) == state.rules
     changed = changed_since(state.snapshot, snapshot) if same else None
     if changed is None:
         return fresh(snapshot, rules, state.fits)
@@ -82,9 +84,10 @@ def advanced(state: State, snapshot: Snapshot, rules: Rules) -> State:
     pairs = [(before.get(job_id), snapshot.jobs.get(job_id)) for job_id in jobs]
     pairs = [(old, new) for old, new in pairs if old is not new]
     lines, usage, history = state.lines, state.usage, state.history
+    ranked = policy_of(rules).order is not None
     for old, new in pairs:
         lines = requeued(lines, old, new, state.fits.requests)
-        usage = recharge(usage, old, new, rules.half_life_s)
+        usage = recharge(usage, old, new, rules.half_life_s) if ranked else usage
         history = remembered(history, old, new) if rules.estimate else history
     calendar = _rescheduled(state, pairs, history)
     if calendar is None:
@@ -92,7 +95,12 @@ def advanced(state: State, snapshot: Snapshot, rules: Rules) -> State:
     free, idle = _reseated(state, snapshot, nodes, pairs)
     threads = state.threads if idle is state.idle else Board(state.fits, *idle).threads()
     known = replace(state, snapshot=snapshot, rules=rules, lines=lines, usage=usage, history=history)
-    return replace(known, free=free, idle=idle, threads=threads, calendar=calendar)
+    scattered = _scattered(snapshot) if nodes else state.scattered
+    return replace(known, scattered=scattered, free=free, idle=idle, threads=threads, calendar=calendar)
+
+
+def _scattered(snapshot: Snapshot) -> bool:
+    return len({node.site for node in snapshot.nodes.values()}) > 1
 
 
 def _reseated(

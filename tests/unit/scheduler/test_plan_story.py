@@ -123,6 +123,16 @@ def test_a_gang_stays_on_one_site_even_if_another_has_more_nodes_to_add() -> Non
     assert cluster.tick() == {job: ("b1", "b2", "b3")}
 
 
+def test_no_gang_is_spread_over_sites() -> None:
+    cluster = Cluster()
+    for name, site in (("a1", "x"), ("b1", "y"), ("b2", "y")):
+        cluster.node(name, site=site)
+    three, two = cluster.submit(min_nodes=3, max_nodes=3), cluster.submit(min_nodes=2, max_nodes=2)
+    assert cluster.tick() == {two: ("b1", "b2")}
+    assert cluster.plan().impossible == (three,)
+    assert cluster.why(three).sentence == "needs 3 nodes with 1 thread each at one site; x has 1 and y has 2"
+
+
 def test_a_gang_rather_takes_one_group() -> None:
     cluster = Cluster()
     for name, group in (("n1", "old"), ("n2", "new"), ("n3", "old"), ("n4", "new")):
