@@ -23,7 +23,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, ParamValidationError
 
 from beowulf.cloud.provider import Check, Instance, InstanceState, LaunchRequest
-from beowulf.model.cloud import Market
+from beowulf.model.cloud import Market, Offer
 from beowulf.model.errors import BadInput, CloudError, LaunchRefused, NoCapacity, QuotaReached, TokenSpent, Unclear
 from beowulf.model.renting import Cloud
 
@@ -32,6 +32,7 @@ USER = "beowulf"  # as in nodes/cloud-init/aws.yaml
 # Retries are the controller's: it commits what it knows between two calls. The token would protect them here, too.
 ONCE = {"total_max_attempts": 1, "mode": "standard"}
 CONNECT_S, ANSWER_S = 10, 60
+NOBODY = "i-00000000000000000"
 OPTIONS = ("security_group", "placement_group", "address", "disk_gib")
 OPTION_FAMILIES = ("subnet:", "image:")
 STATES = {
@@ -172,16 +173,26 @@ class Aws:
             return Check("credentials", False, said(error), hint)
 
     def _may(self, region: str) -> Sequence[Check]:
-        client, nobody = self._client(region), "i-00000000000000000"
-        run = {"ImageId": image(self._cloud, region), "InstanceType": "t3.micro", "MinCount": 1, "MaxCount": 1}
-        tags = [{"Key": CLUSTER_TAG, "Value": self._cluster}]
-        asked: tuple[tuple[str, Any, Mapping[str, Any]], ...] = (
-            ("RunInstances", client.run_instances, {**run, **places(self._cloud, "")}),
-            ("DescribeInstances", client.describe_instances, {}),
-            ("CreateTags", client.create_tags, {"Resources": [nobody], "Tags": tags}),
-            ("TerminateInstances", client.terminate_instances, {"InstanceIds": [nobody]}),
-        )
-        return [permission(region, action, call, given) for action, call, given in asked]
+        """Asked with DryRun. Who may end nothing but machines with our tag is told "no" for one that does not exist, so
+        that permission is only known once there is a machine."""
+        client = self._client(region)
+        if not (self._cloud.image or f"image:{region}" in self._cloud.options):
+            return [
+                Check(f"image in {region}", False, "none is set", "image: resolve:ssm:/aws/service/… in the settings")
+            ]
+        offer = Offer(self.name, region, "", "t3.micro", 2, 1024)
+        request = LaunchRequest("login-check", "login-check", self._cluster, offer, Market.ON_DEMAND, "", "", 0.0, 0.0)
+        checks = [
+            permission(f"ec2:RunInstances in {region}", client.run_instances, launch(self._cloud, request)),
+            permission(f"ec2:DescribeInstances in {region}", client.describe_instances, {}),
+        ]
+        if all(check.ok for check in checks):
+            mine = [one.instance_id for one in self.list() if one.region == region]
+            what, ids = f"ec2:TerminateInstances in {region}", [mine[0].partition("/")[2] if mine else NOBODY]
+            check = permission(what, client.terminate_instances, {"InstanceIds": ids})
+            unknown = Check(what, True, "only to be known once there is a machine of ours")
+            checks.append(check if mine or check.ok else unknown)
+        return checks
 
 
 def launch(cloud: Cloud, request: LaunchRequest) -> dict[str, Any]:
@@ -244,15 +255,14 @@ def config() -> Config:
     return Config(retries=ONCE, connect_timeout=CONNECT_S, read_timeout=ANSWER_S)  # type: ignore[arg-type]
 
 
-def permission(region: str, action: str, call: Any, given: Mapping[str, Any]) -> Check:
+def permission(what: str, call: Any, given: Mapping[str, Any]) -> Check:
     """Asked with DryRun, to which "yes" is an error of its own; so is not finding an instance that cannot exist."""
-    what = f"ec2:{action} in {region}"
     try:
         call(**given, DryRun=True)
     except (ClientError, BotoCoreError) as error:
-        if code_of(error) in ("DryRunOperation", "InvalidInstanceID.NotFound", "InvalidID"):
+        if code_of(error) in ("DryRunOperation", "InvalidInstanceID.NotFound"):
             return Check(what, True, "allowed")
-        return Check(what, False, said(error), HINTS.get(code_of(error), "nodes/policies/aws-launch.json"))
+        return Check(what, False, said(error), HINTS.get(code_of(error), ""))
     return Check(what, False, "answered a dry run as if it had acted")
 
 

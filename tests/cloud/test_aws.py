@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -204,22 +206,45 @@ def test_login_check_says_who_we_are_and_what_we_may(ec2: Emulator, monkeypatch:
     checks = provider(ec2).check()
     assert all(check.ok for check in checks)
     assert checks[0].detail == "arn:aws:iam::111122223333:user/akiaemulated"
-    assert {check.what for check in checks[1:]} == {
+    assert [check.what for check in checks[1:]] == [
         f"ec2:{action} in {region}"
-        for action in ("RunInstances", "DescribeInstances", "CreateTags", "TerminateInstances")
         for region in ("us-east-1", "eu-west-1")
-    }
-    assert ec2.machines() == []
-    ec2.rules(denied=["TerminateInstances"])
-    assert [check.what for check in provider(ec2).check() if not check.ok] == [
-        "ec2:TerminateInstances in us-east-1",
-        "ec2:TerminateInstances in eu-west-1",
+        for action in ("RunInstances", "DescribeInstances", "TerminateInstances")
     ]
+    assert ec2.machines() == []
+    ec2.rules(denied=["RunInstances"])
+    assert [check.what for check in provider(ec2).check() if not check.ok] == [
+        "ec2:RunInstances in us-east-1",
+        "ec2:RunInstances in eu-west-1",
+    ]
+    ec2.rules(denied=[])
     [bad, *_] = [check for check in provider(ec2, options={"security_group": "sg-none"}).check() if not check.ok]
     assert "InvalidGroup.NotFound" in bad.detail
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAINVALID")
     [who] = provider(ec2).check()
     assert not who.ok and "InvalidClientTokenId" in who.detail
+
+
+def test_the_permission_to_end_is_known_once_there_is_a_machine(ec2: Emulator) -> None:
+    """The policy that ships allows it for machines with our tag only, so for none that does not exist."""
+    ec2.rules(denied=["TerminateInstances"])
+    assert all(check.ok for check in provider(ec2).check())
+    provider(ec2).create(REQUEST)
+    [bad] = [check for check in provider(ec2).check() if not check.ok]
+    assert bad.what == "ec2:TerminateInstances in us-east-1"
+
+
+def test_the_policies_that_ship_allow_what_we_call_and_no_more(ec2: Emulator) -> None:
+    made = provider(ec2).create(REQUEST)
+    provider(ec2).check()
+    provider(ec2).spot_prices("us-east-1", ["g5.xlarge"])
+    provider(ec2).destroy(made.instance_id)
+    policy = json.loads((Path(__file__).parents[2] / "nodes/policies/aws-launch.json").read_text())
+    actions = [one["Action"] for one in policy["Statement"]]
+    allowed = {name for one in actions for name in ([one] if isinstance(one, str) else one)}
+    called = {f"ec2:{call['action']}" for call in ec2.calls() if call["action"] != "GetCallerIdentity"}
+    # Tags travel in RunInstances, and EC2 itself looks up an image by its SSM name, with our rights.
+    assert allowed == called | {"ec2:CreateTags", "ssm:GetParameters"}
 
 
 def test_without_credentials_it_says_so(ec2: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -250,3 +275,7 @@ def test_options_that_nobody_knows_are_refused(ec2: Emulator) -> None:
         provider(ec2, regions=())
     with pytest.raises(LaunchRefused, match="no image"):
         provider(ec2, image="").create(REQUEST)
+    assert [check.what for check in provider(ec2, image="").check() if not check.ok] == [
+        "image in us-east-1",
+        "image in eu-west-1",
+    ]
