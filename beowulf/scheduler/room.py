@@ -60,8 +60,8 @@ class Offer:
 
 
 def empty_room(node: Node) -> Room:
-    healthy = tuple(gpu for gpu in node.facts.gpus if gpu.healthy)
-    return Room(node, tuple(sorted(node.usable_cpus)), healthy, node.usable_memory_mib)
+    usable = tuple(gpu for gpu in node.facts.gpus if gpu.usable)
+    return Room(node, tuple(sorted(node.open_cpus)), usable, node.usable_memory_mib)
 
 
 def take(room: Room, tag: str, share: Share) -> Room:
@@ -83,7 +83,7 @@ def give_back(room: Room, tag: str, share: Share) -> Room:
     gpus, parts = returned((room.gpus, room.parts), node, frozenset(share.gpus), share.gpu_mib, share.owner)
     return Room(
         node,
-        tuple(cpu for cpu in node.usable_cpus if cpu in cpus),
+        tuple(cpu for cpu in node.open_cpus if cpu in cpus),
         gpus,
         room.memory_mib + share.memory_mib,
         tuple(tenant for tenant in room.tenants if tenant != tag),
@@ -124,6 +124,10 @@ def unavailable(node: Node) -> Refusal | None:
     return None
 
 
+def busy_with_others(node: Node) -> Refusal | None:
+    return Refusal(NODE_NOT_AVAILABLE, "; ".join(node.others)) if node.others else None
+
+
 def not_wanted(request: Request, node: Node) -> Refusal | None:
     """By name and kind alone: what no waiting changes."""
     return _not_named(request, node) or _wrong_kind(request, node)
@@ -144,6 +148,8 @@ def _wrong_kind(request: Request, node: Node) -> Refusal | None:
         return Refusal(BAD_CONSTRAINTS, "rented, and the job's burst.policy is never")
     if not at_site(request.site, node.site):
         return Refusal(BAD_CONSTRAINTS, f"at {node.site}, and the job is for {request.site}")
+    if request.cpu_model and request.cpu_model != node.facts.cpu_model:
+        return Refusal(BAD_CONSTRAINTS, f"has no {request.cpu_model}")
     if request.system_mpi and not node.facts.mpi:
         return Refusal(BAD_CONSTRAINTS, "has no MPI of its own, and the job asks for the system's")
     return None
@@ -225,6 +231,11 @@ def part_of(request: Request, node: Node, devices: tuple[int, ...]) -> tuple[int
 
 
 def _lack(request: Request, room: Room) -> str | None:
+    lack = _lacks(request, room)
+    return f"{lack}; {room.node.others[0]}" if lack and room.node.others else lack
+
+
+def _lacks(request: Request, room: Room) -> str | None:
     wanted, node = request.resources, room.node
     if wanted.all_cpus and room.tenants:
         return f"needs the whole node, {count(len(room.tenants), 'attempt')} there ({room.tenants[0]})"
@@ -275,17 +286,18 @@ Shape: TypeAlias = tuple[object, ...]
 
 def trait_of(node: Node) -> Shape:
     """What makes nodes alike when nothing runs on them."""
-    gpus = tuple((gpu.kind, gpu.memory_mib, gpu.compute_capability, gpu.healthy) for gpu in node.facts.gpus)
+    gpus = tuple((gpu.kind, gpu.memory_mib, gpu.compute_capability, gpu.usable) for gpu in node.facts.gpus)
     kind = (
         node.site,
         node.rented,
         node.groups,
         node.facts.mpi,
+        node.facts.cpu_model,
         disk_free_mib(node),
         node.share_gpus,
         node.share_between_users,
     )
-    return (*kind, len(node.usable_cpus), node.usable_memory_mib, gpus)
+    return (*kind, len(node.usable_cpus), len(node.open_cpus), node.usable_memory_mib, gpus)
 
 
 def disk_free_mib(node: Node) -> int | None:

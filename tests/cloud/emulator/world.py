@@ -36,6 +36,7 @@ RULES: dict[str, Any] = {
     "minimum_s": 60.0,  # billed at least
     "capacity": {},  # "zone/type" or "zone/type/spot" -> machines at a time; "*" for any zone or type
     "quota": {},  # "on-demand" or "spot" -> `size` in all (CPUs); "machines" -> count
+    "page_size": 0,  # the most that one page of a list holds; 0: the vendor's own
     "requests_per_s": 0.0,  # more than this many are throttled; 0: all pass
     "faults": [],  # {"action", "code", "status", "message", "times"}: refused without acting
     "lose_replies": [],  # {"action", "times"}: acts, then hangs up
