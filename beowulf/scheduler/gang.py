@@ -10,8 +10,9 @@ from beowulf.model.allocation import Allocation, RankSlot, Share
 from beowulf.model.node import Node, NodeId
 from beowulf.model.snapshot import Snapshot
 from beowulf.scheduler.answers import NODE_NOT_AVAILABLE, Refusal
+from beowulf.scheduler.picking import part_of, pick, split
 from beowulf.scheduler.request import Request
-from beowulf.scheduler.room import Left, Offer, part_of, pick, split
+from beowulf.scheduler.room import Left, Offer
 from beowulf.scheduler.wording import answers_of, listed, wants
 
 Apart = Mapping[NodeId, frozenset[NodeId]]
