@@ -54,6 +54,7 @@ class Allocation:
 
     shares: tuple[Share, ...]
     device: str = ""  # the kind every rank computes on: of the GPUs, or of the processors; "" for a mixture
+    steps_per_s: float = 0.0  # expected of it when it was placed; 0: nothing was known
 
     @property
     def world_size(self) -> int:

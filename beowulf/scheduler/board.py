@@ -36,9 +36,9 @@ class Fits:
     def trait(self, node: Node) -> int:
         return self._traits.setdefault(trait_of(node), len(self._traits))
 
-    def shape(self, room: Room, trait: int | None = None) -> Shape:
-        """``trait`` is that of the room's node, where it is known already."""
-        trait = self.trait(room.node) if trait is None else trait
+    def shape(self, room: Room, like: Shape | None = None) -> Shape:
+        """``like``: a shape that the same node had."""
+        trait = self.trait(room.node) if like is None else like[0]
         gpus = tuple((gpu.kind, gpu.memory_mib, gpu.compute_capability) for gpu in room.gpus) if room.gpus else ()
         return trait, len(room.cpus), room.memory_mib, bool(room.tenants), gpus, tuple(map(shape_of, room.parts))
 
@@ -95,7 +95,7 @@ class Board:
             if old is not None:
                 del self._rooms[place]
             return
-        shape = self.fits.shape(room)
+        shape = self.fits.shape(room, old[1] if old is not None and old[0].node is room.node else None)
         self._rooms[place] = (room, shape)
         if not room.cpus:  # every job needs a thread: nobody has to look here
             return

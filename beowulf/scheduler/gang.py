@@ -10,8 +10,9 @@ from beowulf.model.allocation import Allocation, RankSlot, Share
 from beowulf.model.node import Node, NodeId
 from beowulf.model.snapshot import Snapshot
 from beowulf.scheduler.answers import NODE_NOT_AVAILABLE, Refusal
+from beowulf.scheduler.picking import part_of, pick, split
 from beowulf.scheduler.request import Request
-from beowulf.scheduler.room import Left, Offer, part_of, pick, split
+from beowulf.scheduler.room import Left, Offer
 from beowulf.scheduler.wording import answers_of, listed, wants
 
 Apart = Mapping[NodeId, frozenset[NodeId]]
@@ -118,7 +119,16 @@ def _gang(request: Request, chosen: list[Offer]) -> Gang:
         slots = tuple(RankSlot(first + local, local, cpus[local], gpus[local]) for local in range(request.procs))
         part = part_of(request, offer.node, devices)
         shares.append(Share(offer.node.id, slots, request.resources.memory_mib, *part, request.owner))
-    return Gang(Allocation(tuple(shares)), tuple(offer.place for offer in ordered))
+    return Gang(Allocation(tuple(shares), _device(ordered, shares)), tuple(offer.place for offer in ordered))
+
+
+def _device(offers: Sequence[Offer], shares: Sequence[Share]) -> str:
+    """The one kind that all ranks compute on; "" for a mixture."""
+    kinds: set[str] = set()
+    for offer, share in zip(offers, shares, strict=True):
+        taken = frozenset(share.gpus)
+        kinds |= {gpu.kind for gpu in offer.room.gpus if gpu.index in taken} if taken else {offer.node.facts.cpu_model}
+    return kinds.pop() if len(kinds) == 1 else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +181,7 @@ def never_gathers(request: Request, fitting: Sequence[Offer], asleep: Sequence[t
     """Why the nodes that are up could not run it even if they were idle, given those that would do if they were up."""
     need = f"needs {request.min_nodes} nodes with {wants(request, '')} each" if request.min_nodes > 1 else ""
     need = need or f"needs a node with {wants(request, '')}"
-    names = f"; up: {listed(offer.node.id for offer in fitting)}" if fitting else "; none is up"
+    free = "free of others" if any(node.schedulable for node, _ in asleep) else "up"
+    names = f"; up: {listed(offer.node.id for offer in fitting)}" if fitting else f"; none is {free}"
     sleepers = ", ".join(f"{node.id} ({refusal.sentence})" for node, refusal in asleep[:3])
     return Refusal(NODE_NOT_AVAILABLE, f"{need}{names}; would do: {sleepers}")

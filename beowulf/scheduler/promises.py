@@ -14,10 +14,12 @@ from beowulf.scheduler.board import Board
 from beowulf.scheduler.claims import Claim, Views
 from beowulf.scheduler.future import Future, Opening
 from beowulf.scheduler.gang import Gang, gather
+from beowulf.scheduler.picking import part_of, pick_part
+from beowulf.scheduler.policies import policy_of
 from beowulf.scheduler.preemption import Bench, next_ripe, victims
 from beowulf.scheduler.prospects import Outlook
 from beowulf.scheduler.request import Request
-from beowulf.scheduler.room import Room, part_of, pick_part, suitable
+from beowulf.scheduler.room import Room, suitable
 from beowulf.scheduler.state import State
 from beowulf.scheduler.wording import moment
 
@@ -30,6 +32,7 @@ class Promises:
         self.reservations: list[Reservation] = []
         self._state, self._outlook, self._now = state, outlook, now
         self._future = Future(state, bare, now)
+        self._depth = policy_of(state.rules).depth
         self._kept: dict[int, str] = {}  # place → for whom, from now on and until nobody knows
         self._claimed: list[tuple[int, str]] = []  # (place, for whom), in the order of the walk
         self._ripe: list[float] = []  # when there may be somebody to preempt
@@ -114,6 +117,9 @@ class Promises:
     def _claim(
         self, job_id: JobId, request: Request, at: float, length_s: float, rooms: Mapping[int, Room], latest_first: bool
     ) -> None:
+        self.reservations.append(Reservation(job_id, at, self._names(sorted(rooms))))
+        if self.views.full and len(self.reservations) >= self._depth:  # nobody is left whom it could hold up
+            return
         again = frozenset(place for place in rooms if place in self._future.claims)
         claims = []
         for place, room in rooms.items():
@@ -123,7 +129,6 @@ class Promises:
             part = part_of(request, room.node, tuple(gpus))[0]
             claims.append(replace(claim, gpu_mib=part, user=request.owner))
         self._record(claims, again)
-        self.reservations.append(Reservation(job_id, at, self._names(sorted(rooms))))
 
     def _record(self, claims: Sequence[Claim], again: frozenset[int] = frozenset()) -> None:
         for claim in claims:

@@ -9,6 +9,7 @@ from typing import TypeAlias
 from beowulf.model.job import Job
 from beowulf.scheduler.estimates import length_s
 from beowulf.scheduler.lines import Line, Ticket
+from beowulf.scheduler.paces import Paces
 from beowulf.scheduler.policies import Policy, Standing
 from beowulf.scheduler.state import State
 from beowulf.scheduler.usage import fair_shares
@@ -26,6 +27,7 @@ class Queue:
             users = {line.owner for line in state.lines.values()}
             self._fair = fair_shares(state.usage, users, rules.shares, rules.half_life_s, now)
         self._threads = max(1, state.threads)
+        self.paces = Paces(state)
         self._at: dict[int, int] = {}  # by the line's identity: how far it has come
         self._lengths: dict[int, float] = {}
         self._services: dict[str, float] = {}
@@ -74,6 +76,10 @@ class Queue:
             known = self._lengths[id(line)] = length_s(line.spec, line.owner, self._state.history)
         return known
 
+    def likely_s(self, line: Line) -> float:
+        """How long it takes if it gets the best of devices; as `length_s` where no pace is known."""
+        return min(self.length_s(line), self.paces.length_s(line.spec, line.owner, line.request, line.left))
+
     def _turn(self, line: Line, at: int) -> Turn:
         submitted, number, index, _ = line.tickets[at]
         rank = self._order(self.standing(line, submitted)) if self._order is not None else 0.0
@@ -81,7 +87,7 @@ class Queue:
 
     def standing(self, line: Line, submitted: float) -> Standing:
         rules, request = self._rules, line.request
-        waited, length_s = max(0.0, self._now - submitted), self.length_s(line)
+        waited, length_s = max(0.0, self._now - submitted), self.likely_s(line)
         threads = max(1, request.cpus) * request.min_nodes
         work_h = length_s / 3600.0 * threads / self._threads  # hours of the whole cluster
         return Standing(

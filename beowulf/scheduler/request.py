@@ -19,6 +19,7 @@ class Request:
     group: str
     system_mpi: bool
     site: str = ""
+    cpu_model: str = ""  # only nodes with this kind of processor
     rented: bool = False  # rented nodes will do, too
     avoid: tuple[NodeId, ...] = ()  # an earlier attempt of the job was not swept there yet
     owner: str = ""  # where that decides which GPUs it may share
@@ -33,6 +34,7 @@ class Request:
             self.group,
             self.site,
             self.rented,
+            self.cpu_model,
             self.system_mpi,
         )
         object.__setattr__(self, "_hash", hash((kind, self.nodelist, self.exclude, self.avoid)))

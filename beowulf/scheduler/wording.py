@@ -27,6 +27,14 @@ def size(mib: int) -> str:
     return f"{mib / 1024:.3g} GiB" if mib >= 1024 else f"{mib} MiB"
 
 
+def span(seconds: float) -> str:
+    """``40 s``, ``25 min``, ``3.5 h``, ``2.1 days``."""
+    for least, unit in ((86400.0, "days"), (3600.0, "h"), (60.0, "min")):
+        if seconds >= least:
+            return f"{seconds / least:.3g} {unit}"
+    return f"{seconds:.0f} s"
+
+
 def listed(names: Iterable[str], most: int = 4) -> str:
     """``n1``, ``n1 and n2``, ``n1, n2, n3 and 5 more``."""
     every = list(names)
