@@ -143,7 +143,8 @@ class Azure:
             poller = self._network.public_ip_addresses.begin_create_or_update(
                 self._group, f"{name}-ip", given, polling_interval=POLL_S
             )
-            address = {"publicIPAddress": {"id": poller.result().id, "properties": {"deleteOption": "Delete"}}}
+            address_id = poller.result(ALLOCATION_S).id
+            address = {"publicIPAddress": {"id": address_id, "properties": {"deleteOption": "Delete"}}}
         vnet, _, subnet = self._cloud.network.partition("/")
         subnet_id = f"{self._scope}/providers/Microsoft.Network/virtualNetworks/{vnet}/subnets/{subnet}"
         configured = {"name": "main", "properties": {"subnet": {"id": subnet_id}, **address}}
@@ -151,7 +152,7 @@ class Azure:
         done = self._network.network_interfaces.begin_create_or_update(
             self._group, f"{name}-nic", interface, polling_interval=POLL_S
         )
-        return str(done.result().id)
+        return str(done.result(ALLOCATION_S).id)
 
     def _machine(self, request: LaunchRequest, name: str, interface: str) -> dict[str, Any]:
         offer = request.offer
@@ -199,9 +200,7 @@ class Azure:
             poller = self._compute.virtual_machines.begin_create_or_update(
                 self._group, name, machine, match_condition=MatchConditions.IfMissing, polling_interval=POLL_S
             )
-            poller.wait(ALLOCATION_S)
-            if poller.done():
-                poller.result()
+            poller.wait(ALLOCATION_S)  # raises what the operation ended with
         except HttpResponseError as error:
             if error.status_code == 412:
                 return  # another call with this token was first
