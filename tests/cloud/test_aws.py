@@ -1,4 +1,4 @@
-"""The AWS provider through the unmodified boto3, against the emulator (what that imitates: CONFORMANCE.md)."""
+"""The AWS provider through the unmodified boto3, against the emulator (what that promises: test_ec2_conformance.py)."""
 
 from __future__ import annotations
 
