@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from beowulf.cli.common import Said, common, emit, example, say
-from beowulf.cli.reading import read_text
+from beowulf.client.submitting import read_text
 from beowulf.model.errors import BadInput
 
 if TYPE_CHECKING:
