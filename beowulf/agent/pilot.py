@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from typing import Any, Dict, List, Set, Tuple
+from typing import Any, Dict, List, Set
 
 LOOK_S = 1.0
 PR_SET_CHILD_SUBREAPER = 36
@@ -63,30 +63,30 @@ def _leave(number, frame):
 
 
 class Lease:
-    """Ends ``seconds`` after the start and after every change of the file, which holds the seconds from then on.
-    The clock is CLOCK_BOOTTIME: time asleep counts, and nobody sets it."""
+    """Ends ``seconds`` after the start, or when the agent's file says: ``BOOT_ID SECONDS``, of CLOCK_BOOTTIME, because
+    time asleep counts and nobody sets that clock."""
 
     def __init__(self, path, seconds):
         # type: (str, float) -> None
         self._path = path
-        self._seen = self._look()
         self._until = boottime() + seconds
 
     def ended(self):
         # type: () -> bool
-        seen = self._look()
-        if seen != self._seen and seen[1] > 0:
-            self._seen = seen
-            self._until = boottime() + seen[1]
-        return boottime() >= self._until
-
-    def _look(self):
-        # type: () -> Tuple[int, float]
         try:
             with open(self._path) as file:
-                return os.fstat(file.fileno()).st_mtime_ns, float(file.read())
+                boot_id, until = file.read().split()
+            if boot_id == own_boot_id():
+                self._until = float(until)
         except (OSError, ValueError):
-            return 0, 0.0
+            pass  # not written yet
+        return boottime() >= self._until
+
+
+def own_boot_id():
+    # type: () -> str
+    with open("/proc/sys/kernel/random/boot_id") as file:
+        return file.read().strip()
 
 
 def boottime():

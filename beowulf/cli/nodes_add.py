@@ -161,6 +161,8 @@ def _add_one(client: Client, entry: NodeEntry, scan: Mapping[str, Any], trust: T
         site=entry.site,
         max_cpus=entry.max_cpus,
         max_memory_mib=entry.max_memory_mib,
+        share_gpus=entry.share_gpus,
+        share_between_users=entry.share_between_users,
     )
 
 

@@ -197,7 +197,7 @@ class Client:
         return self._exchange.json("GET", _node(name))
 
     def add_node(self, name: str, endpoint: Endpoint | Mapping[str, Any], host_key: str = "", **settings: Any) -> str:
-        """``settings``: groups, tags, site, max_cpus, max_memory_mib."""
+        """``settings``: groups, tags, site, max_cpus, max_memory_mib, share_gpus, share_between_users."""
         body = {"node": name, "endpoint": _plain(endpoint), "host_key": host_key, **settings}
         return str(self._exchange.json("POST", "/v1/nodes", body=body)["node"])
 

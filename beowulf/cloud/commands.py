@@ -49,6 +49,11 @@ class LoginHost:
     ssh: SettingsFolder
     settings: LinkSettings
 
+    @classmethod
+    def of(cls, address: str) -> LoginHost:
+        """With the keys of whoever runs the head."""
+        return cls(address, KeyRing(), SettingsFolder(), LinkSettings())
+
     def __call__(self, argv: Sequence[str], stdin: str = "") -> Ran:
         try:
             ssh = self.ssh.current()

@@ -10,15 +10,17 @@ from __future__ import annotations
 import importlib.resources
 import math
 import re
+import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from ruamel.yaml import YAML
 
-from beowulf.cloud.commands import Ran, Run
+from beowulf.cloud.commands import LoginHost, Ran, Run, run_here
+from beowulf.cloud.options import check_options, number
 from beowulf.cloud.provider import Check, Instance, InstanceState, LaunchRequest
 from beowulf.model.errors import CloudError, LaunchRefused, NoCapacity, QuotaReached, TokenSpent, Unclear
+from beowulf.model.renting import Cloud
 
 PYTHONS = "python3 python3.12 python3.11 python3.9 python3.8 python3.6 /usr/libexec/platform-python /usr/bin/python3"
 BATCH = """\
@@ -72,26 +74,25 @@ NOTHING_LAUNCHED: tuple[tuple[str, type[CloudError]], ...] = (
 PLAIN = re.compile(r"[A-Za-z0-9._-]+")
 
 
-@dataclass(frozen=True, slots=True)
-class SlurmSettings:
-    """``login`` "": this machine submits. ``arguments`` go to every sbatch: ("--account=physics",)."""
-
-    name: str = "slurm"
-    login: str = ""  # user@host:port
-    programs: str = ""  # the folder of sbatch, squeue and scancel; "": they are on the PATH
-    arguments: tuple[str, ...] = ()
-    limit_s: float = 4 * 3600.0  # a pilot's time limit: it ends then, whatever runs
-    output: str = "/dev/null"  # of pilots: a path that exists on compute nodes; %j is the job
+OPTIONS = ("login", "programs", "arguments", "limit_hours", "output")
 
 
 class Slurm:
-    """`Provider` for the cluster id ``cluster`` on one Slurm cluster."""
+    """`Provider` for one Slurm cluster. Options: ``login`` (user@host:port; absent: this machine submits), ``programs``
+    (the folder of sbatch and its like, where it is not on the PATH), ``arguments`` (for every sbatch:
+    ``--account=physics --qos=gpu``), ``limit_hours`` (of a pilot, which ends then whatever runs; 4), ``output`` (of
+    pilots: a path that exists on compute nodes, ``%j`` is the job). Offers name partitions as machine types."""
 
-    def __init__(self, settings: SlurmSettings, cluster: str, run: Run) -> None:
-        self.name = settings.name
-        self._settings = settings
+    def __init__(self, cloud: Cloud, cluster: str, run: Run | None = None) -> None:
+        check_options(cloud, OPTIONS)
+        self.name = cloud.name
         self._cluster = cluster
-        self._run = run
+        self._login = cloud.options.get("login", "")
+        self._programs = cloud.options.get("programs", "")
+        self._arguments = tuple(shlex.split(cloud.options.get("arguments", "")))
+        self._limit_s = 3600.0 * number(cloud, "limit_hours", 4.0)
+        self._output = cloud.options.get("output", "/dev/null")
+        self._run = run or (LoginHost.of(self._login) if self._login else run_here)
 
     def create(self, request: LaunchRequest) -> Instance:
         name = ":".join(("beowulf", request.cluster, request.machine_id, request.token))
@@ -125,14 +126,14 @@ class Slurm:
     def check(self) -> Sequence[Check]:
         checks = [self._check("Slurm's controller", ("sinfo", "--noheader", "--format=%P %a %l %D %T"))]
         checks.append(self._check("flock", ("flock", "--version"), "install util-linux on the login host"))
-        options = ("--test-only", "--nodes=1", f"--time={minutes(self._settings.limit_s)}", *self._settings.arguments)
-        mend = "mend the site's arguments (--partition=…, --account=…, --qos=…) or limit_s"
+        options = ("--test-only", "--nodes=1", f"--time={minutes(self._limit_s)}", *self._arguments)
+        mend = "mend the site's arguments (--partition=…, --account=…, --qos=…) or limit_hours"
         checks.append(self._check("permission to submit", ("sbatch", *options), mend, "#!/bin/sh\n"))
         return checks
 
     def _options(self, request: LaunchRequest, name: str) -> tuple[str, ...]:
         offer = request.offer
-        limit_s = max(self._settings.limit_s, request.lease_s)
+        limit_s = max(self._limit_s, request.lease_s)
         return (
             f"--job-name={name}",
             "--nodes=1",
@@ -140,11 +141,11 @@ class Slurm:
             f"--cpus-per-task={offer.cpus}",
             f"--mem={offer.memory_mib}M",
             f"--time={minutes(limit_s)}",
-            f"--output={self._settings.output}",
+            f"--output={self._output}",
             "--no-requeue",  # a second run of one token would be a second machine
             *((f"--partition={offer.machine_type}",) if offer.machine_type else ()),
             *((f"--gres=gpu:{offer.accelerators}",) if offer.accelerators else ()),
-            *self._settings.arguments,
+            *self._arguments,
         )
 
     def _instance(self, line: str) -> Instance | None:
@@ -164,12 +165,12 @@ class Slurm:
             address=address if port.isdecimal() else "",
             port=int(port) if port.isdecimal() else 22,
             user=user,
-            proxy_jump=self._settings.login,
+            proxy_jump=self._login,
             launched_at=float(submitted) if submitted.isdecimal() else 0.0,
         )
 
     def _command(self, argv: Sequence[str], stdin: str = "") -> Ran:
-        return self._run(("sh", "-c", FIND, "beowulf", self._settings.programs, *argv), stdin)
+        return self._run(("sh", "-c", FIND, "beowulf", self._programs, *argv), stdin)
 
     def _check(self, what: str, argv: Sequence[str], remedy: str = "", stdin: str = "") -> Check:
         try:

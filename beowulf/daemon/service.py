@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import threading
@@ -19,6 +20,7 @@ from beowulf.controller.inputs import LogsComplete
 from beowulf.controller.logs import LogFiles
 from beowulf.controller.loop import Controller
 from beowulf.controller.policy import Policy
+from beowulf.daemon.clouds import Clouds
 from beowulf.daemon.gpu_watch import GpuWatch
 from beowulf.daemon.hands import WorkingHands
 from beowulf.daemon.head import RunningHead
@@ -61,17 +63,28 @@ class Service:
         self._transfers = Transfers()
         self._samples = Samples()
         self._store = Store.open(f"sqlite:///{home.database}", now=time.time())
-        transport.generate_key(home.key, f"beowulf {self._store.cluster}")
+        public_key = transport.generate_key(home.key, f"beowulf {self._store.cluster}")
         keys = KeyRing(home.key)
         links = LinkSettings(heartbeat_s=settings.heartbeat_s)
-        self._controller = Controller(self._store, policy_of(settings, self._store.cluster))
+        policy = policy_of(settings, self._store.cluster)
+        self._clouds = Clouds(
+            policy.renting, self._store.cluster, home.machine_keys, public_key, lambda item: self._controller.post(item)
+        )
+        self._controller = Controller(self._store, policy, mint=self._clouds.mint)
         self._fleet = Fleet(self._sink, cluster=self._store.cluster, epoch=self._store.epoch, keys=keys, settings=links)
         self._logs = LogFiles(home.jobs, self._fleet.send, self._logs_complete)
         trees = TreeStore(home.trees)
         stager = Stager(over(self._fleet), trees, WheelHouse(home.wheels))
         self._housekeeping = Housekeeping(lambda: self._controller.snapshot, stager, trees)
         self._hands = WorkingHands(
-            home, self._fleet, stager, self._logs, self._controller.post, self._transfers, self._store.latest_reports
+            home,
+            self._fleet,
+            stager,
+            self._logs,
+            self._controller.post,
+            self._transfers,
+            self._store.latest_reports,
+            self._clouds,
         )
         self._gpu_watch = GpuWatch(lambda: self._controller.snapshot, self._ask)
         self._metrics = Metrics(
@@ -102,6 +115,9 @@ class Service:
         """Blocks until SIGTERM, SIGINT or a shutdown by the API; → the exit code."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._stopping.set())
+        # To look through 100,000 loaded jobs again and again would halt the head for half a second each time.
+        gc.collect()
+        gc.freeze()
         self._controller.begin(self._hands)
         self._controller.start()
         self._housekeeping.start()
@@ -193,6 +209,7 @@ def policy_of(settings: Settings, cluster: str) -> Policy:
         resize_every_s=settings.resize_every_s,
         log_cap_bytes=settings.log_cap_mib << 20,
         rules=settings.rules,
+        renting=settings.renting,
     )
 
 

@@ -246,8 +246,11 @@ def _node_added(snapshot: Snapshot, event: ev.NodeAdded) -> Snapshot:
         groups=event.groups,
         tags=event.tags,
         site=event.site,
+        rented=event.node in snapshot.machines,
         max_cpus=event.max_cpus,
         max_memory_mib=event.max_memory_mib,
+        share_gpus=event.share_gpus,
+        share_between_users=event.share_between_users,
         changed_at=event.at,
     )
     return replace(snapshot, nodes=snapshot.nodes.set(node.id, node), generations=generation)

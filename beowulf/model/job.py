@@ -55,8 +55,14 @@ class Resources:
     disk_mib: int = 0
     gpus: int = 0
     gpu_kinds: tuple[str, ...] = ()  # any of these names; empty: any GPU
-    gpu_memory_mib: int = 0
+    gpu_memory_mib: int = 0  # each of these has at least so much
     gpu_capability: str = ""  # at least this compute capability ("7.5"); "": any, also GPUs that have no such notion
+    gpu_fraction: float = 0.0  # of one GPU, which other jobs may use as well; 0: whole ones
+    gpu_part_mib: int = 0  # likewise, in MiB of its memory
+
+    @property
+    def shares_gpu(self) -> bool:
+        return bool(self.gpu_fraction or self.gpu_part_mib)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +137,7 @@ class Burst:
     budget_usd: float = 0.0  # for the whole job; 0: no limit of its own
     deadline_s: float = 0.0  # it shall have ended so long after its submit; 0: none
     providers: tuple[str, ...] = ()  # only these; empty: all that are configured
+    results_mib: int = 0  # what it brings home, for the price of the way; 0: not told
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,9 +54,14 @@ class Snapshot:
 
 
 def noted(snapshot: Snapshot, change: Change) -> Snapshot:
-    """``snapshot`` is what ``change`` made: remember it, and forget the oldest when there are many."""
+    """``snapshot`` is what ``change`` made."""
+    return replace(snapshot, changes=remembered(snapshot, change))
+
+
+def remembered(snapshot: Snapshot, change: Change) -> tuple[Change, ...]:
+    """Its changes and this one; the oldest are forgotten when there are many."""
     kept = snapshot.changes if len(snapshot.changes) < REMEMBERED else snapshot.changes[REMEMBERED // 2 :]
-    return replace(snapshot, changes=(*kept, change))
+    return (*kept, change)
 
 
 def changed_since(earlier: Snapshot, later: Snapshot) -> tuple[list[JobId], list[NodeId]] | None:

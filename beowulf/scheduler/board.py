@@ -13,6 +13,7 @@ from immutables import Map
 
 from beowulf.model.allocation import Allocation
 from beowulf.model.node import Node, NodeId
+from beowulf.scheduler.parts import shape_of
 from beowulf.scheduler.request import Request
 from beowulf.scheduler.room import Left, Offer, Room, Shape, allowed, give_back, left_over, take, trait_of
 
@@ -35,11 +36,11 @@ class Fits:
     def trait(self, node: Node) -> int:
         return self._traits.setdefault(trait_of(node), len(self._traits))
 
-    def shape(self, room: Room, trait: int | None = None) -> Shape:
-        """``trait`` is that of the room's node, where it is known already."""
-        trait = self.trait(room.node) if trait is None else trait
+    def shape(self, room: Room, like: Shape | None = None) -> Shape:
+        """``like``: a shape that the same node had."""
+        trait = self.trait(room.node) if like is None else like[0]
         gpus = tuple((gpu.kind, gpu.memory_mib, gpu.compute_capability) for gpu in room.gpus) if room.gpus else ()
-        return trait, len(room.cpus), room.memory_mib, bool(room.tenants), gpus
+        return trait, len(room.cpus), room.memory_mib, bool(room.tenants), gpus, tuple(map(shape_of, room.parts))
 
     def known(self, request: Request) -> dict[Shape, Left | None]:
         if self._count > MOST_KNOWN:
@@ -94,7 +95,7 @@ class Board:
             if old is not None:
                 del self._rooms[place]
             return
-        shape = self.fits.shape(room)
+        shape = self.fits.shape(room, old[1] if old is not None and old[0].node is room.node else None)
         self._rooms[place] = (room, shape)
         if not room.cpus:  # every job needs a thread: nobody has to look here
             return
@@ -112,6 +113,11 @@ class Board:
             self._buckets[shape] = left
         else:
             del self._buckets[shape]
+
+    @property
+    def full(self) -> bool:
+        """No node has a thread to give."""
+        return not self._buckets
 
     def threads(self) -> int:
         """Free ones, of all nodes."""

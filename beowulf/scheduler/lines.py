@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Hashable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from operator import attrgetter
 from typing import TypeAlias
 
@@ -15,6 +15,7 @@ from immutables import Map
 
 from beowulf.model.job import Job, JobId, JobSpec, JobState
 from beowulf.scheduler.request import Request, request_of, unswept
+from beowulf.scheduler.throughput import concerned, family_of, steps_left
 
 Ticket: TypeAlias = tuple[float, int, int, JobId]
 """(submitted, number, array index, id): the order within a line."""
@@ -31,6 +32,15 @@ class Line:
     cancelled: bool
     resuming: bool  # before everything else of its priority
     tickets: tuple[Ticket, ...]
+    left: int = 0  # optimizer steps; 0: not told
+
+    def having(self, tickets: tuple[Ticket, ...]) -> Line:
+        return Line(self.key, self.request, self.spec, self.owner, self.cancelled, self.resuming, tickets)
+
+    @property
+    def plain(self) -> bool:
+        """Only room keeps its jobs from starting, or a quota."""
+        return not (self.cancelled or self.spec.dependencies)
 
 
 Lines: TypeAlias = Map[Key, Line]
@@ -40,7 +50,8 @@ def key_of(job: Job) -> Key:
     spec = job.spec
     # What has no limit is judged by earlier runs of its kind.
     likeness = None if spec.max_duration_s else (spec.name, spec.launcher)
-    plain = (_looked_at(spec), job.owner, likeness, job.resuming, job.most_nodes, bool(job.cancelled_by))
+    work = (family_of(spec, job.owner), left_of(job)) if concerned(spec) else None
+    plain = (_looked_at(spec), job.owner, likeness, work, job.resuming, job.most_nodes, bool(job.cancelled_by))
     return (*plain, unswept(job)) if job.attempts else plain
 
 
@@ -53,6 +64,7 @@ _looked_at: Callable[[JobSpec], Hashable] = attrgetter(
     "exclude",
     "group",
     "site",
+    "burst",
     "environment.system_mpi",
     "service_class",
     "queue",
@@ -64,15 +76,19 @@ _looked_at: Callable[[JobSpec], Hashable] = attrgetter(
 """All that a plan looks at in a spec, whatever the job."""
 
 
+def left_of(job: Job) -> int:
+    return steps_left(job.spec, job.checkpoint.step if job.checkpoint else 0)
+
+
 def ticket_of(job: Job) -> Ticket:
     return job.submitted_at, job.number, job.array_index or 0, job.id
 
 
 def line_of(key: Key, job: Job, tickets: tuple[Ticket, ...], known: dict[Request, Request]) -> Line:
     """``known``: equal requests of different lines are one value, so that answers to one are found by the other."""
-    request = request_of(job.spec, unswept(job) if job.attempts else (), job.most_nodes)
+    request = request_of(job.spec, job.owner, unswept(job) if job.attempts else (), job.most_nodes)
     request = known.setdefault(request, request)
-    return Line(key, request, job.spec, job.owner, bool(job.cancelled_by), job.resuming, tickets)
+    return Line(key, request, job.spec, job.owner, bool(job.cancelled_by), job.resuming, tickets, left_of(job))
 
 
 def lines_of(jobs: Iterable[Job], requests: dict[Request, Request]) -> Lines:
@@ -103,7 +119,7 @@ def leave(lines: Lines, job: Job) -> Lines:
     line = lines[key]
     at = bisect_left(line.tickets, ticket_of(job))
     left = line.tickets[:at] + line.tickets[at + 1 :]
-    return lines.set(key, replace(line, tickets=left)) if left else lines.delete(key)
+    return lines.set(key, line.having(left)) if left else lines.delete(key)
 
 
 def join(lines: Lines, job: Job, requests: dict[Request, Request]) -> Lines:
@@ -113,4 +129,4 @@ def join(lines: Lines, job: Job, requests: dict[Request, Request]) -> Lines:
         return lines.set(key, line_of(key, job, (ticket_of(job),), requests))
     ticket = ticket_of(job)
     at = bisect_left(line.tickets, ticket)
-    return lines.set(key, replace(line, tickets=(*line.tickets[:at], ticket, *line.tickets[at:])))
+    return lines.set(key, line.having((*line.tickets[:at], ticket, *line.tickets[at:])))

@@ -27,6 +27,7 @@ BURST = Record(
         Key("max_price", words.money, "The most one machine may cost in an hour."),
         Key("budget", words.money, "The most the whole job may cost."),
         Key("deadline", words.duration, "The job shall have ended so long after it was submitted."),
+        Key("results", words.memory, "How much it brings home: providers take money for that."),
         Key("providers", words.names, "Only these providers.", "all that are configured"),
     ),
     "whether machines may be rented, and for how much",
@@ -41,7 +42,7 @@ def check(fields: Fields, to: Complaints) -> None:
     if {"spot_policy", "use_spot"} <= set(burst.places):
         to.add(burst.at("spot_policy"), "burst.spot_policy and burst.use_spot exclude each other: keep one")
     if burst.get("policy", "never") == "never":
-        for key in ("max_price", "budget", "deadline", "providers"):
+        for key in ("max_price", "budget", "deadline", "results", "providers"):
             if key in burst.places:
                 to.add(
                     burst.at(key), f"burst.{key} needs 'policy: auto' or 'policy: prefer': nothing is rented without"
@@ -58,5 +59,6 @@ def read(fields: Fields, spot_policy: str) -> Burst:
         max_price_usd=fields.get("max_price", 0.0),
         budget_usd=fields.get("budget", 0.0),
         deadline_s=fields.get("deadline", 0.0),
+        results_mib=fields.get("results", 0),
         providers=fields.get("providers", ()),
     )

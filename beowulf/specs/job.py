@@ -127,6 +127,7 @@ def _check(fields: Fields, to: Complaints) -> None:
     if communication.get("mode", "") == "auto" and "allow" not in communication.places:
         to.add(communication.at("mode"), "communication.mode 'auto' needs 'allow': the modes it may leave exact for")
     _check_horovod(fields, communication, to)
+    _check_part(fields.get("resources", Fields(fields.place)), to)
     burst.check(fields, to)
     low, high = fields.get("num_nodes", (1, 1))
     if fields.get("on_rank_loss", "fail") == "shrink" and low == high:
@@ -140,6 +141,12 @@ def _check(fields: Fields, to: Complaints) -> None:
     both: set[str] = set(fields.get("nodelist", ())) & set(fields.get("exclude", ()))
     if both:
         to.add(fields.at("exclude"), f"exclude {shown(min(both))} is also in nodelist")
+
+
+def _check_part(resources: Fields, to: Complaints) -> None:
+    gpus = resources.get("accelerators", Accelerators(1))
+    if "gpu_memory" in resources.places and (gpus.count != 1 or gpus.fraction):
+        to.add(resources.at("gpu_memory"), "gpu_memory is a part of one GPU: leave out the count of accelerators")
 
 
 def _check_horovod(fields: Fields, communication: Fields, to: Complaints) -> None:
@@ -197,7 +204,8 @@ def _spec(fields: Fields, file: str) -> JobSpec:
 
 def _resources(fields: Fields) -> Resources:
     cpus = fields.get("cpus", 0)
-    gpus = fields.get("accelerators", Accelerators(0))
+    part_mib: int = fields.get("gpu_memory", 0)
+    gpus = fields.get("accelerators", Accelerators(1 if part_mib else 0))
     return Resources(
         cpus=max(cpus, 0),
         all_cpus=cpus < 0,
@@ -206,6 +214,8 @@ def _resources(fields: Fields) -> Resources:
         gpus=gpus.count,
         gpu_kinds=gpus.kinds,
         gpu_memory_mib=gpus.memory_mib,
+        gpu_fraction=gpus.fraction,
+        gpu_part_mib=part_mib,
         gpu_capability=fields.get("compute_capability", ""),
     )
 

@@ -31,18 +31,24 @@ def _flat(given: list[tuple[Any, ...]]) -> tuple[Any, ...]:
     return tuple(dict.fromkeys(value for values in given for value in values))
 
 
-def _counted(given: dict[str, int]) -> Accelerators:
+def _counted(given: dict[str, tuple[int, float]]) -> Accelerators:
     return quantities.any_of(
-        Accelerators(count, () if kind == "any" else (kind,)) for kind, count in sorted(given.items())
+        Accelerators(count, () if kind == "any" else (kind,), 0, fraction)
+        for kind, (count, fraction) in sorted(given.items())
     )
 
 
 _one_accelerator = words.matched("RTX3090:1", quantities.accelerators, r"^[A-Za-z0-9._+ :-]+$", number=True)
+_count = Word(
+    "a number (2), or a part of one (0.5)",
+    quantities.accelerator_count,
+    {"type": "number", "exclusiveMinimum": 0, "maximum": 1024},
+)
 _accelerators = OneOf(
-    "NAME:COUNT (RTX3090:1; any:2; 24GB:1), a list of these (any of them will do), or {RTX3090: 1}",
+    "NAME:COUNT (RTX3090:1; any:2; 24GB:1; RTX3090:0.5), a list of these (any of them will do), or {RTX3090: 1}",
     scalar=_one_accelerator,
     sequence=Many(_one_accelerator, "RTX3090:1", single=False, gather=quantities.any_of),
-    table=MapOf(quantities.gpu_kind, words.whole(1, 1024), "{RTX3090: 1}", _counted),
+    table=MapOf(quantities.gpu_kind, _count, "{RTX3090: 1}", _counted),
 )
 _run = OneOf(
     "shell text, or a list of exact arguments",
@@ -77,14 +83,20 @@ RESOURCES = Record(
         Key("cpus", _threads, "Hardware threads per node; `all`: the whole node.", "one per rank"),
         Key("memory", words.memory, "Memory per node."),
         Key("disk", words.memory, "Free disk per node."),
-        Key("accelerators", _accelerators, "GPUs per node: kind, memory and count.", also=("gpu", "gpus")),
+        Key(
+            "accelerators",
+            _accelerators,
+            "GPUs per node: kind, memory and count. A count below 1 is that part of one GPU's memory.",
+            also=("gpu", "gpus"),
+        ),
+        Key("gpu_memory", words.memory, "So much of one GPU's memory, beside other jobs where the node allows it."),
         Key(
             "compute_capability",
             words.matched("7.0+", quantities.capability, r"^[0-9]{1,2}\.[0-9]\+?$", number=True),
             "The GPUs' compute capability, at least.",
         ),
     ),
-    "per node: cpus, memory, disk, accelerators, compute_capability",
+    "per node: cpus, memory, disk, accelerators, gpu_memory, compute_capability",
 )
 ENV = Record(
     (

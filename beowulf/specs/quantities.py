@@ -42,6 +42,7 @@ class Accelerators:
     count: int
     kinds: tuple[str, ...] = ()
     memory_mib: int = 0
+    fraction: float = 0.0  # of one, beside other jobs; 0: whole ones
 
 
 def line(text: str) -> str:
@@ -200,10 +201,10 @@ def dependencies(text: str) -> tuple[Dependency, ...]:
 
 
 def accelerators(text: str) -> Accelerators:
-    """``RTX3090:2``, ``RTX3090``, ``any:2``, ``:2``, ``2``, ``24GB:1``, ``RTX3090:24GB:1``."""
+    """``RTX3090:2``, ``RTX3090``, ``any:2``, ``:2``, ``2``, ``24GB:1``, ``RTX3090:24GB:1``; ``RTX3090:0.5`` is half."""
     if not text.strip():
         raise Wrong("is empty")
-    count, memory = 1, 0
+    count, memory, fraction = 1, 0, 0.0
     kinds: tuple[str, ...] = ()
     seen: set[str] = set()
     for part in text.split(":"):
@@ -212,22 +213,34 @@ def accelerators(text: str) -> Accelerators:
             raise Wrong("is not an accelerator: NAME, MEMORY and COUNT may each be given once (RTX3090:24GB:1)")
         seen.add(what)
         if what == "count":
-            count = integer(1, 1024)(part)
+            count, fraction = accelerator_count(part)
         elif what == "memory":
             memory = memory_mib(part)
         elif part not in ("", "any"):
             kinds = (part,)
-    return Accelerators(count, kinds, memory)
+    return Accelerators(count, kinds, memory, fraction)
+
+
+def accelerator_count(text: str) -> tuple[int, float]:
+    """``2`` → (2, 0.0); ``0.5`` → (1, 0.5): a part of one."""
+    if "." not in text:
+        return integer(1, 1024)(text), 0.0
+    fraction = float(text)
+    if fraction.is_integer() and 1 <= fraction <= 1024:
+        return int(fraction), 0.0
+    if not 0.01 <= fraction < 1:
+        raise Wrong("is neither a whole number of accelerators nor a part of one, from 0.01 to 0.99")
+    return 1, fraction
 
 
 def _part_of_accelerator(part: str) -> str:
-    if re.fullmatch(r"[0-9]{1,12}", part):
+    if re.fullmatch(r"[0-9]{1,12}|[0-9]{0,4}\.[0-9]{1,4}", part):
         return "count"
     if _MEMORY.fullmatch(part):
         return "memory"
     if _GPU_NAME.fullmatch(part) or not part:
         return "name"
-    raise Wrong("is not an accelerator (RTX3090:1, any:2, 24GB:1, RTX3090:24GB:1)")
+    raise Wrong("is not an accelerator (RTX3090:1, any:2, 24GB:1, RTX3090:24GB:1, RTX3090:0.5)")
 
 
 def gpu_kind(text: str) -> str:
@@ -249,10 +262,10 @@ def any_of(choices: Iterable[Accelerators]) -> Accelerators:
     wishes = list(choices)
     if not wishes:
         raise Wrong("is empty")
-    if len({(wish.count, wish.memory_mib) for wish in wishes}) > 1:
+    if len({(wish.count, wish.memory_mib, wish.fraction) for wish in wishes}) > 1:
         raise Wrong("must ask for the same count (and memory) of each kind in a list")
     kinds = () if any(not wish.kinds for wish in wishes) else tuple(kind for wish in wishes for kind in wish.kinds)
-    return Accelerators(wishes[0].count, tuple(dict.fromkeys(kinds)), wishes[0].memory_mib)
+    return Accelerators(wishes[0].count, tuple(dict.fromkeys(kinds)), wishes[0].memory_mib, wishes[0].fraction)
 
 
 def env_key(text: str) -> str:

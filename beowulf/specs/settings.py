@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from beowulf.model.renting import Renting
 from beowulf.model.rules import Rules
 from beowulf.specs import document as doc
-from beowulf.specs import scheduling, words
+from beowulf.specs import renting, scheduling, words
 from beowulf.specs.complaints import Complaints
 from beowulf.specs.kinds import Fields, Key, Record
 
@@ -32,6 +33,7 @@ class Settings:
     resize_every_s: float = 300.0
     metrics_port: int = 0
     rules: Rules = Rules()
+    renting: Renting = Renting()
 
 
 QUARANTINE = Record(
@@ -62,6 +64,8 @@ SETTINGS = Record(
         ),
         Key("quarantine", QUARANTINE, "When a node that keeps failing is left alone."),
         Key("scheduler", scheduling.SCHEDULER, "Who goes first, and how much anybody may have."),
+        Key("clouds", renting.CLOUDS, "Where machines may be rented (docs/cloud.md)."),
+        Key("burst", renting.BURST, "How long rented machines are kept, and how much they may cost."),
     )
 )
 
@@ -86,6 +90,7 @@ def parse_settings(text: str, *, name: str) -> Settings:
         resize_every_s=fields.get("resize_every_s", base.resize_every_s),
         metrics_port=fields.get("metrics_port", base.metrics_port),
         rules=scheduling.rules_of(fields.get("scheduler", nothing)),
+        renting=renting.renting_of(fields.get("clouds", {}), fields.get("burst", nothing)),
     )
 
 
@@ -93,6 +98,7 @@ def _check(fields: Fields, to: Complaints) -> None:
     heartbeat: float = fields.get("heartbeat_s", Settings().heartbeat_s)
     lease: float = fields.get("lease_s", Settings().lease_s)
     scheduling.check(fields.get("scheduler", Fields(fields.place)), to)
+    renting.check(fields.get("clouds", {}), fields.get("burst", Fields(fields.place)), to)
     if not 0.1 <= heartbeat <= 300:
         to.add(fields.at("heartbeat_s"), "heartbeat_s must be between 0.1 and 300 seconds")
     if lease < 6 * heartbeat:

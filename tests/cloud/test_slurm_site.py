@@ -19,12 +19,13 @@ from slurm_conf import installed
 
 from beowulf.cloud.commands import LoginHost, Ran
 from beowulf.cloud.provider import Instance, InstanceState, LaunchRequest
-from beowulf.cloud.slurm import Slurm, SlurmSettings
+from beowulf.cloud.slurm import Slurm
 from beowulf.lab import Lab
 from beowulf.model.cloud import Market, Offer
 from beowulf.model.errors import LaunchRefused, TokenSpent, Unclear
 from beowulf.model.job import JobSpec
 from beowulf.model.node import Endpoint
+from beowulf.model.renting import Cloud
 from beowulf.transport import KeyRing, LinkSettings, SettingsFolder, SshSettings, check, generate_key
 
 pytestmark = [pytest.mark.cluster, pytest.mark.root, pytest.mark.skipif(not installed(), reason="no slurm-wlm, munge")]
@@ -40,8 +41,12 @@ class Bed:
     home: Path
 
     @property
-    def settings(self) -> SlurmSettings:
-        return SlurmSettings(login=self.slurm.login, programs=PROGRAMS, output="/var/tmp/pilot-%j.log")
+    def cloud(self) -> Cloud:
+        options = {"login": self.slurm.login, "programs": PROGRAMS, "output": "/var/tmp/pilot-%j.log"}
+        return Cloud("slurm", "slurm", options=options)
+
+    def changed(self, **options: str) -> Cloud:
+        return replace(self.cloud, options={**self.cloud.options, **options})
 
     @property
     def keys(self) -> KeyRing:
@@ -52,7 +57,7 @@ class Bed:
         return LoginHost(self.slurm.login, self.keys, SettingsFolder(self.home), LinkSettings())
 
     def site(self, cluster: str, run: Callable[[Sequence[str], str], Ran] | None = None) -> Slurm:
-        return Slurm(self.settings, cluster, run or self.run)
+        return Slurm(self.cloud, cluster, run or self.run)
 
     def request(self, token: str, cluster: str = "cafe", lease_s: float = 900) -> LaunchRequest:
         key = self.home / f"host-{token}"
@@ -220,7 +225,8 @@ def test_without_a_head_the_pilot_ends_by_its_lease(bed: Bed) -> None:
     renewed = bed.opened(site, site.create(bed.request("renewed", lease_s=3)).instance_id)
     host = next(name for name, host in bed.slurm.lab.hosts.items() if host.address == renewed.address)
     folder = f"/home/{USER}/.beowulf/cafe/slurm-renewed"
-    write = f"mkdir -p {folder}; echo 600 >{folder}/lease; chown -R {USER} /home/{USER}/.beowulf"
+    line = "$(cat /proc/sys/kernel/random/boot_id) $(($(cut -d. -f1 /proc/uptime) + 600))"
+    write = f'mkdir -p {folder}; echo "{line}" >{folder}/lease; chown -R {USER} /home/{USER}/.beowulf'
     bed.slurm.lab.run(host, ["sh", "-c", write])
     states = lambda: {one.instance_id: one.state for one in site.list()}  # noqa: E731
     wait_for(lambda: states().get(made.instance_id, InstanceState.GONE) is InstanceState.GONE, "the lease to end")
@@ -249,15 +255,14 @@ def test_what_slurm_refuses_is_said(bed: Bed) -> None:
     with pytest.raises(LaunchRefused, match="cannot stand"):
         site.create(replace(bed.request("quoted"), token="x'$(reboot)"))
     assert bed.jobs() == []
-    away = replace(bed.settings, login="alice@127.0.0.1:1")
     with pytest.raises(Unclear, match=r"not known|refused"):
-        Slurm(away, "cafe", replace(bed.run, address=away.login)).list()
+        bed.site("cafe", replace(bed.run, address="alice@127.0.0.1:1")).list()
 
 
 def test_login_check(bed: Bed) -> None:
     lines = bed.site("cafe").check()
     assert [line.ok for line in lines] == [True, True, True], lines
-    wrong = replace(bed.settings, arguments=("--partition=nowhere",))
+    wrong = bed.changed(arguments="--partition=nowhere")
     (line,) = [line for line in Slurm(wrong, "cafe", bed.run).check() if not line.ok]
     assert "invalid partition" in line.detail and "--partition" in line.remedy
     assert bed.jobs() == []

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from beowulf.cloud.commands import Ran
 from beowulf.cloud.provider import InstanceState, LaunchRequest
-from beowulf.cloud.slurm import Slurm, SlurmSettings, batch
+from beowulf.cloud.slurm import Slurm, batch
 from beowulf.model.cloud import Market, Offer
-from beowulf.model.errors import CloudError, LaunchRefused, NoCapacity, QuotaReached, Unclear
+from beowulf.model.errors import BadInput, CloudError, LaunchRefused, NoCapacity, QuotaReached, Unclear
+from beowulf.model.renting import Cloud
 
 USER_DATA = "#cloud-config\nssh_keys:\n  ed25519_private: |\n    -----BEGIN\n    it's '''quoted'''\n"
 REQUEST = LaunchRequest(
@@ -36,7 +37,7 @@ def site(ran: Ran, calls: list[Sequence[str]] | None = None) -> Slurm:
             calls.append(argv)
         return ran
 
-    return Slurm(SlurmSettings(login="me@login:22"), "cafe", run)
+    return Slurm(Cloud("slurm", "slurm", options={"login": "me@login:22"}), "cafe", run)
 
 
 @pytest.mark.parametrize(
@@ -113,3 +114,9 @@ def test_a_queue_that_does_not_answer_is_not_an_empty_one() -> None:
         site(Ran(1, "", "slurm_load_jobs error: Unable to contact slurm controller")).list()
     with pytest.raises(LaunchRefused):
         site(Ran(0, "", "")).destroy("--me")
+
+
+@pytest.mark.parametrize("options", [{"logn": "me@login"}, {"limit_hours": "four"}, {"limit_hours": "-1"}])
+def test_options_are_checked(options: dict[str, str]) -> None:
+    with pytest.raises(BadInput, match=r"cloud mine: .*(logn|limit_hours)"):
+        Slurm(Cloud("mine", "slurm", options=options), "cafe")

@@ -17,7 +17,7 @@ from beowulf.model.event import (
 )
 from beowulf.model.job import Dependency, Environment, JobSpec, Resources, Result
 from beowulf.scheduler import Placement, Refusal, dry_run, explain, plan
-from beowulf.scheduler.room import pick_cpus, split
+from beowulf.scheduler.picking import pick_cpus, split
 
 
 def test_a_gang_starts_whole_with_its_ranks_in_node_order() -> None:
@@ -121,6 +121,16 @@ def test_a_gang_stays_on_one_site_even_if_another_has_more_nodes_to_add() -> Non
         cluster.node(name, site=site)
     job = cluster.submit(min_nodes=2, max_nodes=4)
     assert cluster.tick() == {job: ("b1", "b2", "b3")}
+
+
+def test_no_gang_is_spread_over_sites() -> None:
+    cluster = Cluster()
+    for name, site in (("a1", "x"), ("b1", "y"), ("b2", "y")):
+        cluster.node(name, site=site)
+    three, two = cluster.submit(min_nodes=3, max_nodes=3), cluster.submit(min_nodes=2, max_nodes=2)
+    assert cluster.tick() == {two: ("b1", "b2")}
+    assert cluster.plan().impossible == (three,)
+    assert cluster.why(three).sentence == "needs 3 nodes with 1 thread each at one site; x has 1 and y has 2"
 
 
 def test_a_gang_rather_takes_one_group() -> None:

@@ -150,10 +150,28 @@ def test_a_list_is_passed_on_as_it_is() -> None:
         ("gpu: 24GB:2", Resources(gpus=2, gpu_memory_mib=24576)),
         ("gpu: A100:40GB:8", Resources(gpus=8, gpu_kinds=("A100",), gpu_memory_mib=40960)),
         ("gpu: 3", Resources(gpus=3)),
+        ("accelerators: RTX3090:0.5", Resources(gpus=1, gpu_kinds=("RTX3090",), gpu_fraction=0.5)),
+        ("accelerators: {any: 0.25}", Resources(gpus=1, gpu_fraction=0.25)),
+        ("gpus: 0.5", Resources(gpus=1, gpu_fraction=0.5)),
+        ("gpu_memory: 6GB", Resources(gpus=1, gpu_part_mib=6144)),
+        ("gpu: RTX3090, gpu_memory: 6GB", Resources(gpus=1, gpu_kinds=("RTX3090",), gpu_part_mib=6144)),
     ],
 )
 def test_resources(written: str, resources: Resources) -> None:
     assert spec(f"resources: {{{written}}}").resources == resources
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("gpu: 1.5", "is neither a whole number of accelerators nor a part of one, from 0.01 to 0.99"),
+        ("gpu: any:0", "is not between 1 and 1024"),
+        ("gpu: any:2, gpu_memory: 6GB", "gpu_memory is a part of one GPU: leave out the count of accelerators"),
+        ("gpu: any:0.5, gpu_memory: 6GB", "gpu_memory is a part of one GPU: leave out the count of accelerators"),
+    ],
+)
+def test_a_part_is_of_one_gpu(written: str, said: str) -> None:
+    assert said in complaint(f"run: x\nresources: {{{written}}}")
 
 
 @pytest.mark.parametrize(
@@ -191,8 +209,8 @@ outputs: /etc
         "jobs/pi.yaml:4:19: resources.cpus 'many' is not a whole number",
         "jobs/pi.yaml:4:33: resources.memory '16QB' is not an amount (16GB, 512MB, 16+; a bare number counts in GB)",
         "jobs/pi.yaml:4:44: resources.gpu must ask for the same count (and memory) of each kind in a list",
-        "jobs/pi.yaml:4:67: key 'resources.vram' is not known; known are: cpus, memory, disk, accelerators, "
-        "compute_capability",
+        "jobs/pi.yaml:4:67: key 'resources.vram' is not known; known are: cpus, memory, disk, accelerators,"
+        " gpu_memory, compute_capability",
         "jobs/pi.yaml:5:15: file_mounts '/etc/cron.d/x' is absolute: on a node only the work folder (data/) and the"
         " home (~/data) are ours to write",
         "jobs/pi.yaml:5:33: file_mounts '~/.ssh/y' would write into ~/.ssh or ~/.beowulf, which is refused",
