@@ -36,6 +36,15 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
+class Accelerator:
+    """What the planner knows of a kind. ``speed``: of two kinds that have one, how much faster the one trains."""
+
+    vendor: str = "nvidia"
+    capability: str = ""
+    speed: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class MarketRules:
     """``offers``: those of configured providers and regions, whatever their prices; empty: nothing is ever bought."""
 
@@ -44,7 +53,7 @@ class MarketRules:
     boot_s: Mapping[str, float] = field(default_factory=lambda: {DEFAULT: 180.0})  # by provider: call → takes a job
     lines: Mapping[str, Line] = field(default_factory=lambda: {DEFAULT: Line()})  # by provider
     spot_life_s: Mapping[str, float] = field(default_factory=lambda: {DEFAULT: 4 * 3600.0})  # mean time to a reclaim
-    speeds: Mapping[str, float] = field(default_factory=dict)  # by accelerator; of two that are named, how fast each is
+    accelerators: Mapping[str, Accelerator] = field(default_factory=dict)  # by their short names
     stale_after_s: float = 120 * 86400.0  # an older price is not believed
     lease_s: float = 900.0  # a machine nobody hears of is gone after so long, at the latest
     tick_s: float = 30.0  # the head looks so often

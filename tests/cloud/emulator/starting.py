@@ -79,6 +79,10 @@ class Emulator:
     def rules(self, **changes: Any) -> None:
         self._ask("rules", changes)
 
+    def reset(self, **rules: Any) -> None:
+        """As new, with these rules. Only for a cloud that has no hosts now."""
+        self._ask("reset", rules)
+
     def machines(self) -> list[dict[str, Any]]:
         """Every machine there ever was, with ``state``, ``address``, ``details`` and ``billed_s``."""
         return list(self._ask("machines"))
