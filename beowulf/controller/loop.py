@@ -217,6 +217,9 @@ class Controller:
             draft.record(ev.JobEnded(draft.now, job_id, Result.CANCELLED, sentence))
         if plan.grow and self._mint is not None:
             renting.grow(draft, plan.grow, self._mint)
+        for one in plan.reservations:
+            if one.at < float("inf") and not draft.snapshot.jobs[one.job_id].promised_at:
+                draft.record(ev.StartPromised(draft.now, one.job_id, one.at))
         self.waiting = plan.waiting
         self._stale = bool(plan.dead)
         self._plan_again_at = min(plan.again_at, draft.now + RANKS_EVERY_S) if plan.waiting else float("inf")

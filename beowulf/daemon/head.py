@@ -199,10 +199,11 @@ class RunningHead:
         deadline = time.monotonic() + WHY_S
         spent: Callable[[], bool] = lambda: time.monotonic() > deadline  # noqa: E731
         found = scheduler.explain(self.snapshot(), time.time(), job.id, self._controller.rules, spent)
+        kept = scheduler.kept_promises(self.snapshot().jobs.values())
         if found is None:
             end = scheduler.expected_end(self.snapshot(), job, self._controller.rules)
-            return end_answer(job, self.reason(job) or f"it is {job.word}", end)
-        return why_answer(job, found)
+            return end_answer(job, self.reason(job) or f"it is {job.word}", end, kept)
+        return why_answer(job, found, kept)
 
     def has_tree(self, digest: str) -> bool:
         return self._trees.has(digest)
