@@ -30,7 +30,7 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "nodes": ("beowulf.cli.nodes:nodes", "Find, add, list, drain and remove machines."),
     "doctor": ("beowulf.cli.doctor:doctor", "What is wrong with the nodes, and what mends it."),
     "ssh": ("beowulf.cli.ssh:ssh", "A shell on a node, or one command there."),
-    "top": ("beowulf.cli.top:top", "Nodes, jobs and a log on one screen."),
+    "top": ("beowulf.cli.top:top", "Machines, jobs, GPUs and events on one screen."),
     "events": ("beowulf.cli.events:events", "Everything that happened, in order."),
     "metrics": ("beowulf.cli.metrics:metrics", "The cluster's figures, as a monitoring system reads them."),
     "up": ("beowulf.cli.up:up", "Start the head."),
