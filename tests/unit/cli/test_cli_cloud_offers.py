@@ -34,6 +34,7 @@ def test_what_is_on_offer_the_cheapest_first(tmp_path: Path, monkeypatch: pytest
     assert offered("--gpu", "t4") == ["cheap", "dear"]
     assert offered("--for", "inference") == ["cheap", "dear"]
     assert offered("--for", "training", "--provider", "gcp") == ["trainer"]
+    monkeypatch.setenv("COLUMNS", "200")
     shown = CliRunner().invoke(beowulf, ["cloud", "offers"]).stdout
     assert "2026-11-25" in shown and "me" in shown
 
