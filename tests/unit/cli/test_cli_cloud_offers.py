@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from beowulf.cli.root import beowulf
+from beowulf.cli.common import Said
+from beowulf.cli.root import beowulf, run
 
 OWN = """\
 defaults: {as_of: 2026-11-25, source: me}
@@ -35,13 +36,11 @@ def test_what_is_on_offer_the_cheapest_first(tmp_path: Path, monkeypatch: pytest
     assert offered("--for", "inference") == ["cheap", "dear"]
     assert offered("--for", "training", "--provider", "gcp") == ["trainer"]
     monkeypatch.setenv("COLUMNS", "200")
-    shown = CliRunner().invoke(beowulf, ["cloud", "offers"]).stdout
+    shown = CliRunner().invoke(beowulf, ["cloud", "offers"], obj=Said()).stdout
     assert "2026-11-25" in shown and "me" in shown
 
 
 def test_a_catalogue_that_cannot_be_read_says_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BEOWULF_HOME", str(tmp_path))
     (tmp_path / "catalogue.yaml").write_text(OWN.replace("price: 2}", "price: nan}"))
-    from beowulf.cli.root import run
-
     assert run(["cloud", "offers"]) == 2
