@@ -73,6 +73,9 @@ class HorovodReduction:
     def absent(self) -> None:
         """``finish`` sends noughts for parameters that had no pass."""
 
+    def meet(self) -> None:
+        """Forward passes exchange nothing."""
+
     def finish(self) -> None:
         self._optimizer.synchronize()
 

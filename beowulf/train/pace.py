@@ -50,6 +50,18 @@ class Pace:
         assert self.balancer is not None
         return _granted(self.balancer.share(count))
 
+    def out_of_memory(self, held: Sequence[int]) -> None:
+        """Ranks could hold only so many micro-batches (-1: all they had) and get no more than that from now on."""
+        assert self.balancer is not None
+        for rank, count in enumerate(held):
+            if count >= 0:
+                lower = self.balancer.out_of_memory(rank, count)
+                if isinstance(lower, Refusal):
+                    raise ValueError(f"out of memory: {lower.sentence}: make micro_batch smaller; batch_size can stay")
+                self.balancer = lower
+        self._times = []
+        self._fixed = self.balancer.split if self._fixed else ()
+
     def took(self, seconds: float) -> None:
         """This rank's time for a whole step, without waiting for others."""
         self._times.append(seconds)

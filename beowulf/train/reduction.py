@@ -37,6 +37,9 @@ class Reduction(Protocol):
     def absent(self) -> None:
         """Take part in the exchange of a step with nothing to add: no forward pass, no buffer touched."""
 
+    def meet(self) -> None:
+        """Take part in what a forward pass of others exchanges, with nothing to add and no gradient."""
+
     def finish(self) -> None:
         """Afterwards every parameter's ``grad`` holds the outcome. Called once per step, after the last backward."""
 
@@ -100,13 +103,22 @@ class DistributedReduction:
 
     def absent(self) -> None:
         """A pass through DDP, in the module's place one that gives every parameter a gradient of nought."""
+        outputs = self._nothing()
+        torch.autograd.backward(outputs, [torch.ones_like(output) for output in outputs])
+
+    def meet(self) -> None:
+        """DDP's second forward pass lays its buckets out anew, which waits for all ranks."""
+        with self.local():
+            self._nothing()
+
+    def _nothing(self) -> list[torch.Tensor]:
         module = self.model.module
         self.model.module = Nothing(module)
         try:
-            outputs = self.model()
+            outputs: list[torch.Tensor] = self.model()
         finally:
             self.model.module = module
-        torch.autograd.backward(outputs, [torch.ones_like(output) for output in outputs])
+        return outputs
 
     def finish(self) -> None:
         """DDP is done when backward is."""
