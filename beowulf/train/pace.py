@@ -27,24 +27,26 @@ class Pace:
         self._wait = 1  # whole steps until the next agreement
         self._cost_s = 0.0
         self.balancer: Balancer | None = None
+        self.asked = False  # this rank wishes for a checkpoint of all
         self._fixed: tuple[int, ...] = ()
 
     def fix(self, split: Sequence[int]) -> None:
         """Every rank calls this: from the next step on it is ``split``, whatever the times."""
         self._fixed = tuple(split)
 
-    def border(self, total: int) -> None:
-        """Between two steps of ``total`` micro-batches: agree on the split, where it is time to."""
+    def border(self, total: int) -> bool:
+        """Between two steps of ``total`` micro-batches: agree on the split, where it is time to, and on whether a rank
+        wishes for a checkpoint of all."""
         if self._fixed:
             self.balancer = _held(self._fixed, total, self._reduction.world)
-            return
+            return False
         if self.balancer is None:
             self.balancer = _granted(start(total, self._reduction.world, self._speeds, self._caps))
         elif self.balancer.total != total:
             split = _granted(self.balancer.share(total))
             self.balancer, self._times = replace(self.balancer, split=split, looks=0), []
-        if len(self._times) >= self._wait and self._reduction.world > 1:
-            self._agree(self.balancer)
+        due = len(self._times) >= self._wait and self._reduction.world > 1
+        return due and self._agree(self.balancer)
 
     def share(self, count: int) -> tuple[int, ...]:
         assert self.balancer is not None
@@ -66,12 +68,12 @@ class Pace:
         """This rank's time for a whole step, without waiting for others."""
         self._times.append(seconds)
 
-    def _agree(self, balancer: Balancer) -> None:
+    def _agree(self, balancer: Balancer) -> bool:
         before, begin = balancer.split, time.perf_counter()
-        rows = self._reduction.gather([self._cost_s, *self._times[-TOLD:]])
+        rows = self._reduction.gather([self._cost_s, float(self.asked), *self._times[-TOLD:]])
         self._cost_s = time.perf_counter() - begin
         self._times = []
-        for seconds in list(zip(*rows))[1:]:
+        for seconds in list(zip(*rows))[2:]:
             if balancer.split == before:  # later times were another split's
                 balancer = balancer.observe(seconds)
         self.balancer = balancer
@@ -80,6 +82,7 @@ class Pace:
         cost = min(row[0] for row in rows)
         due = min(cost / (COST * slowest), RARELY) if slowest > 0.0 else RARELY
         self._wait = max(1, int(due)) if balancer.settled else 1
+        return any(row[1] for row in rows)
 
 
 def _held(split: Sequence[int], total: int, ranks: int) -> Balancer:

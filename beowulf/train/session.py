@@ -43,6 +43,7 @@ class Session:
         self.model: nn.Module | None = None
         self.module = nn.Module()  # the model as it was given
         self.checkpoints = Checkpoints(self, "", writes=False)
+        self.apart = False  # ranks stepped their own ways since parameters were last one
         self.moving = False  # in the middle of a change of the parameters, or left there by an error
         self.moved: Any = None  # the mark after it
         self.statistics: Statistics | None = None
@@ -106,7 +107,8 @@ class Session:
             batch = loader.batch_at(self.cursor.samples)
             if batch is None:
                 break
-            self.pace.border(loader.micro_batches)
+            if self.pace.border(loader.micro_batches):
+                self.checkpoint()
             yield self.cursor.step, self._micro_batches(loader, batch)
             if self.work is not None:
                 raise Misuse(f"step {self.work.step}: bw.step(optimizer) was not called")
@@ -127,6 +129,8 @@ class Session:
         at = Position(self.cursor.seed, self.cursor.epoch, batch.start, self.rank)
         seed, step, most = self.cursor.seed, self.cursor.step, self.accumulation.most
         work = self.work = Work(seed, step, batch, split, self.rank, loader.together, most)
+        if self.reduction.apart and not self.apart:
+            self.checkpoints.hold()
         self._whole = batch.count == loader.micro_batches
         self._counted = loader.count is not None
         self.reduction.begin(work.samples, batch.samples)
@@ -163,14 +167,15 @@ class Session:
         reduced = self.times.mark()
         factor = self._per_target(work)
         with self.step_lock:
-            self.moving = True
+            self.moving, self.apart = True, self.reduction.apart
             moved = update(optimizers, self.scaler, self._parameters, factor, clip)
             if self.statistics is not None:
                 self.statistics.settle(work.before, len(work.mine), work.after)
             self.cursor = self.cursor.stepped(work.batch.samples)
             self.moving, self.moved = False, self.times.mark()
         updated = self.moved
-        self.reduction.stepped(self.step_lock)
+        if self.reduction.stepped(self.step_lock) and self.apart:
+            self._joined()
         self._account(work, reduced, updated)
         self.work = None
         return moved
@@ -186,8 +191,14 @@ class Session:
     def merge_statistics(self) -> None:
         """Model and BatchNorm as every rank has them from here on. All ranks call it; ``steps`` does at its end."""
         self.reduction.settle(self.step_lock)
+        self._joined()
+
+    def _joined(self) -> None:
+        """Parameters are one on all ranks; statistics are afterwards."""
         if self.statistics is not None:
             self.statistics.merge(self.reduction.sum)
+        with self.step_lock:
+            self.apart = False
 
     def restore(self, **kept: Any) -> bool:
         """Go on from the newest checkpoint of any rank (→ whether there is one). All ranks call it, after ``wrap``.
@@ -210,6 +221,8 @@ class Session:
         """Go on from ``cursor``; the model's state was loaded before, alike on every rank."""
         with self.step_lock:
             self.cursor = cursor
+            self.apart = False
+            self.reduction.loaded()
             if self.statistics is not None:
                 self.statistics.reload()
 
