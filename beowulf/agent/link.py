@@ -11,6 +11,7 @@ from beowulf.agent import probes, system, wire
 from beowulf.agent.attempts import Attempts
 from beowulf.agent.channel import Channel
 from beowulf.agent.folder import BadName, Folder, checked
+from beowulf.agent.load import load
 from beowulf.agent.lock import LinkLock
 from beowulf.agent.loop import Loop
 from beowulf.agent.offspring import Offspring
@@ -27,6 +28,7 @@ class Link:
         self._offspring = Offspring(self.loop)
         self._head = Channel(self.loop, 0, 1, self._from_head, self._head_gone, self._drained)
         self._attempts: Optional[Attempts] = None
+        self._folder: Optional[Folder] = None
         self._lock: Optional[LinkLock] = None
         self._heard = time.monotonic()
         self._silence_s = _HELLO_LIMIT_S
@@ -34,7 +36,8 @@ class Link:
         self._requests: Dict[str, Callable[[wire.Header, bytes], None]] = {
             "ask": self._ask,
             "reach": self._reach,
-            "ping": lambda header, payload: self.send({"type": "pong", "seq": header.get("seq")}),
+            "stay_up": self._stay_up,
+            "ping": lambda header, payload: self.send({"type": "pong", "seq": header.get("seq"), "load": load()}),
         }
         self.loop.later(_HELLO_LIMIT_S, self._look_for_silence)
 
@@ -111,7 +114,7 @@ class Link:
         self._lock = lock
 
         def ready() -> None:
-            self._attempts = attempts
+            self._attempts, self._folder = attempts, folder
             self._welcome(folder, attempts)
 
         attempts.recover(ready)
@@ -160,6 +163,25 @@ class Link:
             float(header["timeout_s"]),
             lambda failed: self.send({"type": "reached", "attempt": tag, "failed": failed}),
         )
+
+    def _stay_up(self, header: wire.Header, payload: bytes) -> None:
+        """A rented machine may live so long from now on: its own timer, which ends it, goes by this file."""
+        folder, lease_s = self._folder, float(header["lease_s"])
+        if folder is None:
+            return
+
+        def done(value: Any, error: str) -> None:
+            self.send({"type": "staying", "lease_s": lease_s, "error": error})
+
+        self._offspring.apart(lambda: _write_lease(folder, lease_s), done, _HOME_LIMIT_S)
+
+
+def _write_lease(folder: Folder, lease_s: float) -> bool:
+    path = os.path.join(folder.path, "lease")
+    with open(path + ".new", "w") as file:
+        file.write("{} {:.0f}\n".format(system.boot_id(), system.boottime() + lease_s))
+    os.rename(path + ".new", path)
+    return True
 
 
 def _try_home(folder: Folder) -> bool:

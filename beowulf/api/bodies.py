@@ -48,6 +48,8 @@ class NodeBody:
     site: str = "lab"
     max_cpus: int = 0
     max_memory_mib: int = 0
+    share_gpus: int = 1
+    share_between_users: bool = False
 
 
 @dataclass(frozen=True, slots=True)

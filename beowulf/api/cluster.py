@@ -30,6 +30,11 @@ async def ping(call: Call) -> Response:
     )
 
 
+async def metrics(call: Call) -> Response:
+    text, media_type = await call.blocking(call.head.metrics)
+    return Response(text, media_type=media_type)
+
+
 async def events(call: Call) -> Response:
     """JSON lines; with ``follow`` they never end."""
     limit = call.number("limit")

@@ -11,6 +11,7 @@ from beowulf.controller.commands import Command
 from beowulf.model.job import Job, JobId, JobSpec
 from beowulf.model.node import Endpoint, NodeId
 from beowulf.model.snapshot import Snapshot
+from beowulf.probe import Load
 from beowulf.store import StoredEvent, StoredReport
 
 
@@ -28,6 +29,15 @@ class Head(Protocol):
 
     def snapshot(self) -> Snapshot:
         """The newest committed one."""
+
+    def position(self) -> int:
+        """The last event that `snapshot`, asked for after this, holds for certain."""
+
+    def loads(self, since: int) -> tuple[int, dict[NodeId, list[Load]]]:
+        """How busy nodes were, after number ``since``: ``(number to ask with next, {node: oldest first})``."""
+
+    def metrics(self) -> tuple[bytes, str]:
+        """The cluster's figures for a monitoring system, and their media type."""
 
     def ask(self, command: Command) -> Future[Any]:
         """Done once the command's events are committed, or with an error of the tree."""

@@ -10,6 +10,7 @@ from beowulf.api import logs, render
 from beowulf.api.archive import tar_of
 from beowulf.api.bodies import JobBody, PlanBody
 from beowulf.api.call import Call, answer
+from beowulf.api.render import job_order, tasks_of
 from beowulf.api.sanity import check
 from beowulf.controller.commands import Cancel, Submit
 from beowulf.model.codec import encode
@@ -50,7 +51,7 @@ async def list_jobs(call: Call) -> Response:
         return right_state and owner in ("", job.owner) and name in ("", job.spec.name)
 
     def listed() -> Response:
-        found = sorted(filter(wanted, _candidates(call.head.snapshot(), words)), key=_order)
+        found = sorted(filter(wanted, _candidates(call.head.snapshot(), words)), key=job_order)
         rows = [render.job_summary(job, call.head.reason(job)) for job in found[-limit:]]
         return answer({"jobs": rows, "total": len(found)})
 
@@ -63,10 +64,6 @@ def _candidates(snapshot: Snapshot, words: frozenset[str]) -> list[Job]:
     return list(snapshot.jobs.values())
 
 
-def _order(job: Job) -> tuple[int, int]:
-    return (job.number, job.array_index or 0)
-
-
 async def show(call: Call) -> Response:
     """The job; for an array's id ``{"id", "tasks": [summaries]}``."""
     snapshot, job_id = call.head.snapshot(), call.path("id")
@@ -77,15 +74,6 @@ async def show(call: Call) -> Response:
     if not tasks:
         raise _unknown(job_id)
     return answer({"id": job_id, "tasks": [render.job_summary(job, call.head.reason(job)) for job in tasks]})
-
-
-def tasks_of(snapshot: Snapshot, job_id: str) -> list[Job]:
-    """In the order of their indexes; empty unless ``job_id`` is an array's."""
-    if not (job_id.isascii() and job_id.isdigit() and len(job_id) < 19):
-        return []
-    number = int(job_id)
-    tasks = [job for job in snapshot.jobs.values() if job.number == number and job.array_index is not None]
-    return sorted(tasks, key=_order)
 
 
 def _unknown(job_id: str) -> NotFound:

@@ -38,6 +38,8 @@ async def add(call: Call) -> Response:
         site=body.site,
         max_cpus=body.max_cpus,
         max_memory_mib=body.max_memory_mib,
+        share_gpus=body.share_gpus,
+        share_between_users=body.share_between_users,
     )
     return answer({"node": await call.ask(command)}, 201)
 

@@ -8,12 +8,13 @@ from typing import Any, TypeAlias
 
 from starlette.responses import Response
 
-from beowulf.api import bodies, cluster, jobs, nodes
+from beowulf.api import bodies, changes, cluster, jobs, nodes
 from beowulf.api.call import Call
 
 Handler: TypeAlias = Callable[[Call], Awaitable[Response]]
 
 JSON = "application/json"
+METRICS = "application/openmetrics-text"
 TAR = "application/x-tar"
 
 
@@ -71,6 +72,15 @@ ROUTES: tuple[Route, ...] = (
         cluster.events,
         "What happened, in order",
         query=("after", "limit", "job", "follow"),
+        media_type=jobs.JSON_LINES,
+    ),
+    Route("GET", "/v1/metrics", cluster.metrics, "Figures for a monitoring system (OpenMetrics)", media_type=METRICS),
+    Route(
+        "GET",
+        "/v1/changes",
+        changes.changes,
+        "Jobs and nodes: the whole once, then what changed",
+        query=("after", "ended"),
         media_type=jobs.JSON_LINES,
     ),
     Route("POST", "/v1/shutdown", cluster.shutdown, "End the head's daemon; jobs go on (admin)"),

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from beowulf.cli.common import Said, common, emit, example, say
-from beowulf.cli.reading import read_text
+from beowulf.client.submitting import read_text
 from beowulf.model.errors import BadInput, BeowulfError, Refused, Unreachable
 
 if TYPE_CHECKING:
@@ -161,6 +161,8 @@ def _add_one(client: Client, entry: NodeEntry, scan: Mapping[str, Any], trust: T
         site=entry.site,
         max_cpus=entry.max_cpus,
         max_memory_mib=entry.max_memory_mib,
+        share_gpus=entry.share_gpus,
+        share_between_users=entry.share_between_users,
     )
 
 

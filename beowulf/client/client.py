@@ -65,6 +65,10 @@ class Client:
     def shutdown(self) -> None:
         self._exchange.json("POST", "/v1/shutdown")
 
+    def metrics(self) -> str:
+        """The cluster's figures in the OpenMetrics format."""
+        return b"".join(self._exchange.pieces("GET", "/v1/metrics")).decode()
+
     def doctor(self, node: str = "") -> list[dict[str, Any]]:
         return _list(self._exchange.json("GET", "/v1/doctor", {"node": node}), "findings")
 
@@ -73,6 +77,14 @@ class Client:
     ) -> Iterator[dict[str, Any]]:
         query = {"after": after, "limit": limit, "job": job_id, "follow": follow and 1}
         return json_lines(self._exchange.pieces("GET", "/v1/events", query))
+
+    def changes(self, after: int = 0, *, ended: int | None = None) -> Iterator[dict[str, Any]]:
+        """``{cursor, whole, jobs, nodes, gone}``: everything first (or what changed since ``after``), then each change.
+
+        Never ends by itself, and says something every two seconds. Raises `Unreachable` when the head went away.
+        """
+        query = {"after": after, "ended": _count(ended)}
+        return json_lines(self._exchange.pieces("GET", "/v1/changes", query))
 
     # jobs
 
@@ -185,7 +197,7 @@ class Client:
         return self._exchange.json("GET", _node(name))
 
     def add_node(self, name: str, endpoint: Endpoint | Mapping[str, Any], host_key: str = "", **settings: Any) -> str:
-        """``settings``: groups, tags, site, max_cpus, max_memory_mib."""
+        """``settings``: groups, tags, site, max_cpus, max_memory_mib, share_gpus, share_between_users."""
         body = {"node": name, "endpoint": _plain(endpoint), "host_key": host_key, **settings}
         return str(self._exchange.json("POST", "/v1/nodes", body=body)["node"])
 

@@ -8,37 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Protocol
 
+from beowulf.model.cloud import Instance as Instance
+from beowulf.model.cloud import InstanceState as InstanceState
 from beowulf.model.cloud import Market, Offer
-
-
-class InstanceState(StrEnum):
-    """Every vendor's words, as far as they matter here."""
-
-    PENDING = "PENDING"
-    RUNNING = "RUNNING"
-    STOPPING = "STOPPING"  # on its way out: asked to end, not gone yet; maybe billed
-    STOPPED = "STOPPED"  # not running but still there (a disk is billed): has to be destroyed
-    GONE = "GONE"  # terminated, and only listed for a while
-
-
-@dataclass(frozen=True, slots=True)
-class Instance:
-    """What the provider says of one machine that carries this cluster's tag."""
-
-    instance_id: str  # what `destroy` takes
-    machine_id: str  # from our tags: "aws-7"; "" where the tag is missing
-    token: str  # the client token in our tags
-    state: InstanceState
-    region: str = ""
-    zone: str = ""
-    address: str = ""  # where SSH is reached; "" until known
-    port: int = 22
-    user: str = ""
-    proxy_jump: str = ""  # "user@host:port"
-    launched_at: float = 0.0  # by the provider's clock; 0: not told
 
 
 @dataclass(frozen=True, slots=True)

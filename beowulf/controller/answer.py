@@ -128,6 +128,8 @@ def _add_node(draft: Draft, command: co.AddNode) -> str:
             command.site,
             command.max_cpus,
             command.max_memory_mib,
+            command.share_gpus,
+            command.share_between_users,
         )
     )
     draft.do(Connect(command.node))

@@ -51,6 +51,8 @@ class AddNode:
     site: str = "lab"
     max_cpus: int = 0
     max_memory_mib: int = 0
+    share_gpus: int = 1
+    share_between_users: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from beowulf.controller.policy import Policy
+from beowulf.controller.rented import CreateMachine, DestroyMachine, ForgetKey, ListMachines, Rented
 from beowulf.model.apply import apply
 from beowulf.model.event import Event
 from beowulf.model.job import Attempt, Job, JobId, Tree, split_tag
 from beowulf.model.node import NodeId, NodeState
 from beowulf.model.snapshot import Snapshot
+from beowulf.probe import Seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +115,21 @@ class Drop:
 
 
 Action: TypeAlias = (
-    Send | Stage | StopStaging | LetGo | Collect | CollectCheckpoint | DropCheckpoint | Expect | Follow | Connect | Drop
+    Send
+    | Stage
+    | StopStaging
+    | LetGo
+    | Collect
+    | CollectCheckpoint
+    | DropCheckpoint
+    | Expect
+    | Follow
+    | Connect
+    | Drop
+    | CreateMachine
+    | DestroyMachine
+    | ListMachines
+    | ForgetKey
 )
 
 
@@ -165,6 +181,9 @@ class Volatile:
     pythons: dict[NodeId, str] = field(default_factory=dict)  # what the agent runs with
     renewed: dict[NodeId, float] = field(default_factory=dict)  # when the leases of its ranks were last renewed
     asked: dict[NodeId, float] = field(default_factory=dict)  # when the node's facts were last asked for
+    looked: dict[NodeId, float] = field(default_factory=dict)  # when it was last asked who else works there
+    seen: dict[NodeId, Seen] = field(default_factory=dict)  # what it said
+    rented: Rented = field(default_factory=Rented)
 
     def gathering(self, tag: str) -> Gathering:
         return self.gatherings.setdefault(tag, Gathering())

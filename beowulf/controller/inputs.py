@@ -8,9 +8,10 @@ from typing import Any, TypeAlias
 
 import structlog
 
-from beowulf.controller import checkpoints, closing, gang, members, relay
+from beowulf.controller import checkpoints, closing, gang, members, relay, replies
 from beowulf.controller.draft import Checkpointed, Draft
 from beowulf.controller.logs import TAG
+from beowulf.controller.rented import MachineCreated, MachineDestroyed, MachinesListed
 from beowulf.model.errors import IllegalMove
 from beowulf.model.job import split_tag
 from beowulf.model.node import NodeId
@@ -39,7 +40,18 @@ class LogsComplete:
     node: NodeId
 
 
-FromNodes: TypeAlias = LinkUp | LinkDown | Received | Staged | Collected | Checkpointed | LogsComplete
+FromNodes: TypeAlias = (
+    LinkUp
+    | LinkDown
+    | Received
+    | Staged
+    | Collected
+    | Checkpointed
+    | LogsComplete
+    | MachineCreated
+    | MachineDestroyed
+    | MachinesListed
+)
 
 
 def handle(draft: Draft, item: FromNodes, reports: list[Report]) -> None:
@@ -69,6 +81,12 @@ def _dispatch(draft: Draft, item: FromNodes, reports: list[Report]) -> None:
             closing.on_checkpoint(draft, item)
         case LogsComplete():
             closing.on_logs_complete(draft, item.tag, item.node)
+        case MachineCreated():
+            replies.on_created(draft, item)
+        case MachineDestroyed():
+            replies.on_destroyed(draft, item)
+        case MachinesListed():
+            replies.on_listed(draft, item)
 
 
 def _member(draft: Draft, node_id: NodeId, generation: int) -> bool:
@@ -93,6 +111,11 @@ def _received(draft: Draft, item: Received, reports: list[Report]) -> None:
         log.warning("unexpected frame", node=item.node, type=kind)
 
 
+def _on_answers(draft: Draft, node: NodeId, header: Mapping[str, Any]) -> None:
+    take = replies.on_reclaim_answer if header.get("id") == "reclaim" else members.on_answers
+    take(draft, node, header)
+
+
 def _reports(draft: Draft, header: Mapping[str, Any]) -> list[Report]:
     job_id, attempt = split_tag(str(header["attempt"]))
     if draft.current(str(header["attempt"])) is None:
@@ -111,7 +134,8 @@ _HANDLERS: Mapping[str, Callable[[Draft, NodeId, Mapping[str, Any]], None]] = {
     "exited": gang.on_exited,
     "start_failed": gang.on_start_failed,
     "cleared": gang.on_cleared,
-    "answers": members.on_answers,
+    "answers": _on_answers,
+    "staying": lambda draft, node, header: None,
     "spawn": relay.on_spawn,
     "spawn_kill": relay.on_spawn_kill,
     "pong": lambda draft, node, header: None,

@@ -17,12 +17,14 @@ from typing import Any, Protocol, TypeAlias
 import structlog
 
 from beowulf import scheduler
-from beowulf.controller import checkpoints, deadlines, gang, inputs
+from beowulf.controller import checkpoints, deadlines, gang, inputs, renting
 from beowulf.controller.answer import answer
 from beowulf.controller.commands import Command
 from beowulf.controller.draft import Action, Collect, CollectCheckpoint, Connect, Draft, Stage, Volatile
+from beowulf.controller.failpoint import AFTER_COMMIT, BEFORE_COMMIT, around_commit
 from beowulf.controller.policy import Policy
 from beowulf.controller.reattach import await_logs
+from beowulf.controller.rented import CreateMachine, DestroyMachine, ListMachines, Mint
 from beowulf.controller.verdict import Verdict
 from beowulf.model import event as ev
 from beowulf.model.errors import BeowulfError
@@ -59,13 +61,17 @@ class Hands(Protocol):
 
 
 class Controller:
-    def __init__(self, store: Store, policy: Policy, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, store: Store, policy: Policy, clock: Callable[[], float] = time.time, mint: Mint | None = None
+    ) -> None:
         self.snapshot = store.load()
+        self.position = store.last  # the last event that ``snapshot`` holds; set after it, to be read before it
         self.waiting: Mapping[JobId, scheduler.Reason] = {}
         self.failure: BeowulfError | None = None
         self._store = store
         self._policy = policy
         self._clock = clock
+        self._mint = mint
         self._inbox: queue.SimpleQueue[Input] = queue.SimpleQueue()
         self._volatile = Volatile()
         self._wakers: list[Callable[[], None]] = []
@@ -193,6 +199,8 @@ class Controller:
                 self._volatile.collecting.discard(action.tag)
             elif isinstance(action, CollectCheckpoint):
                 self._volatile.checkpointing(action.tag).going = False
+            elif isinstance(action, (CreateMachine, DestroyMachine, ListMachines)):
+                self._volatile.rented.take_back(action)
 
     def _forget_old(self) -> None:
         """Looked at once per so many ended jobs, so that a turn's cost does not grow with history."""
@@ -200,22 +208,27 @@ class Controller:
             self.snapshot = without_old(self.snapshot, RECENT_ENDED)
 
     def _plan(self, draft: Draft) -> None:
-        plan, self._memo = scheduler.replan(draft.snapshot, draft.now, draft.policy.rules, self._memo)
+        plan, self._memo = scheduler.replan(draft.snapshot, draft.now, renting.rules_now(draft), self._memo)
         for start in plan.starts:
             gang.place(draft, start.job_id, start.allocation)
         for stop in plan.stops:
             gang.end(draft, draft.snapshot.jobs[stop.job_id], Verdict(Result.PREEMPTED, stop.sentence))
         for job_id, sentence in plan.dead:
             draft.record(ev.JobEnded(draft.now, job_id, Result.CANCELLED, sentence))
+        if plan.grow and self._mint is not None:
+            renting.grow(draft, plan.grow, self._mint)
         self.waiting = plan.waiting
         self._stale = bool(plan.dead)
         self._plan_again_at = min(plan.again_at, draft.now + RANKS_EVERY_S) if plan.waiting else float("inf")
 
     def _commit(self, draft: Draft, reports: list[Report]) -> None:
         if draft.events or reports:
-            self._store.commit(draft.events, draft.snapshot, reports)
+            around_commit(draft.events, BEFORE_COMMIT)
+            position = self._store.commit(draft.events, draft.snapshot, reports)
+            around_commit(draft.events, AFTER_COMMIT)
             self.snapshot = draft.snapshot
             self._forget_old()
+            self.position = position
             self.wake()
         if draft.actions and self._hands is not None:
             self._hands.perform(draft.actions, draft.snapshot)

@@ -26,6 +26,8 @@ from beowulf.controller.draft import (
 )
 from beowulf.controller.inputs import Collected, FromNodes, Staged
 from beowulf.controller.logs import LogFiles
+from beowulf.controller.rented import CreateMachine, DestroyMachine, ForgetKey, ListMachines
+from beowulf.daemon.clouds import Clouds
 from beowulf.daemon.home import Home
 from beowulf.daemon.transfers import Transfers
 from beowulf.model.errors import BeowulfError
@@ -56,6 +58,7 @@ class WorkingHands:
         post: Callable[[FromNodes], None],
         transfers: Transfers,
         latest_reports: Callable[[JobId, int], list[StoredReport]],
+        clouds: Clouds,
     ) -> None:
         self._home = home
         self._fleet = fleet
@@ -64,6 +67,7 @@ class WorkingHands:
         self._post = post
         self._transfers = transfers
         self._latest_reports = latest_reports
+        self._clouds = clouds
         self._lock = threading.Lock()
         self._stopped: set[str] = set()
         self._staging: dict[tuple[str, NodeId], Cancellation] = {}
@@ -95,6 +99,8 @@ class WorkingHands:
                     self.connect(snapshot, action.node)
                 case Drop():
                     self._fleet.drop(action.node)
+                case CreateMachine() | DestroyMachine() | ListMachines() | ForgetKey():
+                    self._clouds.perform(action, snapshot)
 
     def connect(self, snapshot: Snapshot, node_id: NodeId) -> None:
         node = snapshot.nodes[node_id]
@@ -102,6 +108,7 @@ class WorkingHands:
 
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
+        self._clouds.close()
 
     def _follow(self, action: Follow) -> None:
         job_id, number = split_tag(action.tag)

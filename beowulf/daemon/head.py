@@ -16,7 +16,9 @@ from beowulf.controller.commands import Command
 from beowulf.controller.logs import LogFiles
 from beowulf.controller.loop import Controller
 from beowulf.daemon.home import Home
+from beowulf.daemon.metrics import CONTENT_TYPE, Metrics
 from beowulf.daemon.reasons import end_answer, why_answer
+from beowulf.daemon.samples import Samples
 from beowulf.daemon.transfers import Transfers
 from beowulf.measure import Bench
 from beowulf.model.codec import plain
@@ -24,7 +26,7 @@ from beowulf.model.errors import NotFound
 from beowulf.model.job import Job, JobId, JobSpec, JobState
 from beowulf.model.node import Endpoint, NodeId, NodeState
 from beowulf.model.snapshot import Snapshot
-from beowulf.probe import LinkProblem
+from beowulf.probe import LinkProblem, Load
 from beowulf.store import Store, StoredEvent, StoredReport
 from beowulf.sync.trees import TreeStore
 from beowulf.transport import KeyRing, LinkFailed, LinkSettings, check, discover, scan_host_key
@@ -46,6 +48,8 @@ class RunningHead:
         links: LinkSettings,
         transfers: Transfers,
         problems: Mapping[NodeId, LinkProblem],
+        samples: Samples,
+        metrics: Metrics,
         bench: Bench,
         stopping: threading.Event,
     ) -> None:
@@ -58,6 +62,8 @@ class RunningHead:
         self._links = links
         self._transfers = transfers
         self._problems = problems
+        self._samples = samples
+        self._metrics = metrics
         self._bench = bench
         self._stopping = stopping
 
@@ -75,6 +81,15 @@ class RunningHead:
 
     def snapshot(self) -> Snapshot:
         return self._controller.snapshot
+
+    def position(self) -> int:
+        return self._controller.position
+
+    def loads(self, since: int) -> tuple[int, dict[NodeId, list[Load]]]:
+        return self._samples.since(since)
+
+    def metrics(self) -> tuple[bytes, str]:
+        return self._metrics.text(), CONTENT_TYPE
 
     def ask(self, command: Command) -> Future[Any]:
         return self._controller.ask(command)

@@ -58,6 +58,11 @@ class Home:
     def wheels(self) -> Path:
         return self.path / "wheels"
 
+    @property
+    def machine_keys(self) -> Path:
+        """Host keys of rented machines that are on their way."""
+        return self.path / "machine-keys"
+
     def checkpoints(self, job_id: str) -> Path:
         return self.jobs / job_id / "checkpoints"
 

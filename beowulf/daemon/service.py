@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import structlog
 
@@ -17,21 +20,26 @@ from beowulf.controller.inputs import LogsComplete
 from beowulf.controller.logs import LogFiles
 from beowulf.controller.loop import Controller
 from beowulf.controller.policy import Policy
+from beowulf.daemon.clouds import Clouds
+from beowulf.daemon.gpu_watch import GpuWatch
 from beowulf.daemon.hands import WorkingHands
 from beowulf.daemon.head import RunningHead
 from beowulf.daemon.home import Home
 from beowulf.daemon.housekeeping import Housekeeping
+from beowulf.daemon.metrics import Metrics
+from beowulf.daemon.metrics_server import MetricsServer
+from beowulf.daemon.samples import Samples
 from beowulf.daemon.transfers import Transfers
 from beowulf.measure import Bench
 from beowulf.model.node import NodeId, Profile
-from beowulf.probe import LinkProblem
+from beowulf.probe import GPU_LOAD, LinkProblem, read_gpu_load
 from beowulf.specs.settings import Settings, parse_settings
 from beowulf.store import Store
 from beowulf.sync.opening import over
 from beowulf.sync.stager import Stager
 from beowulf.sync.trees import TreeStore
 from beowulf.sync.wheels import WheelHouse
-from beowulf.transport import Fleet, KeyRing, LinkDown, LinkEvent, LinkSettings, LinkUp, Received
+from beowulf.transport import Beat, Fleet, KeyRing, LinkDown, LinkEvent, LinkSettings, LinkUp, Received
 
 log = structlog.get_logger("head")
 
@@ -53,18 +61,37 @@ class Service:
         self._stopping = threading.Event()
         self._problems: dict[NodeId, LinkProblem] = {}
         self._transfers = Transfers()
+        self._samples = Samples()
         self._store = Store.open(f"sqlite:///{home.database}", now=time.time())
-        transport.generate_key(home.key, f"beowulf {self._store.cluster}")
+        public_key = transport.generate_key(home.key, f"beowulf {self._store.cluster}")
         keys = KeyRing(home.key)
         links = LinkSettings(heartbeat_s=settings.heartbeat_s)
-        self._controller = Controller(self._store, policy_of(settings, self._store.cluster))
+        policy = policy_of(settings, self._store.cluster)
+        self._clouds = Clouds(
+            policy.renting, self._store.cluster, home.machine_keys, public_key, lambda item: self._controller.post(item)
+        )
+        self._controller = Controller(self._store, policy, mint=self._clouds.mint)
         self._fleet = Fleet(self._sink, cluster=self._store.cluster, epoch=self._store.epoch, keys=keys, settings=links)
         self._logs = LogFiles(home.jobs, self._fleet.send, self._logs_complete)
         trees = TreeStore(home.trees)
         stager = Stager(over(self._fleet), trees, WheelHouse(home.wheels))
         self._housekeeping = Housekeeping(lambda: self._controller.snapshot, stager, trees)
         self._hands = WorkingHands(
-            home, self._fleet, stager, self._logs, self._controller.post, self._transfers, self._store.latest_reports
+            home,
+            self._fleet,
+            stager,
+            self._logs,
+            self._controller.post,
+            self._transfers,
+            self._store.latest_reports,
+            self._clouds,
+        )
+        self._gpu_watch = GpuWatch(lambda: self._controller.snapshot, self._ask)
+        self._metrics = Metrics(
+            lambda: self._controller.snapshot,
+            lambda: self._controller.position,
+            self._store.events,
+            self._samples.since,
         )
         head = RunningHead(
             home,
@@ -76,19 +103,27 @@ class Service:
             links,
             self._transfers,
             self._problems,
+            self._samples,
+            self._metrics,
             Bench(self._fleet, lambda: self._controller.snapshot, self._record_profile),
             self._stopping,
         )
         self._api = ApiServer(head, home.socket)
+        self._metrics_server = MetricsServer(self._metrics.text, settings.metrics_port)
 
     def run(self) -> int:
         """Blocks until SIGTERM, SIGINT or a shutdown by the API; → the exit code."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._stopping.set())
+        # To look through 100,000 loaded jobs again and again would halt the head for half a second each time.
+        gc.collect()
+        gc.freeze()
         self._controller.begin(self._hands)
         self._controller.start()
         self._housekeeping.start()
+        self._gpu_watch.start()
         self._api.start()
+        self._metrics_server.start()
         self._home.pid.write_text(f"{os.getpid()}\n")
         log.info("head is up", home=str(self._home.path), cluster=self._store.cluster, epoch=self._store.epoch)
         while not self._stopping.wait(1.0) and self._controller.failure is None:
@@ -97,7 +132,9 @@ class Service:
 
     def _close(self) -> int:
         self._housekeeping.stop()
+        self._gpu_watch.stop()
         self._api.stop()
+        self._metrics_server.stop()
         self._controller.stop()
         self._hands.close()
         self._fleet.close()
@@ -113,7 +150,12 @@ class Service:
         match event:
             case Received(header=header) if header.get("type") == "output":
                 self._log_bytes(event)
+            case Received(header={"type": "answers", "id": asked, "answers": dict(answers)}) if asked == GPU_LOAD:
+                self._samples.gpus(event.node, read_gpu_load(answers))
+            case Beat():
+                self._samples.beat(event.node, event.load, 1000 * event.round_trip_s, time.time())
             case LinkDown():
+                self._samples.forget(event.node)
                 self._problems[event.node] = LinkProblem(event.kind, event.reason)
                 log.info("link down", node=event.node, kind=event.kind, reason=event.reason)
                 self._controller.post(event)
@@ -123,6 +165,9 @@ class Service:
                 self._controller.post(event)
             case _:
                 self._controller.post(event)
+
+    def _ask(self, node: NodeId, header: Mapping[str, Any]) -> None:
+        self._fleet.send(node, dict(header))
 
     def _log_bytes(self, event: Received) -> None:
         header = event.header
@@ -164,6 +209,7 @@ def policy_of(settings: Settings, cluster: str) -> Policy:
         resize_every_s=settings.resize_every_s,
         log_cap_bytes=settings.log_cap_mib << 20,
         rules=settings.rules,
+        renting=settings.renting,
     )
 
 

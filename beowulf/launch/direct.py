@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from beowulf.launch.environment import devices, gang_environment, rank_environment, threads
+from beowulf.launch.environment import devices, gang_environment, part_of_gpu, rank_environment, threads
 from beowulf.launch.starting import Gang, Process
 from beowulf.model.allocation import Share
 
@@ -41,4 +41,5 @@ def elastic_agent(gang: Gang, index: int, share: Share) -> tuple[Process, ...]:
     env = gang_environment(gang, index, share)
     env.update(threads(gang, len(share.cpus) // len(share.ranks)))
     env.update(devices(gang.nodes[share.node], sorted(set(share.gpus))))
+    env.update(part_of_gpu(share))
     return (Process("torchrun", -1, argv, env, cpus=tuple(sorted(set(share.cpus)))),)

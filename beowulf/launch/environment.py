@@ -98,7 +98,21 @@ def rank_environment(gang: Gang, index: int, share: Share, slot: RankSlot) -> di
     env["LOCAL_RANK"] = env["SLURM_LOCALID"] = str(slot.local_rank)
     env.update(threads(gang, len(slot.cpus)))
     env.update(devices(gang.nodes[share.node], slot.gpus))
+    env.update(part_of_gpu(share))
     return env
+
+
+def part_of_gpu(share: Share) -> dict[str, str]:
+    """What a rank that shares its GPU may take of it: no driver sees to that, so frameworks are told."""
+    if not share.gpu_mib:
+        return {}
+    fraction = f"{share.gpu_fraction / len(share.ranks):.4f}"
+    return {
+        "BEOWULF_GPU_MEMORY_MIB": str(share.gpu_mib // len(share.ranks)),
+        "BEOWULF_GPU_FRACTION": fraction,
+        "XLA_PYTHON_CLIENT_MEM_FRACTION": fraction,
+        "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+    }
 
 
 def threads(gang: Gang, number: int) -> dict[str, str]:

@@ -17,11 +17,17 @@ class RankSlot:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What one node gives to a gang. ``cpus`` of a share are the union of its ranks' cpus."""
+    """What one node gives to a gang. ``cpus`` of a share are the union of its ranks' cpus.
+
+    ``gpu_mib`` above 0: so much of its one GPU's memory, a ``gpu_fraction`` of it, beside other jobs.
+    """
 
     node: str
     ranks: tuple[RankSlot, ...]
     memory_mib: int = 0
+    gpu_mib: int = 0
+    gpu_fraction: float = 1.0
+    owner: str = ""  # whose job it is, where it shares a GPU
 
     @property
     def cpus(self) -> tuple[int, ...]:
@@ -36,12 +42,19 @@ class Share:
     def gpus(self) -> tuple[int, ...]:
         return tuple(gpu for slot in self.ranks for gpu in slot.gpus)
 
+    @property
+    def gpu_count(self) -> float:
+        """How many different ones; less than one where it has a part of one."""
+        return len(set(self.gpus)) * self.gpu_fraction
+
 
 @dataclass(frozen=True, slots=True)
 class Allocation:
     """A whole gang, rank 0's node first."""
 
     shares: tuple[Share, ...]
+    device: str = ""  # the kind every rank computes on: of the GPUs, or of the processors; "" for a mixture
+    steps_per_s: float = 0.0  # expected of it when it was placed; 0: nothing was known
 
     @property
     def world_size(self) -> int:

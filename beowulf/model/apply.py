@@ -8,6 +8,7 @@ from typing import Any
 
 from immutables import Map
 
+from beowulf.model import apply_machines
 from beowulf.model import event as ev
 from beowulf.model.errors import IllegalMove
 from beowulf.model.job import Attempt, Checkpoint, Job, JobId, JobState, ShareState
@@ -26,6 +27,8 @@ MOVES: Mapping[tuple[JobState, type[Any]], JobState] = {
     (JobState.COMPLETING, ev.ShareStarted): JobState.COMPLETING,
     (JobState.RUNNING, ev.CheckpointKept): JobState.RUNNING,
     (JobState.COMPLETING, ev.CheckpointKept): JobState.COMPLETING,
+    (JobState.RUNNING, ev.PaceMeasured): JobState.RUNNING,
+    (JobState.COMPLETING, ev.PaceMeasured): JobState.COMPLETING,
     (JobState.RUNNING, ev.AttemptEnded): JobState.ENDED,  # it ended by itself and its nodes are clear
     (JobState.COMPLETING, ev.AttemptEnded): JobState.ENDED,  # or PENDING when requeued
 }
@@ -218,6 +221,15 @@ def _checkpoint_kept(snapshot: Snapshot, event: ev.CheckpointKept) -> Snapshot:
     return _put(snapshot, replace(job, state=_move(job, event), checkpoint=kept))
 
 
+def _pace_measured(snapshot: Snapshot, event: ev.PaceMeasured) -> Snapshot:
+    found = _current(snapshot, event.job_id, event.attempt)
+    if found is None:
+        return snapshot
+    job, attempt = found
+    measured = replace(attempt, steps_per_s=event.steps_per_s)
+    return _put(snapshot, _with_attempt(job, measured, state=_move(job, event)))
+
+
 def _job_ended(snapshot: Snapshot, event: ev.JobEnded) -> Snapshot:
     job = snapshot.jobs[event.job_id]
     ended = replace(job, state=_move(job, event), result=event.result, reason=event.reason, ended_at=event.at)
@@ -234,8 +246,11 @@ def _node_added(snapshot: Snapshot, event: ev.NodeAdded) -> Snapshot:
         groups=event.groups,
         tags=event.tags,
         site=event.site,
+        rented=event.node in snapshot.machines,
         max_cpus=event.max_cpus,
         max_memory_mib=event.max_memory_mib,
+        share_gpus=event.share_gpus,
+        share_between_users=event.share_between_users,
         changed_at=event.at,
     )
     return replace(snapshot, nodes=snapshot.nodes.set(node.id, node), generations=generation)
@@ -307,6 +322,7 @@ _STEPS: Mapping[type[Any], Callable[[Snapshot, Any], Snapshot]] = {
     ev.ShareCleared: _share_cleared,
     ev.AttemptEnded: _attempt_ended,
     ev.CheckpointKept: _checkpoint_kept,
+    ev.PaceMeasured: _pace_measured,
     ev.JobEnded: _job_ended,
     ev.NodeAdded: _node_added,
     ev.NodeRemoved: _node_removed,
@@ -318,4 +334,5 @@ _STEPS: Mapping[type[Any], Callable[[Snapshot, Any], Snapshot]] = {
     ev.NodeProfiled: _node_profiled,
     ev.PeersUnreachable: _peers_unreachable,
     ev.ControllerStarted: _controller_started,
+    **apply_machines.STEPS,
 }

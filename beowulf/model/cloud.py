@@ -84,6 +84,11 @@ class Machine:
     reclaim_at: float = 0.0  # the provider announced to take it back then; 0: no notice
     reason: str = ""  # why it ends, or why its last call failed
     cost_usd: float = 0.0  # final once GONE
+    owner: str = ""  # the user it was bought for
+    project: str = ""  # the queue of the job it was bought for
+    doubt_usd: float = 0.0  # what it may have cost besides, where no instance was ever named; caps count it
+    max_hourly_usd: float = 0.0  # the most the provider may bill: what caps are counted by
+    lease_until: float = 0.0  # it has ended itself by then, unless the lease is renewed again
 
     @property
     def hourly_usd(self) -> float:
@@ -92,3 +97,30 @@ class Machine:
     @property
     def live(self) -> bool:
         return self.state is not MachineState.GONE
+
+
+class InstanceState(StrEnum):
+    """Every vendor's words, as far as they matter here."""
+
+    PENDING = "PENDING"
+    RUNNING = "RUNNING"
+    STOPPING = "STOPPING"  # on its way out: asked to end, not gone yet; maybe billed
+    STOPPED = "STOPPED"  # not running but still there (a disk is billed): has to be destroyed
+    GONE = "GONE"  # terminated, and only listed for a while
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """What the provider says of one machine that carries this cluster's tag."""
+
+    instance_id: str  # what `destroy` takes
+    machine_id: str  # from our tags: "aws-7"; "" where the tag is missing
+    token: str  # the client token in our tags
+    state: InstanceState
+    region: str = ""
+    zone: str = ""
+    address: str = ""  # where SSH is reached; "" until known
+    port: int = 22
+    user: str = ""
+    proxy_jump: str = ""  # "user@host:port"
+    launched_at: float = 0.0  # by the provider's clock; 0: not told

@@ -13,6 +13,7 @@ from typing import TypeAlias, get_args
 from beowulf.model.allocation import Allocation
 from beowulf.model.job import JobId, JobSpec, RankExit, Result, Tree
 from beowulf.model.node import Endpoint, Facts, NodeId, Profile
+from beowulf.model.rented import MachineEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +128,16 @@ class CheckpointKept:
 
 
 @dataclass(frozen=True, slots=True)
+class PaceMeasured:
+    """How fast the ranks of a running attempt go, by what they report; each one replaces the one before."""
+
+    at: float
+    job_id: JobId
+    attempt: int
+    steps_per_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class JobEnded:
     """A job that never got an attempt, or waits between two, ends: cancelled, or its dependency can't be met."""
 
@@ -147,6 +158,8 @@ class NodeAdded:
     site: str = "lab"
     max_cpus: int = 0
     max_memory_mib: int = 0
+    share_gpus: int = 1
+    share_between_users: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +245,7 @@ Event: TypeAlias = (
     | ShareCleared
     | AttemptEnded
     | CheckpointKept
+    | PaceMeasured
     | JobEnded
     | NodeAdded
     | NodeRemoved
@@ -243,6 +257,7 @@ Event: TypeAlias = (
     | NodeProfiled
     | PeersUnreachable
     | ControllerStarted
+    | MachineEvent
 )
 
 EVENT_TYPES: dict[str, type[Event]] = {kind.__name__: kind for kind in get_args(Event)}

@@ -55,7 +55,14 @@ class Resources:
     disk_mib: int = 0
     gpus: int = 0
     gpu_kinds: tuple[str, ...] = ()  # any of these names; empty: any GPU
-    gpu_memory_mib: int = 0
+    gpu_memory_mib: int = 0  # each of these has at least so much
+    gpu_capability: str = ""  # at least this compute capability ("7.5"); "": any, also GPUs that have no such notion
+    gpu_fraction: float = 0.0  # of one GPU, which other jobs may use as well; 0: whole ones
+    gpu_part_mib: int = 0  # likewise, in MiB of its memory
+
+    @property
+    def shares_gpu(self) -> bool:
+        return bool(self.gpu_fraction or self.gpu_part_mib)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,10 +132,12 @@ class Burst:
 
     policy: str = "never"  # never, auto: where it finishes sooner within the money, prefer: whenever it is allowed
     use_spot: bool = True
+    on_demand: bool = True  # machines nobody takes back before the job is done
     max_price_usd: float = 0.0  # per machine and hour; 0: no limit of its own
     budget_usd: float = 0.0  # for the whole job; 0: no limit of its own
     deadline_s: float = 0.0  # it shall have ended so long after its submit; 0: none
     providers: tuple[str, ...] = ()  # only these; empty: all that are configured
+    results_mib: int = 0  # what it brings home, for the price of the way; 0: not told
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +181,9 @@ class JobSpec:
     nodelist: tuple[str, ...] = ()  # only these nodes; empty: any
     exclude: tuple[str, ...] = ()
     group: str = ""  # only nodes of this inventory group
+    site: str = ""  # only nodes of this site: "lab", "aws:us-east-1", or all of "aws"
+    family: str = ""  # work of one family takes equally long per step on one kind of device; "": name, user, launcher
+    steps: int = 0  # optimizer steps it will take in all; 0: not told
 
     @property
     def elastic(self) -> bool:
@@ -214,6 +226,7 @@ class Attempt:
     ended_at: float = 0.0
     from_step: int = 0  # of the checkpoint it began with
     resize_to: int = 0  # nodes of the next attempt, when this one ends to make way for it
+    steps_per_s: float = 0.0  # as its ranks reported; 0: not known
 
     @property
     def cleared(self) -> bool:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from beowulf.model.market import MarketRules
 from beowulf.model.node import NodeId
 
 POLICY_NAMES = ("fair", "fifo", "easy", "conservative", "short")
+PLACEMENT_NAMES = ("makespan", "fastest", "fairness", "cost", "blind")
 EVERYBODY = "*"
 
 
@@ -64,6 +66,11 @@ class Rules:
     quotas: tuple[Quota, ...] = ()
     maintenance: tuple[Maintenance, ...] = ()
     estimate: bool = True  # predict jobs without max_duration from earlier runs of their kind
+    placement: str = "makespan"  # what the choice among unequal devices is to serve
+    device_usd: Mapping[str, float] = field(default_factory=dict)  # by kind: of one device (or thread) for an hour
+    told: Mapping[str, Mapping[tuple[str, int], float]] = field(default_factory=dict)
+    """Steps/s by family and (kind of device, ranks) that nobody had to measure here: a replayed trace's."""
+    market: MarketRules = MarketRules()
 
     def service(self, name: str) -> ServiceClass:
         return self.classes.get(name) or ServiceClass()

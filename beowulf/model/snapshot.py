@@ -8,10 +8,12 @@ from dataclasses import dataclass, field, replace
 from immutables import Map
 
 from beowulf.model.allocation import Share
+from beowulf.model.cloud import Machine, MachineId
 from beowulf.model.job import Attempt, Job, JobId, JobState, Result
 from beowulf.model.node import Node, NodeId
 
 REMEMBERED = 512
+LEDGER_S = 45 * 86400.0  # machines that are gone count against a month's money: so long they are kept in memory
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,6 +40,8 @@ class Snapshot:
     unreachable: Map[tuple[NodeId, NodeId], float] = Map()  # (a, b) → until
     next_number: int = 1
     generations: int = 0  # nodes added so far
+    machines: Map[MachineId, Machine] = Map()  # rented ones; those that are gone for as long as money goes by them
+    machines_made: int = 0  # the number of the newest launch attempt
     changes: tuple[Change, ...] = field(default=(), compare=False, repr=False)  # the last few, oldest first
 
     def job(self, job_id: JobId) -> Job | None:
@@ -50,9 +54,14 @@ class Snapshot:
 
 
 def noted(snapshot: Snapshot, change: Change) -> Snapshot:
-    """``snapshot`` is what ``change`` made: remember it, and forget the oldest when there are many."""
+    """``snapshot`` is what ``change`` made."""
+    return replace(snapshot, changes=remembered(snapshot, change))
+
+
+def remembered(snapshot: Snapshot, change: Change) -> tuple[Change, ...]:
+    """Its changes and this one; the oldest are forgotten when there are many."""
     kept = snapshot.changes if len(snapshot.changes) < REMEMBERED else snapshot.changes[REMEMBERED // 2 :]
-    return replace(snapshot, changes=(*kept, change))
+    return (*kept, change)
 
 
 def changed_since(earlier: Snapshot, later: Snapshot) -> tuple[list[JobId], list[NodeId]] | None:
@@ -72,10 +81,16 @@ def queue_order(job: Job) -> tuple[int, bool, float, int, int]:
     return (-job.spec.priority, not job.resuming, job.submitted_at, job.number, job.array_index or 0)
 
 
-def restore(jobs: Iterable[Job], nodes: Iterable[Node], keys: Iterable[tuple[str, JobId, str]]) -> Snapshot:
+def restore(
+    jobs: Iterable[Job],
+    nodes: Iterable[Node],
+    keys: Iterable[tuple[str, JobId, str]],
+    machines: Iterable[Machine] = (),
+) -> Snapshot:
     """The snapshot that `apply` had built, from the values the store kept; every index is derived again."""
     all_jobs = {job.id: job for job in jobs}
     all_nodes = {node.id: node for node in nodes}
+    all_machines = {machine.id: machine for machine in machines}
     held: dict[NodeId, dict[str, Share]] = {}
     for job in all_jobs.values():
         for tag, share in held_shares(job):
@@ -89,6 +104,8 @@ def restore(jobs: Iterable[Job], nodes: Iterable[Node], keys: Iterable[tuple[str
         keys=Map({key: (job_id, digest) for key, job_id, digest in keys}),
         next_number=max((job.number for job in all_jobs.values()), default=0) + 1,
         generations=max((node.generation for node in all_nodes.values()), default=0),
+        machines=Map(all_machines),
+        machines_made=max((machine.number for machine in all_machines.values()), default=0),
     )
 
 
@@ -109,7 +126,23 @@ def without_old(snapshot: Snapshot, keep: int) -> Snapshot:
     jobs = snapshot.jobs.mutate()
     for job in sorted(ended, key=lambda job: job.ended_at)[: len(ended) - keep]:
         del jobs[job.id]
-    return replace(snapshot, jobs=jobs.finish(), changes=())
+    kept = jobs.finish()
+    return replace(snapshot, jobs=kept, machines=_without_old_machines(snapshot, kept), changes=())
+
+
+def _without_old_machines(snapshot: Snapshot, jobs: Map[JobId, Job]) -> Map[MachineId, Machine]:
+    newest = max((machine.gone_at for machine in snapshot.machines.values()), default=0.0)
+    return Map(
+        {
+            name: machine
+            for name, machine in snapshot.machines.items()
+            if machine.live or machine.gone_at >= newest - LEDGER_S or _open(jobs.get(machine.job_id))
+        }
+    )
+
+
+def _open(job: Job | None) -> bool:
+    return job is not None and job.live
 
 
 ACTIVE = frozenset({JobState.CONFIGURING, JobState.RUNNING, JobState.COMPLETING})

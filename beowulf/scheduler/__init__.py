@@ -4,12 +4,13 @@ Whole gangs or nothing, in the order of the policy that the rules name (`policie
 get a reservation, which nothing that starts later delays; a job that no node known to be up could ever run gets none.
 """
 
-from beowulf.scheduler.answers import Placement, Plan, Reason, Refusal, Reservation, Start, Stop
+from beowulf.scheduler.answers import Grow, Placement, Plan, Reason, Refusal, Reservation, Start, Stop
+from beowulf.scheduler.deciding import plan, replan
 from beowulf.scheduler.estimates import Estimate
 from beowulf.scheduler.explaining import End, Explanation, dry_run, expected_end, explain, queue
 from beowulf.scheduler.foresight import start_of
 from beowulf.scheduler.limits import Limit
-from beowulf.scheduler.planning import Memo, plan, replan
+from beowulf.scheduler.planning import Memo
 from beowulf.scheduler.policies import POLICIES, Policy, Standing
 from beowulf.scheduler.resizing import Resize, resizes
 from beowulf.scheduler.suggestions import Suggestion, handed_in_anew
@@ -19,6 +20,7 @@ __all__ = [
     "End",
     "Estimate",
     "Explanation",
+    "Grow",
     "Limit",
     "Memo",
     "Placement",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from beowulf.model.allocation import Allocation
+from beowulf.model.cloud import Market, Offer
 from beowulf.model.job import JobId
 from beowulf.model.node import NodeId
 
@@ -60,6 +61,17 @@ class Reservation:
 
 
 @dataclass(frozen=True, slots=True)
+class Grow:
+    """Rent ``count`` machines of this offer for the job: all of one gang, or as many as it still lacks."""
+
+    job_id: JobId
+    offer: Offer
+    market: Market
+    count: int
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """``waiting`` has a reason for every pending job that neither starts nor is ``dead``.
 
@@ -74,4 +86,5 @@ class Plan:
     impossible: tuple[JobId, ...] = ()
     stops: tuple[Stop, ...] = ()
     reservations: tuple[Reservation, ...] = ()
+    grow: tuple[Grow, ...] = ()
     again_at: float = float("inf")

@@ -12,7 +12,8 @@ from typing import TypeAlias
 from immutables import Map
 
 from beowulf.model.allocation import Allocation
-from beowulf.model.node import NodeId
+from beowulf.model.node import Node, NodeId
+from beowulf.scheduler.parts import shape_of
 from beowulf.scheduler.request import Request
 from beowulf.scheduler.room import Left, Offer, Room, Shape, allowed, give_back, left_over, take, trait_of
 
@@ -32,10 +33,14 @@ class Fits:
         self._known: dict[Request, dict[Shape, Left | None]] = {}
         self._count = 0
 
-    def shape(self, room: Room) -> Shape:
-        trait = self._traits.setdefault(trait_of(room.node), len(self._traits))
-        gpus = tuple((gpu.kind, gpu.memory_mib) for gpu in room.gpus)
-        return trait, len(room.cpus), room.memory_mib, bool(room.tenants), gpus
+    def trait(self, node: Node) -> int:
+        return self._traits.setdefault(trait_of(node), len(self._traits))
+
+    def shape(self, room: Room, like: Shape | None = None) -> Shape:
+        """``like``: a shape that the same node had."""
+        trait = self.trait(room.node) if like is None else like[0]
+        gpus = tuple((gpu.kind, gpu.memory_mib, gpu.compute_capability) for gpu in room.gpus) if room.gpus else ()
+        return trait, len(room.cpus), room.memory_mib, bool(room.tenants), gpus, tuple(map(shape_of, room.parts))
 
     def known(self, request: Request) -> dict[Shape, Left | None]:
         if self._count > MOST_KNOWN:
@@ -50,6 +55,15 @@ class Fits:
             known[shape] = left_over(request, room)
             self._count += 1
         return known[shape]
+
+
+def filled(spots: Mapping[int, Spot]) -> tuple[Rooms, Buckets]:
+    """What a `Board` is made from; the places come in ascending order."""
+    buckets: dict[Shape, list[int]] = {}
+    for place, (room, shape) in spots.items():
+        if room.cpus:
+            buckets.setdefault(shape, []).append(place)
+    return Map(spots), {shape: tuple(places) for shape, places in buckets.items()}
 
 
 class Board:
@@ -81,7 +95,7 @@ class Board:
             if old is not None:
                 del self._rooms[place]
             return
-        shape = self.fits.shape(room)
+        shape = self.fits.shape(room, old[1] if old is not None and old[0].node is room.node else None)
         self._rooms[place] = (room, shape)
         if not room.cpus:  # every job needs a thread: nobody has to look here
             return
@@ -99,6 +113,11 @@ class Board:
             self._buckets[shape] = left
         else:
             del self._buckets[shape]
+
+    @property
+    def full(self) -> bool:
+        """No node has a thread to give."""
+        return not self._buckets
 
     def threads(self) -> int:
         """Free ones, of all nodes."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from beowulf.model.allocation import Allocation
 from beowulf.scheduler.board import Board
+from beowulf.scheduler.parts import taken
 from beowulf.scheduler.room import Room
 
 
@@ -28,6 +29,8 @@ class Claim:
     gpus: frozenset[int] = frozenset()
     memory_mib: int = 0
     whole: bool = False
+    gpu_mib: int = 0  # of its one GPU; 0: all of its GPUs
+    user: str = ""
 
 
 def without(room: Room, claims: Iterable[Claim], memory_mib: int) -> Room | None:
@@ -35,10 +38,12 @@ def without(room: Room, claims: Iterable[Claim], memory_mib: int) -> Room | None
     for claim in claims:
         if claim.whole:
             return None
+        gpus, parts = taken((room.gpus, room.parts), claim.gpus, claim.gpu_mib, claim.user)
         room = replace(
             room,
             cpus=tuple(cpu for cpu in room.cpus if cpu not in claim.cpus),
-            gpus=tuple(gpu for gpu in room.gpus if gpu.index not in claim.gpus),
+            gpus=gpus,
+            parts=parts,
             tenants=(*room.tenants, f"{claim.owner} (reserved)"),
         )
     return replace(room, memory_mib=memory_mib)
@@ -53,6 +58,11 @@ class Views:
     def until(self, end: float) -> Board:
         """What a job sees that starts now and ends then."""
         return self._boards[bisect_left(self._times, end)]
+
+    @property
+    def full(self) -> bool:
+        """Nothing more can start."""
+        return all(board.full for board in self._boards)
 
     def take(self, tag: str, allocation: Allocation, places: Sequence[int]) -> None:
         for board in self._all():

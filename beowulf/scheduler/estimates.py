@@ -11,6 +11,7 @@ from typing import TypeAlias
 from immutables import Map
 
 from beowulf.model.job import Attempt, Job, JobId, JobSpec, Launcher, Result
+from beowulf.scheduler.throughput import steps_left
 
 RUNS = 20  # the last so many count
 LEAST = 3  # fewer say nothing
@@ -41,7 +42,7 @@ def kind_of(spec: JobSpec, owner: str) -> Kind:
 def history_of(jobs: Iterable[Job]) -> History:
     kinds: dict[Kind, list[Run]] = {}
     for job in jobs:
-        run = _run(job)
+        run = _run(job) if job.result is Result.COMPLETED else None
         if run is not None:
             kinds.setdefault(kind_of(job.spec, job.owner), []).append(run)
     return Map({kind: tuple(sorted(runs)) for kind, runs in kinds.items()})
@@ -90,7 +91,10 @@ def end_of(job: Job, attempt: Attempt, history: History) -> float:
     """When the attempt is over; in the past for one that is being ended, which is any moment; inf: nobody knows."""
     if attempt.ending is not None:
         return 0.0
-    length = length_s(job.spec, job.owner, history, attempt.placed_at)
+    length, spec = length_s(job.spec, job.owner, history, attempt.placed_at), job.spec
+    pace = attempt.steps_per_s or attempt.allocation.steps_per_s
+    if spec.steps and pace and not spec.max_duration_s:
+        length = steps_left(spec, attempt.from_step) / pace + spec.kill_grace_s
     return (attempt.started_at or attempt.placed_at) + length
 
 

@@ -60,7 +60,7 @@ def explain(
     chosen = rules or Rules()
     state = fresh(snapshot, chosen)
     outlook = Outlook(state, now)
-    request = request_of(job.spec, unswept(job) if job.attempts else (), job.most_nodes)
+    request = request_of(job.spec, job.owner, unswept(job) if job.attempts else (), job.most_nodes)
     reason = waits((snapshot, chosen), now, job_id)
     order = [one.id for one in in_order(state, now, policy_of(chosen))]
     found = Explanation(
@@ -130,7 +130,7 @@ def dry_run(snapshot: Snapshot, spec: JobSpec, now: float, *, idle: bool = False
     """Where the job would run if it were alone in the queue; with ``idle``, as if nothing ran either."""
     alone = replace(snapshot, pending=Map(), held=Map() if idle else snapshot.held)
     state = fresh(alone, Rules())
-    outlook, request = Outlook(state, now), request_of(spec)
+    outlook, request = Outlook(state, now), request_of(spec, "")
     never = outlook.never(request)
     if never is not None:
         return never

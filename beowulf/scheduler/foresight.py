@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
 from heapq import heapify, heappop, heappush
+from itertools import islice
 
 from beowulf.model import event as ev
 from beowulf.model.apply import apply
@@ -18,17 +20,35 @@ SOON_S = 1.0  # what is past its end may be gone any moment
 
 def start_of(snapshot: Snapshot, now: float, job_id: JobId, rules: Rules, spent: Spent) -> float | None:
     """When the job starts, as far as ends are known; None when that does not say, or the time for it is used up."""
+    for at, after, starts in unfolding(snapshot, now, rules):
+        if job_id in starts:
+            return at
+        if spent() or job_id not in after.pending:
+            return None
+    return None
+
+
+def starts_of(snapshot: Snapshot, now: float, jobs: Collection[JobId], rules: Rules, most: int) -> dict[JobId, float]:
+    """When these jobs start; inf where no known end says so, or where ``most`` plans did not come so far."""
+    found: dict[JobId, float] = {}
+    for at, _, starts in islice(unfolding(snapshot, now, rules), most):
+        found.update((job_id, at) for job_id in starts if job_id in jobs)
+        if len(found) == len(jobs):
+            break
+    return {job_id: found.get(job_id, UNKNOWN) for job_id in jobs}
+
+
+def unfolding(snapshot: Snapshot, now: float, rules: Rules) -> Iterator[tuple[float, Snapshot, frozenset[JobId]]]:
+    """(time, what is then, who starts) of plan after plan, until nothing is known to come."""
     # What ends on the way teaches nothing: it was itself foretold.
     history = history_of(snapshot.jobs.values()) if rules.estimate else History()
     ends = ((_end(snapshot, job, now, history), job) for job in snapshot.active)
     heap = [(end, job) for end, job in ends if end < UNKNOWN]
     heapify(heap)
     memo: Memo | None = None
-    while not spent():
+    while True:
         decided, memo = replan(snapshot, now, rules, memo)
         for start in decided.starts:
-            if start.job_id == job_id:
-                return now
             number = len(snapshot.jobs[start.job_id].attempts) + 1
             snapshot = apply(snapshot, ev.JobPlaced(now, start.job_id, number, start.allocation))
             end = _end(snapshot, start.job_id, now, history)
@@ -38,19 +58,19 @@ def start_of(snapshot: Snapshot, now: float, job_id: JobId, rules: Rules, spent:
             snapshot = _over(snapshot, stop.job_id, now, Result.PREEMPTED)
         for dead, sentence in decided.dead:
             snapshot = apply(snapshot, ev.JobEnded(now, dead, Result.CANCELLED, sentence))
+        yield now, snapshot, frozenset(start.job_id for start in decided.starts)
         if decided.stops or decided.dead:
             continue
         while heap and _gone(snapshot, heap[0], history):
             heappop(heap)
         later = min(heap[0][0] if heap else UNKNOWN, decided.again_at)
-        if later == UNKNOWN or job_id not in snapshot.pending:
-            return None
+        if later == UNKNOWN or not snapshot.pending:
+            return
         now = later
         while heap and heap[0][0] <= now:
             _, ended = heappop(heap)
             if ended in snapshot.active:
                 snapshot = _over(snapshot, ended, now, Result.COMPLETED)
-    return None
 
 
 def _end(snapshot: Snapshot, job_id: JobId, now: float, history: History) -> float:

@@ -123,7 +123,7 @@ class Future:
         if len(ready) < request.min_nodes:
             return {}
         ready.sort(key=(lambda place: (-since[place][0], -place)) if latest_first else (lambda place: -place))
-        if not apart and not request.system_mpi:
+        if not apart and not request.system_mpi and not self._state.scattered:
             ready = ready[: request.min_nodes]
         offers = []
         for place in ready:

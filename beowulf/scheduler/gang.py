@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -9,8 +10,9 @@ from beowulf.model.allocation import Allocation, RankSlot, Share
 from beowulf.model.node import Node, NodeId
 from beowulf.model.snapshot import Snapshot
 from beowulf.scheduler.answers import NODE_NOT_AVAILABLE, Refusal
+from beowulf.scheduler.picking import part_of, pick, split
 from beowulf.scheduler.request import Request
-from beowulf.scheduler.room import Left, Offer, pick, split
+from beowulf.scheduler.room import Left, Offer
 from beowulf.scheduler.wording import answers_of, listed, wants
 
 Apart = Mapping[NodeId, frozenset[NodeId]]
@@ -44,9 +46,10 @@ def gather(request: Request, offers: list[Offer], apart: Apart) -> Gang | None:
 
 def together(request: Request, offers: Sequence[Offer], apart: Apart) -> list[Offer]:
     """The first ``min_nodes`` of these, in the order given, that may work together; empty when there are too few."""
-    alike: dict[str, list[Offer]] = {}
+    alike: dict[tuple[str, str], list[Offer]] = {}
     for offer in offers:
-        alike.setdefault(offer.node.facts.mpi if request.system_mpi else "", []).append(offer)
+        version = offer.node.facts.mpi if request.system_mpi else ""
+        alike.setdefault((offer.node.site, version), []).append(offer)
     for same in alike.values():
         chosen = _largest_gang(same, request.min_nodes, apart)
         if len(chosen) >= request.min_nodes:
@@ -70,7 +73,7 @@ def _tightness(offer: Offer) -> tuple[bool, Left, int]:
 
 
 def _pools(request: Request, offers: list[Offer]) -> list[list[Offer]]:
-    """Narrow sets of nodes before wide ones. A site that holds the gang is not left for more nodes elsewhere."""
+    """Narrow sets of nodes before wide ones. A gang is never spread over sites."""
     version = (lambda node: node.facts.mpi) if request.system_mpi else (lambda node: "")
     alike: dict[str, list[Offer]] = {}
     for offer in offers:
@@ -84,8 +87,7 @@ def _pools(request: Request, offers: list[Offer]) -> list[list[Offer]]:
             for group in offer.node.groups:
                 groups.setdefault((offer.node.site, group), []).append(offer)
         within_sites += [groups[key] for key in sorted(groups)] + [sites[key] for key in sorted(sites)]
-    enough = [pool for pool in within_sites if len(pool) >= request.min_nodes]
-    return enough or list(alike.values())
+    return [pool for pool in within_sites if len(pool) >= request.min_nodes]
 
 
 def _largest_gang(offers: Sequence[Offer], most: int, apart: Apart) -> list[Offer]:
@@ -115,8 +117,18 @@ def _gang(request: Request, chosen: list[Offer]) -> Gang:
         cpus, gpus = split(threads, request.procs), split(devices, request.procs)
         first = index * request.procs
         slots = tuple(RankSlot(first + local, local, cpus[local], gpus[local]) for local in range(request.procs))
-        shares.append(Share(offer.node.id, slots, request.resources.memory_mib))
-    return Gang(Allocation(tuple(shares)), tuple(offer.place for offer in ordered))
+        part = part_of(request, offer.node, devices)
+        shares.append(Share(offer.node.id, slots, request.resources.memory_mib, *part, request.owner))
+    return Gang(Allocation(tuple(shares), _device(ordered, shares)), tuple(offer.place for offer in ordered))
+
+
+def _device(offers: Sequence[Offer], shares: Sequence[Share]) -> str:
+    """The one kind that all ranks compute on; "" for a mixture."""
+    kinds: set[str] = set()
+    for offer, share in zip(offers, shares, strict=True):
+        taken = frozenset(share.gpus)
+        kinds |= {gpu.kind for gpu in offer.room.gpus if gpu.index in taken} if taken else {offer.node.facts.cpu_model}
+    return kinds.pop() if len(kinds) == 1 else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,14 +142,28 @@ class Lacking:
         return Lacking((*self.first, (node, sentence)) if len(self.first) < 3 else self.first, self.total + 1)
 
 
-def shortage(request: Request, have: Sequence[NodeId], lacking: Lacking, apart: Apart, free: str = "free ") -> str:
-    """What is missing and where; ``have``: the nodes that fit. Without ``free`` the answers are those of idle nodes."""
+def shortage(
+    request: Request,
+    have: Sequence[NodeId],
+    lacking: Lacking,
+    apart: Apart,
+    sites: Mapping[NodeId, str],
+    free: str = "free ",
+) -> str:
+    """What is missing and where; ``have``: the nodes that fit, and where they stand.
+
+    Without ``free`` the answers are those of idle nodes.
+    """
     if request.min_nodes == 1:
         if not lacking.total:
             return f"no node for {wants(request, free)}"
         if lacking.total == 1:
             return lacking.first[0][1]
         return f"no node has {wants(request, free)} ({answers_of(lacking.first, lacking.total)})"
+    if len(have) >= request.min_nodes and len(set(sites.values())) > 1:
+        there = Counter(sites[name] for name in have)
+        numbers = listed(f"{site} has {number}" for site, number in sorted(there.items()))
+        return f"needs {request.min_nodes} nodes with {wants(request, free)} each at one site; {numbers}"
     if len(have) >= request.min_nodes:
         return f"needs {request.min_nodes} nodes that reach each other; {_gaps(have, apart)}"
     owners = f"only {have[0]} has them" if len(have) == 1 else f"{listed(have)} have them"
@@ -155,6 +181,7 @@ def never_gathers(request: Request, fitting: Sequence[Offer], asleep: Sequence[t
     """Why the nodes that are up could not run it even if they were idle, given those that would do if they were up."""
     need = f"needs {request.min_nodes} nodes with {wants(request, '')} each" if request.min_nodes > 1 else ""
     need = need or f"needs a node with {wants(request, '')}"
-    names = f"; up: {listed(offer.node.id for offer in fitting)}" if fitting else "; none is up"
+    free = "free of others" if any(node.schedulable for node, _ in asleep) else "up"
+    names = f"; up: {listed(offer.node.id for offer in fitting)}" if fitting else f"; none is {free}"
     sleepers = ", ".join(f"{node.id} ({refusal.sentence})" for node, refusal in asleep[:3])
     return Refusal(NODE_NOT_AVAILABLE, f"{need}{names}; would do: {sleepers}")

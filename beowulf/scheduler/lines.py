@@ -6,14 +6,16 @@ A hundred thousand jobs stand in a few hundred lines; what a line's first job ca
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Hashable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass
+from operator import attrgetter
 from typing import TypeAlias
 
 from immutables import Map
 
 from beowulf.model.job import Job, JobId, JobSpec, JobState
 from beowulf.scheduler.request import Request, request_of, unswept
+from beowulf.scheduler.throughput import concerned, family_of, steps_left
 
 Ticket: TypeAlias = tuple[float, int, int, JobId]
 """(submitted, number, array index, id): the order within a line."""
@@ -30,6 +32,15 @@ class Line:
     cancelled: bool
     resuming: bool  # before everything else of its priority
     tickets: tuple[Ticket, ...]
+    left: int = 0  # optimizer steps; 0: not told
+
+    def having(self, tickets: tuple[Ticket, ...]) -> Line:
+        return Line(self.key, self.request, self.spec, self.owner, self.cancelled, self.resuming, tickets)
+
+    @property
+    def plain(self) -> bool:
+        """Only room keeps its jobs from starting, or a quota."""
+        return not (self.cancelled or self.spec.dependencies)
 
 
 Lines: TypeAlias = Map[Key, Line]
@@ -37,13 +48,36 @@ Lines: TypeAlias = Map[Key, Line]
 
 def key_of(job: Job) -> Key:
     spec = job.spec
-    shape = (spec.resources, spec.procs_per_node, spec.min_nodes, spec.max_nodes, spec.nodelist, spec.exclude)
-    kind = (spec.group, spec.environment.system_mpi, unswept(job) if job.attempts else ())
-    standing = (job.owner, spec.service_class, spec.queue, spec.priority, spec.max_duration_s, spec.kill_grace_s)
     # What has no limit is judged by earlier runs of its kind.
-    likeness = ("",) if spec.max_duration_s else (spec.name, spec.launcher)
-    again = (job.resuming, job.most_nodes)
-    return (shape, kind, standing, likeness, again, spec.dependencies, bool(job.cancelled_by))
+    likeness = None if spec.max_duration_s else (spec.name, spec.launcher)
+    work = (family_of(spec, job.owner), left_of(job)) if concerned(spec) else None
+    plain = (_looked_at(spec), job.owner, likeness, work, job.resuming, job.most_nodes, bool(job.cancelled_by))
+    return (*plain, unswept(job)) if job.attempts else plain
+
+
+_looked_at: Callable[[JobSpec], Hashable] = attrgetter(
+    "resources",
+    "procs_per_node",
+    "min_nodes",
+    "max_nodes",
+    "nodelist",
+    "exclude",
+    "group",
+    "site",
+    "burst",
+    "environment.system_mpi",
+    "service_class",
+    "queue",
+    "priority",
+    "max_duration_s",
+    "kill_grace_s",
+    "dependencies",
+)
+"""All that a plan looks at in a spec, whatever the job."""
+
+
+def left_of(job: Job) -> int:
+    return steps_left(job.spec, job.checkpoint.step if job.checkpoint else 0)
 
 
 def ticket_of(job: Job) -> Ticket:
@@ -52,26 +86,25 @@ def ticket_of(job: Job) -> Ticket:
 
 def line_of(key: Key, job: Job, tickets: tuple[Ticket, ...], known: dict[Request, Request]) -> Line:
     """``known``: equal requests of different lines are one value, so that answers to one are found by the other."""
-    request = request_of(job.spec, unswept(job) if job.attempts else (), job.most_nodes)
+    request = request_of(job.spec, job.owner, unswept(job) if job.attempts else (), job.most_nodes)
     request = known.setdefault(request, request)
-    return Line(key, request, job.spec, job.owner, bool(job.cancelled_by), job.resuming, tickets)
+    return Line(key, request, job.spec, job.owner, bool(job.cancelled_by), job.resuming, tickets, left_of(job))
 
 
 def lines_of(jobs: Iterable[Job], requests: dict[Request, Request]) -> Lines:
-    known: dict[tuple[int, str], Key] = {}  # tasks of an array share their spec
-    first: dict[Key, Job] = {}
-    tickets: dict[Key, list[Ticket]] = {}
+    tasks: dict[tuple[int, str], Key] = {}  # those of an array share their spec
+    found: dict[Key, tuple[Job, list[Ticket]]] = {}
     for job in jobs:
-        if job.attempts or job.cancelled_by:
+        if job.array_index is None or job.attempts or job.cancelled_by:
             key = key_of(job)
         else:
-            short = (id(job.spec), job.owner)
-            key = known.get(short) or known.setdefault(short, key_of(job))
-        if key not in first:
-            first[key] = job
-            tickets[key] = []
-        tickets[key].append(ticket_of(job))
-    return Map({key: line_of(key, job, tuple(sorted(tickets[key])), requests) for key, job in first.items()})
+            array = (id(job.spec), job.owner)
+            key = tasks.get(array) or tasks.setdefault(array, key_of(job))
+        line = found.get(key)
+        if line is None:
+            line = found[key] = (job, [])
+        line[1].append(ticket_of(job))
+    return Map({key: line_of(key, job, tuple(sorted(tickets)), requests) for key, (job, tickets) in found.items()})
 
 
 def requeued(lines: Lines, old: Job | None, new: Job | None, requests: dict[Request, Request]) -> Lines:
@@ -86,7 +119,7 @@ def leave(lines: Lines, job: Job) -> Lines:
     line = lines[key]
     at = bisect_left(line.tickets, ticket_of(job))
     left = line.tickets[:at] + line.tickets[at + 1 :]
-    return lines.set(key, replace(line, tickets=left)) if left else lines.delete(key)
+    return lines.set(key, line.having(left)) if left else lines.delete(key)
 
 
 def join(lines: Lines, job: Job, requests: dict[Request, Request]) -> Lines:
@@ -96,4 +129,4 @@ def join(lines: Lines, job: Job, requests: dict[Request, Request]) -> Lines:
         return lines.set(key, line_of(key, job, (ticket_of(job),), requests))
     ticket = ticket_of(job)
     at = bisect_left(line.tickets, ticket)
-    return lines.set(key, replace(line, tickets=(*line.tickets[:at], ticket, *line.tickets[at:])))
+    return lines.set(key, line.having((*line.tickets[:at], ticket, *line.tickets[at:])))

@@ -8,6 +8,7 @@ starts only where that leaves every reservation as it is.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import TypeAlias
 
@@ -25,9 +26,12 @@ from beowulf.scheduler.answers import (
     Stop,
 )
 from beowulf.scheduler.board import Board
+from beowulf.scheduler.choosing import Choices, Option, pace_of
 from beowulf.scheduler.dependencies import Dependencies
 from beowulf.scheduler.gang import Gang, gather
 from beowulf.scheduler.lines import Key, Line, Ticket
+from beowulf.scheduler.owned import set_apart
+from beowulf.scheduler.patience import Chosen, Patience
 from beowulf.scheduler.policies import KEEP_ALL, policy_of
 from beowulf.scheduler.promises import Promises
 from beowulf.scheduler.prospects import Outlook
@@ -58,7 +62,9 @@ def replan(snapshot: Snapshot, now: float, rules: Rules, memo: Memo | None) -> t
 
 
 def decide(state: State, now: float) -> Plan:
-    return Walk(state, now).over() if state.lines else Plan()
+    left, starts = set_apart(state, now)
+    decided = Walk(left, now).over() if left.lines else Plan()
+    return replace(decided, starts=(*starts, *decided.starts)) if starts else decided
 
 
 class Walk:
@@ -70,9 +76,12 @@ class Walk:
         self.promises = Promises(state, self.outlook, Board(state.fits, *state.free), now)
         self._queue = Queue(state, now, policy_of(state.rules))
         self._policy = policy_of(state.rules)
+        self._choices = Choices(state, self.outlook, self._queue.paces)
+        self._patience = Patience(state, self.promises, self._choices, self._policy.latest_first, now)
         self._dependencies = Dependencies(state.snapshot)
         self._quotas = Quotas(state.snapshot, state.rules.quotas)
         self._full: set[tuple[Board, Request]] = set()
+        self._others: list[tuple[Line, int]] = []  # who waits without being looked at
         self._starts: list[Start] = []
         self._stops: list[Stop] = []
         self._dead: list[tuple[JobId, str]] = []
@@ -82,17 +91,48 @@ class Walk:
 
     def over(self) -> Plan:
         for line, ticket in self._queue:
+            if self._hopeless(line):
+                self._others.append((line, self._queue.left(line)))
+                continue
             self._consider(line, ticket)
-        times = self.promises.times() if self._told or self._reserved else []
+            if self._nothing_left():
+                self._others += self._queue.dismiss(self._ordinary)
+        waiting = Waiting(self.snapshot, self._told, self._reserved, self._others, self._tell)
+        times = self.promises.times() if self._told or self._reserved or self._others else []
         return Plan(
             tuple(self._starts),
-            Waiting(self.snapshot, self._told, self._reserved),
+            waiting,
             tuple(self._dead),
             tuple(self._impossible),
             tuple(self._stops),
             tuple(self.promises.reservations),
+            (),
             min((time for time in times if time > self.now), default=float("inf")),
         )
+
+    def _nothing_left(self) -> bool:
+        """No room, and no reservation: all that can still be said of an ordinary job is that it waits."""
+        return self._settled() and self.promises.views.full
+
+    def _settled(self) -> bool:
+        depth = self._policy.depth
+        return (depth == KEEP_ALL or len(self.promises.reservations) >= depth) and not self.rules.quotas
+
+    def _ordinary(self, line: Line) -> bool:
+        return line.plain and self.outlook.possible(line.request)
+
+    def _hopeless(self, line: Line) -> bool:
+        """It gets no reservation, and its like did not fit."""
+        if self._policy.depth == KEEP_ALL or not self._settled() or not line.plain:
+            return False
+        if self._queue.paces.of(line.spec, line.owner, line.request):  # it may still fit a time that it alone knows
+            return False
+        board = self.promises.views.until(self.now + self._queue.length_s(line))
+        return (board, line.request) in self._full
+
+    def _tell(self, line: Line, number: int) -> Told:
+        why = self.promises.refusal(line.request, self._queue.length_s(line))
+        return Told(line, number, why, line.tickets[-number][3])
 
     def _consider(self, line: Line, ticket: Ticket) -> None:
         refusal = self._not_yet(line)
@@ -108,12 +148,19 @@ class Walk:
             self._impossible += [waiting[3] for waiting in self._queue.rest(line, ticket)]
             self._close(line, ticket, partial(self._never, request))
             return
-        length_s = self._queue.length_s(line)
-        gang = self._gang(request, self.now + length_s)
-        if gang is not None:
-            self._start(line, ticket, gang, length_s)
+        found = self._chosen(line, ticket, request)
+        if found.gang is not None:
+            self._start(line, ticket, found.gang, found.option)
         else:
-            self._wait(line, ticket, allowed, length_s)
+            self._wait(line, ticket, allowed, found)
+
+    def _chosen(self, line: Line, ticket: Ticket, request: Request) -> Chosen:
+        """The option the job takes now, or the one it waits for."""
+        waited_s = max(0.0, self.now - ticket[0])
+        options = self._choices.of(line, request, self._queue.length_s(line), waited_s)
+        tried = ((option, self._gang(option.request, self.now + option.length_s)) for option in options)
+        free = next(((option, gang) for option, gang in tried if gang is not None), None)
+        return self._patience.chosen(options, free)
 
     def _gang(self, request: Request, end: float) -> Gang | None:
         """Boards only get fuller: what did not fit on one will not fit later in the same walk."""
@@ -145,30 +192,35 @@ class Walk:
         else:
             self._close(line, ticket, partial(_same, refusal))
 
-    def _start(self, line: Line, ticket: Ticket, gang: Gang, length_s: float) -> None:
+    def _start(self, line: Line, ticket: Ticket, gang: Gang, option: Option) -> None:
         job = self.snapshot.jobs[ticket[3]]
-        self._starts.append(Start(job.id, gang.allocation))
-        self._quotas.take(line.owner, line.spec.queue, gang.allocation)
-        self.promises.start(f"{job.id}.{len(job.attempts) + 1}", gang, self.now + length_s)
+        allocation = replace(gang.allocation, steps_per_s=pace_of(line, option))
+        self._starts.append(Start(job.id, allocation))
+        self._quotas.take(line.owner, line.spec.queue, allocation)
+        self.promises.start(f"{job.id}.{len(job.attempts) + 1}", gang, self.now + option.length_s)
+        self._patience.given(option.device)
         self._queue.next(line, ticket)
 
-    def _wait(self, line: Line, ticket: Ticket, allowed: Allowed, length_s: float) -> None:
+    def _wait(self, line: Line, ticket: Ticket, allowed: Allowed, found: Chosen) -> None:
         """A reservation where the policy has one to give; else the line is closed: its others are no better off."""
-        job, request = self.snapshot.jobs[ticket[3]], allowed.request
-        why = self.promises.refusal(request, length_s)
+        job, option = self.snapshot.jobs[ticket[3]], found.option
+        why = found.rather if found.declined else self.promises.refusal(option.request, option.length_s)
         why = partial(_narrowed, allowed.less, why) if allowed.less else why
         depth = self._policy.depth
         if depth == KEEP_ALL:
-            self.promises.keep(job.id, self.outlook.places(request))
+            self.promises.keep(job.id, self.outlook.places(option.request))
         elif len(self.promises.reservations) < depth:
-            self._reserve(job, request, length_s)
-            if len(self.promises.reservations) < depth:
-                self._reserved[job.id] = why
-                self._queue.next(line, ticket)
-                return
-        self._close(line, ticket, why, job.id)
+            self._reserve(job, option)
+        nothing_left = depth == KEEP_ALL or len(self.promises.reservations) >= depth
+        if nothing_left and found.declined is None:
+            self._close(line, ticket, why, job.id)
+        else:  # the next of the line may be given a reservation, or take what this one declined
+            self._reserved[job.id] = why
+            self._queue.next(line, ticket)
 
-    def _reserve(self, job: Job, request: Request, length_s: float) -> None:
+    def _reserve(self, job: Job, option: Option) -> None:
+        request, length_s = option.request, option.length_s
+        self._patience.given(option.device)
         service = self.rules.service(job.spec.service_class)
         found = self.promises.soonest(request, length_s, self._policy.latest_first)
         if service.preempts and (found is None or found.at > self.now + job.spec.kill_grace_s + PATIENCE_S):

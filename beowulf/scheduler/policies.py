@@ -1,8 +1,12 @@
 """Which job goes first, and what those that wait keep for themselves: one table entry per policy.
 
 ``order`` gives a job's rank from its `Standing`, higher first; ties go by (submitted, number, index), and the job
-file's ``priority`` goes before all of it. It must not fall while a job waits. ``depth`` jobs get a reservation;
-``KEEP_ALL`` instead lets every job that waits keep each node it could ever run on.
+file's ``priority`` goes before all of it. It must not fall while a job waits; None: nobody is ranked, and who came
+first goes first. ``depth`` jobs get a reservation; ``KEEP_ALL`` instead lets every job that waits keep each node it
+could ever run on.
+
+On which kind of device a job runs is the placement's matter: of its `Prospect` on each, the least ``score`` is taken,
+and a score must not fall with a later start. With ``waits`` a job may wait for a better kind though a lesser is free.
 """
 
 from __future__ import annotations
@@ -31,13 +35,9 @@ class Standing(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    order: Callable[[Standing], float]
+    order: Callable[[Standing], float] | None = None
     depth: int = 1
     latest_first: bool = True  # a reservation rather takes nodes that are busy now, and leaves the free ones to others
-
-
-def come_first(job: Standing) -> float:
-    return 0.0
 
 
 def multifactor(job: Standing) -> float:
@@ -57,10 +57,61 @@ def short_first(job: Standing) -> float:
 
 POLICIES: dict[str, Policy] = {
     "fair": Policy(multifactor),
-    "fifo": Policy(come_first, depth=KEEP_ALL),
-    "easy": Policy(come_first),
+    "fifo": Policy(depth=KEEP_ALL),
+    "easy": Policy(),
     "conservative": Policy(multifactor, depth=20, latest_first=False),
     "short": Policy(short_first),
+}
+
+
+BLIND = "blind"  # whatever fits
+
+
+class Prospect(NamedTuple):
+    """What a job has before it on one kind of device. Times in seconds, money in US dollars."""
+
+    start_s: float  # from now
+    length_s: float  # in proportion only, unless ``known``
+    waited_s: float
+    equal_s: float  # how long it took with an equal share of every device there is
+    usd: float  # for the whole of it
+    known: bool
+
+    @property
+    def finish_s(self) -> float:
+        return self.start_s + self.length_s
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    score: Callable[[Prospect], tuple[float, ...]]
+    waits: bool = True
+
+
+def soonest_done(there: Prospect) -> tuple[float, ...]:
+    return (there.finish_s,)
+
+
+def fastest(there: Prospect) -> tuple[float, ...]:
+    return (there.length_s,)
+
+
+def fair_finish(there: Prospect) -> tuple[float, ...]:
+    """As on an equal share of all devices or sooner, and then on the slowest that keeps to it: others need the fast."""
+    late = (there.waited_s + there.finish_s) / there.equal_s
+    return (late, there.length_s) if late > 1.0 else (1.0, -there.length_s)
+
+
+def cheapest(there: Prospect) -> tuple[float, ...]:
+    return (there.usd, there.finish_s)
+
+
+PLACEMENTS: dict[str, Placement] = {
+    BLIND: Placement(lambda there: (0.0,), waits=False),
+    "fastest": Placement(fastest, waits=False),
+    "makespan": Placement(soonest_done),
+    "fairness": Placement(fair_finish),
+    "cost": Placement(cheapest),
 }
 
 

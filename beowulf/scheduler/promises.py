@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 
@@ -13,6 +14,8 @@ from beowulf.scheduler.board import Board
 from beowulf.scheduler.claims import Claim, Views
 from beowulf.scheduler.future import Future, Opening
 from beowulf.scheduler.gang import Gang, gather
+from beowulf.scheduler.picking import part_of, pick_part
+from beowulf.scheduler.policies import policy_of
 from beowulf.scheduler.preemption import Bench, next_ripe, victims
 from beowulf.scheduler.prospects import Outlook
 from beowulf.scheduler.request import Request
@@ -29,6 +32,7 @@ class Promises:
         self.reservations: list[Reservation] = []
         self._state, self._outlook, self._now = state, outlook, now
         self._future = Future(state, bare, now)
+        self._depth = policy_of(state.rules).depth
         self._kept: dict[int, str] = {}  # place → for whom, from now on and until nobody knows
         self._claimed: list[tuple[int, str]] = []  # (place, for whom), in the order of the walk
         self._ripe: list[float] = []  # when there may be somebody to preempt
@@ -95,21 +99,36 @@ class Promises:
             gpus, cpus, memory = (len(room.gpus), len(room.cpus), room.memory_mib) if room else (0, 0, 0)
             return place not in now_free, -gpus, -cpus, -memory, place
 
-        chosen = sorted(places, key=nearness)[: request.min_nodes]
+        chosen = self._at_one_site(sorted(places, key=nearness), request.min_nodes)
         self.keep(job_id, chosen)
         self.reservations.append(Reservation(job_id, NEVER, self._names(chosen)))
+
+    def _at_one_site(self, places: Sequence[int], number: int) -> list[int]:
+        """The first so many that stand together: of the sites that have enough, the one whose last comes first."""
+        nodes, order = self._state.snapshot.nodes, self._state.order
+        found: dict[str, list[int]] = {}
+        for place in places:
+            mine = found.setdefault(nodes[order[place]].site, [])
+            mine.append(place)
+            if len(mine) == number:
+                return mine
+        return max(found.values(), key=len, default=[])
 
     def _claim(
         self, job_id: JobId, request: Request, at: float, length_s: float, rooms: Mapping[int, Room], latest_first: bool
     ) -> None:
+        self.reservations.append(Reservation(job_id, at, self._names(sorted(rooms))))
+        if self.views.full and len(self.reservations) >= self._depth:  # nobody is left whom it could hold up
+            return
         again = frozenset(place for place in rooms if place in self._future.claims)
         claims = []
         for place, room in rooms.items():
             free = self.views.bare.room(place) if latest_first else None
             cpus, gpus = _claimed(request, room, free)
-            claims.append(Claim(job_id, place, at, at + length_s, cpus, gpus, request.resources.memory_mib))
+            claim = Claim(job_id, place, at, at + length_s, cpus, gpus, request.resources.memory_mib)
+            part = part_of(request, room.node, tuple(gpus))[0]
+            claims.append(replace(claim, gpu_mib=part, user=request.owner))
         self._record(claims, again)
-        self.reservations.append(Reservation(job_id, at, self._names(sorted(rooms))))
 
     def _record(self, claims: Sequence[Claim], again: frozenset[int] = frozenset()) -> None:
         for claim in claims:
@@ -184,5 +203,8 @@ def _claimed(request: Request, room: Room, free: Room | None) -> tuple[frozenset
     kinds = sorted({gpu.kind for gpu in gpus})
     alike = [[gpu for gpu in gpus if gpu.kind == kind] for kind in kinds]
     chosen = next((same for same in alike if len(same) >= wanted.gpus), gpus)[: wanted.gpus]
+    if wanted.shares_gpu:
+        part = pick_part(request, room)
+        chosen = [part] if part is not None else []
     taken = cpus if wanted.all_cpus else cpus[: request.cpus]
     return frozenset(taken), frozenset(gpu.index for gpu in chosen)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from immutables import Map
 
-from beowulf.model.node import Node
+from beowulf.model.node import Node, NodeId, without_others
 from beowulf.model.snapshot import Snapshot
 from beowulf.scheduler.answers import BAD_CONSTRAINTS, NODE_NOT_AVAILABLE, Refusal
 from beowulf.scheduler.board import Board
 from beowulf.scheduler.gang import Lacking, apart_now, gather, never_gathers, shortage
 from beowulf.scheduler.request import Request
-from beowulf.scheduler.room import Offer, empty_room, not_wanted, offer, room_of, unavailable
+from beowulf.scheduler.room import Offer, busy_with_others, empty_room, not_wanted, offer, room_of, unavailable
 from beowulf.scheduler.state import State
 
 SHOWN = 4
@@ -43,7 +44,7 @@ class Outlook:
         return self._places[request]
 
     def _gathers(self, request: Request) -> bool:
-        if self.apart or request.system_mpi:
+        if self.apart or request.system_mpi or self._state.scattered:
             return gather(request, self._idle.offers(request, None), self.apart) is not None
         return self._idle.count(request) >= request.min_nodes
 
@@ -65,17 +66,17 @@ class Outlook:
             answer = self.when_idle(request, name)
             if isinstance(answer, Refusal):
                 lacking = lacking.plus(name, answer.sentence)
-        return Refusal(BAD_CONSTRAINTS, shortage(request, have, lacking, self.apart, free=""))
+        return Refusal(BAD_CONSTRAINTS, shortage(request, have, lacking, self.apart, self._sites(have), free=""))
 
     def _asleep(self, request: Request) -> list[tuple[Node, Refusal]]:
-        """Nodes that are not up and would do, as far as anybody knows."""
+        """Nodes that are not up, or that others work on, and would do, as far as anybody knows."""
         found = []
         for name in self._state.order:
             node = self._snapshot.nodes[name]
-            absent = unavailable(node)
+            absent = unavailable(node) or busy_with_others(node)
             if absent is None or not_wanted(request, node) is not None:
                 continue
-            if not node.root or isinstance(offer(request, empty_room(node), 0), Offer):
+            if not node.root or isinstance(offer(request, empty_room(without_others(node)), 0), Offer):
                 found.append((node, absent))
         return found
 
@@ -103,7 +104,11 @@ class Outlook:
                 lacking = lacking.plus(self._state.order[place], answer.sentence if isinstance(answer, Refusal) else "")
             else:
                 lacking = Lacking(lacking.first, lacking.total + 1)
-        return shortage(request, [self._state.order[place] for place in sorted(fitting)], lacking, self.apart, free)
+        have = [self._state.order[place] for place in sorted(fitting)]
+        return shortage(request, have, lacking, self.apart, self._sites(have), free)
+
+    def _sites(self, names: Sequence[NodeId]) -> dict[NodeId, str]:
+        return {name: self._snapshot.nodes[name].site for name in names}
 
 
 def _calm(request: Request) -> Request:

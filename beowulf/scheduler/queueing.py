@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from heapq import heapify, heappop, heappush
 from typing import TypeAlias
 
 from beowulf.model.job import Job
 from beowulf.scheduler.estimates import length_s
 from beowulf.scheduler.lines import Line, Ticket
+from beowulf.scheduler.paces import Paces
 from beowulf.scheduler.policies import Policy, Standing
 from beowulf.scheduler.state import State
 from beowulf.scheduler.usage import fair_shares
@@ -19,19 +20,24 @@ Turn: TypeAlias = tuple[int, bool, float, float, int, int, int, Line]
 
 class Queue:
     def __init__(self, state: State, now: float, policy: Policy) -> None:
-        self._state, self._rules, self._now, self._policy = state, state.rules, now, policy
-        users = {line.owner for line in state.lines.values()}
-        rules = state.rules
-        self._fair = fair_shares(state.usage, users, rules.shares, rules.half_life_s, now)
+        self._state, self._now, self._order = state, now, policy.order
+        rules = self._rules = state.rules
+        self._fair: dict[str, float] = {}
+        if policy.order is not None:
+            users = {line.owner for line in state.lines.values()}
+            self._fair = fair_shares(state.usage, users, rules.shares, rules.half_life_s, now)
         self._threads = max(1, state.threads)
+        self.paces = Paces(state)
         self._at: dict[int, int] = {}  # by the line's identity: how far it has come
         self._lengths: dict[int, float] = {}
+        self._services: dict[str, float] = {}
         self._turns: list[Turn] = [self._turn(line, 0) for line in state.lines.values()]
         heapify(self._turns)
 
     def __iter__(self) -> Iterator[tuple[Line, Ticket]]:
         while self._turns:
-            *_, at, line = heappop(self._turns)
+            turn = heappop(self._turns)
+            line, at = turn[7], turn[6]
             self._at[id(line)] = at
             yield line, line.tickets[at]
 
@@ -49,6 +55,20 @@ class Queue:
         """``ticket`` and everybody behind it in its line."""
         return line.tickets[self._at[id(line)] :]
 
+    def dismiss(self, who: Callable[[Line], bool]) -> list[tuple[Line, int]]:
+        """Lines that shall not come any more, each with how many of its jobs had not come yet."""
+        gone: list[tuple[Line, int]] = []
+        left: list[Turn] = []
+        for turn in self._turns:
+            *_, at, line = turn
+            if who(line):
+                gone.append((line, len(line.tickets) - at))
+            else:
+                left.append(turn)
+        heapify(left)
+        self._turns = left
+        return gone
+
     def length_s(self, line: Line) -> float:
         """How long a job of the line runs, its grace included: its limit or the estimate; inf where nobody knows."""
         known = self._lengths.get(id(line))
@@ -56,26 +76,36 @@ class Queue:
             known = self._lengths[id(line)] = length_s(line.spec, line.owner, self._state.history)
         return known
 
+    def likely_s(self, line: Line) -> float:
+        """How long it takes if it gets the best of devices; as `length_s` where no pace is known."""
+        return min(self.length_s(line), self.paces.length_s(line.spec, line.owner, line.request, line.left))
+
     def _turn(self, line: Line, at: int) -> Turn:
         submitted, number, index, _ = line.tickets[at]
-        rank = self._policy.order(self.standing(line, submitted))
+        rank = self._order(self.standing(line, submitted)) if self._order is not None else 0.0
         return -line.spec.priority, not line.resuming, -rank, submitted, number, index, at, line
 
     def standing(self, line: Line, submitted: float) -> Standing:
         rules, request = self._rules, line.request
-        waited, length_s = max(0.0, self._now - submitted), self.length_s(line)
+        waited, length_s = max(0.0, self._now - submitted), self.likely_s(line)
         threads = max(1, request.cpus) * request.min_nodes
         work_h = length_s / 3600.0 * threads / self._threads  # hours of the whole cluster
         return Standing(
-            waited_s=waited,
-            age=waited / rules.age_full_s,
-            fair_share=self._fair.get(line.owner, 1.0),
-            size=1.0 / (1.0 + work_h),
-            service=rules.service(line.spec.service_class).weight,
-            length_s=length_s,
-            nodes=request.min_nodes,
-            weights=rules.weights,
+            waited,
+            waited / rules.age_full_s,
+            self._fair.get(line.owner, 1.0),
+            1.0 / (1.0 + work_h),
+            self._service(line.spec.service_class),
+            length_s,
+            request.min_nodes,
+            rules.weights,
         )
+
+    def _service(self, name: str) -> float:
+        known = self._services.get(name)
+        if known is None:
+            known = self._services[name] = self._rules.service(name).weight
+        return known
 
 
 def in_order(state: State, now: float, policy: Policy) -> list[Job]:

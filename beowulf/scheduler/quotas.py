@@ -1,12 +1,12 @@
-"""How much users and queues may have in use at once."""
+"""How much users and queues may have in use at once. Part of a GPU counts as that part."""
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from dataclasses import dataclass, replace
 
-from beowulf.model.allocation import Allocation
-from beowulf.model.job import JobSpec
+from beowulf.model.allocation import Allocation, Share
+from beowulf.model.job import JobSpec, Resources
 from beowulf.model.node import Node
 from beowulf.model.rules import EVERYBODY, Quota
 from beowulf.model.snapshot import Snapshot
@@ -15,6 +15,7 @@ from beowulf.scheduler.request import Request
 from beowulf.scheduler.wording import count
 
 JOBS, CPUS, GPUS = "jobs", "cpus", "gpus"
+ROUNDING = 1e-6  # three thirds of a GPU are one
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,7 @@ class Asked:
 
     jobs: int
     cpus: int
-    gpus: int
+    gpus: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class Quotas:
     def __init__(self, snapshot: Snapshot, quotas: tuple[Quota, ...]) -> None:
         self._quotas = quotas
         self._snapshot = snapshot
-        self._used: Counter[tuple[int, str, str, str]] = Counter()
+        self._used: defaultdict[tuple[int, str, str, str], float] = defaultdict(float)
         for job_id in snapshot.active if quotas else ():
             job = snapshot.jobs[job_id]
             if job.attempt is not None:
@@ -52,7 +53,7 @@ class Quotas:
             self._used[*scope, JOBS] += sign
             self._used[*scope, CPUS] += sign * sum(len(share.cpus) for share in allocation.shares)
             self._used[*scope, GPUS] += sign * sum(
-                _counted(quota, self._snapshot.nodes.get(share.node), share.gpus) for share in allocation.shares
+                _counted(quota, self._snapshot.nodes.get(share.node), share) for share in allocation.shares
             )
 
     def narrowed(self, request: Request, spec: JobSpec, owner: str) -> Allowed | Refusal:
@@ -60,7 +61,8 @@ class Quotas:
         if not self._quotas:
             return Allowed(request)
         wanted = spec.resources
-        asked = Asked(1, request.cpus * request.min_nodes, wanted.gpus * request.min_nodes)
+        gpus = self._fraction(wanted) if wanted.shares_gpu else wanted.gpus
+        asked = Asked(1, request.cpus * request.min_nodes, gpus * request.min_nodes)
         forbidden: dict[str, Refusal] = {}
         for number, quota in self._concerning(owner, spec.queue):
             refusal = self._over(number, quota, asked, owner, spec.queue)
@@ -74,6 +76,12 @@ class Quotas:
         left = tuple(kind for kind in wanted.gpu_kinds or self._kinds() if kind.lower() not in forbidden)
         first = next(iter(forbidden.values()))
         return Allowed(replace(request, resources=replace(wanted, gpu_kinds=left)), first) if left else first
+
+    def _fraction(self, wanted: Resources) -> float:
+        """Of the smallest GPU that would do: what the job may take at most."""
+        cards = (gpu.memory_mib for node in self._snapshot.nodes.values() for gpu in node.facts.gpus)
+        smallest = min((mib for mib in cards if mib >= wanted.gpu_part_mib), default=0)
+        return wanted.gpu_fraction or (wanted.gpu_part_mib / smallest if smallest else 1.0)
 
     def _kinds(self) -> tuple[str, ...]:
         return tuple(sorted({gpu.kind for node in self._snapshot.nodes.values() for gpu in node.facts.gpus}))
@@ -94,14 +102,14 @@ class Quotas:
         limits = ((JOBS, quota.jobs, asked.jobs, "job"), (CPUS, quota.cpus, asked.cpus, "thread"))
         for kind, most, more, noun in (*limits, (GPUS, quota.gpus, asked.gpus, gpu)):
             used = self._used[*scope, kind]
-            if most >= 0 and more and used + more > most:
+            if most >= 0 and more and used + more > most + ROUNDING:
                 whose = " and ".join(filter(None, (scope[1], f"queue {scope[2]}" if scope[2] else ""))) or "everybody"
-                return Refusal(QUOTA, f"{whose} may use {count(most, noun)} at once, and {used} are in use")
+                return Refusal(QUOTA, f"{whose} may use {count(most, noun)} at once, and {used:g} are in use")
         return None
 
 
-def _counted(quota: Quota, node: Node | None, gpus: tuple[int, ...]) -> int:
+def _counted(quota: Quota, node: Node | None, share: Share) -> float:
     if not quota.gpu_kind:
-        return len(gpus)
+        return share.gpu_count
     kinds = {gpu.index: gpu.kind.lower() for gpu in node.facts.gpus} if node else {}
-    return sum(kinds.get(index) == quota.gpu_kind.lower() for index in gpus)
+    return sum(kinds.get(index) == quota.gpu_kind.lower() for index in set(share.gpus)) * share.gpu_fraction

@@ -18,11 +18,25 @@ class Request:
     exclude: tuple[NodeId, ...]
     group: str
     system_mpi: bool
+    site: str = ""
+    cpu_model: str = ""  # only nodes with this kind of processor
+    rented: bool = False  # rented nodes will do, too
     avoid: tuple[NodeId, ...] = ()  # an earlier attempt of the job was not swept there yet
+    owner: str = ""  # where that decides which GPUs it may share
     _hash: int = field(init=False, repr=False, compare=False, default=0)  # asked for thousands of times per plan
 
     def __post_init__(self) -> None:
-        kind = (self.resources, self.procs, self.min_nodes, self.max_nodes, self.group, self.system_mpi)
+        kind = (
+            self.resources,
+            self.procs,
+            self.min_nodes,
+            self.max_nodes,
+            self.group,
+            self.site,
+            self.rented,
+            self.cpu_model,
+            self.system_mpi,
+        )
         object.__setattr__(self, "_hash", hash((kind, self.nodelist, self.exclude, self.avoid)))
 
     def __hash__(self) -> int:
@@ -34,7 +48,7 @@ class Request:
         return self.resources.cpus or self.procs
 
 
-def request_of(spec: JobSpec, avoid: tuple[NodeId, ...] = (), most_nodes: int = 0) -> Request:
+def request_of(spec: JobSpec, owner: str, avoid: tuple[NodeId, ...] = (), most_nodes: int = 0) -> Request:
     """``most_nodes`` above 0 is a limit besides the spec's own."""
     max_nodes = max(spec.min_nodes, spec.max_nodes)
     return Request(
@@ -46,7 +60,10 @@ def request_of(spec: JobSpec, avoid: tuple[NodeId, ...] = (), most_nodes: int = 
         exclude=spec.exclude,
         group=spec.group,
         system_mpi=spec.environment.system_mpi,
+        site=spec.site,
+        rented=spec.burst.policy != "never",
         avoid=avoid,
+        owner=owner if spec.resources.shares_gpu else "",
     )
 
 

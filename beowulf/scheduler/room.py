@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import pairwise
-from typing import TypeAlias, TypeVar
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
 
 from beowulf.model.allocation import Share
 from beowulf.model.node import Gpu, Node
 from beowulf.scheduler.answers import BAD_CONSTRAINTS, NODE_NOT_AVAILABLE, RESOURCES, Refusal
+from beowulf.scheduler.parts import Part, joined, returned, taken
 from beowulf.scheduler.request import Request
 from beowulf.scheduler.wording import count, gpu_words, size
 
-T = TypeVar("T")
+WASTED = 1024  # a node that lets nobody join comes after any that does
 
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """One node's free threads, GPUs and memory; ``tenants`` are the attempts that hold the rest."""
+    """One node's free threads, GPUs and memory; ``tenants`` are the attempts that hold the rest.
+
+    ``parts`` is what is left of GPUs that are used in part.
+    """
 
     node: Node
     cpus: tuple[int, ...]
     gpus: tuple[Gpu, ...]
     memory_mib: int
     tenants: tuple[str, ...] = ()
+    parts: tuple[Part, ...] = ()
 
 
 Left: TypeAlias = tuple[int, int, int]
@@ -53,48 +57,59 @@ class Offer:
 
 
 def empty_room(node: Node) -> Room:
-    healthy = tuple(gpu for gpu in node.facts.gpus if gpu.healthy)
-    return Room(node, tuple(sorted(node.usable_cpus)), healthy, node.usable_memory_mib)
+    usable = tuple(gpu for gpu in node.facts.gpus if gpu.usable)
+    return Room(node, tuple(sorted(node.open_cpus)), usable, node.usable_memory_mib)
 
 
 def take(room: Room, tag: str, share: Share) -> Room:
-    cpus, gpus = frozenset(share.cpus), frozenset(share.gpus)
-    return replace(
-        room,
-        cpus=tuple(cpu for cpu in room.cpus if cpu not in cpus),
-        gpus=tuple(gpu for gpu in room.gpus if gpu.index not in gpus) if gpus else room.gpus,
-        memory_mib=room.memory_mib - share.memory_mib,
-        tenants=(*room.tenants, tag),
+    cpus = frozenset(share.cpus)
+    gpus, parts = taken((room.gpus, room.parts), frozenset(share.gpus), share.gpu_mib, share.owner)
+    return Room(
+        room.node,
+        tuple(cpu for cpu in room.cpus if cpu not in cpus),
+        gpus,
+        room.memory_mib - share.memory_mib,
+        (*room.tenants, tag),
+        parts,
     )
 
 
 def give_back(room: Room, tag: str, share: Share) -> Room:
     """``room`` once the share is swept."""
-    cpus, gpus, node = {*room.cpus, *share.cpus}, frozenset(share.gpus), room.node
+    cpus, node = {*room.cpus, *share.cpus}, room.node
+    gpus, parts = returned((room.gpus, room.parts), node, frozenset(share.gpus), share.gpu_mib, share.owner)
     return Room(
         node,
-        tuple(cpu for cpu in node.usable_cpus if cpu in cpus),
-        tuple(gpu for gpu in node.facts.gpus if gpu.healthy and (gpu.index in gpus or gpu in room.gpus))
-        if gpus
-        else room.gpus,
+        tuple(cpu for cpu in node.open_cpus if cpu in cpus),
+        gpus,
         room.memory_mib + share.memory_mib,
         tuple(tenant for tenant in room.tenants if tenant != tag),
+        parts,
     )
 
 
 def room_of(node: Node, held: Mapping[str, Share]) -> Room:
-    """What is left on ``node``. One pass over all that is held: a node may hold hundreds of one-thread shares."""
-    room = empty_room(node)
+    """What is left on ``node``."""
+    return less(empty_room(node), held)
+
+
+def less(room: Room, held: Mapping[str, Share]) -> Room:
+    """An empty room without what is held. One pass over all of it: a node may hold hundreds of one-thread shares."""
     if not held:
         return room
     cpus = {cpu for share in held.values() for slot in share.ranks for cpu in slot.cpus}
-    gpus = {gpu for share in held.values() for slot in share.ranks for gpu in slot.gpus}
+    whole = {gpu for share in held.values() if not share.gpu_mib for slot in share.ranks for gpu in slot.gpus}
+    cards = taken((room.gpus, ()), frozenset(whole), 0, "")
+    for share in held.values():
+        if share.gpu_mib:
+            cards = taken(cards, frozenset(share.gpus), share.gpu_mib, share.owner)
     return Room(
-        node,
-        tuple(cpu for cpu in room.cpus if cpu not in cpus),
-        tuple(gpu for gpu in room.gpus if gpu.index not in gpus),
-        room.memory_mib - sum(share.memory_mib for share in held.values()),
+        room.node,
+        tuple([cpu for cpu in room.cpus if cpu not in cpus]),
+        cards[0],
+        room.memory_mib - sum([share.memory_mib for share in held.values()]),
         tuple(sorted(held)),
+        cards[1],
     )
 
 
@@ -104,6 +119,10 @@ def unavailable(node: Node) -> Refusal | None:
     if not node.schedulable:
         return Refusal(NODE_NOT_AVAILABLE, f"{node.state.lower()}: {node.reason or 'no answer so far'}")
     return None
+
+
+def busy_with_others(node: Node) -> Refusal | None:
+    return Refusal(NODE_NOT_AVAILABLE, "; ".join(node.others)) if node.others else None
 
 
 def not_wanted(request: Request, node: Node) -> Refusal | None:
@@ -122,9 +141,20 @@ def _not_named(request: Request, node: Node) -> Refusal | None:
 def _wrong_kind(request: Request, node: Node) -> Refusal | None:
     if request.group and request.group not in node.groups:
         return Refusal(BAD_CONSTRAINTS, f"not in group {request.group}")
+    if node.rented and not request.rented:
+        return Refusal(BAD_CONSTRAINTS, "rented, and the job's burst.policy is never")
+    if not at_site(request.site, node.site):
+        return Refusal(BAD_CONSTRAINTS, f"at {node.site}, and the job is for {request.site}")
+    if request.cpu_model and request.cpu_model != node.facts.cpu_model:
+        return Refusal(BAD_CONSTRAINTS, f"has no {request.cpu_model}")
     if request.system_mpi and not node.facts.mpi:
         return Refusal(BAD_CONSTRAINTS, "has no MPI of its own, and the job asks for the system's")
     return None
+
+
+def at_site(wanted: str, site: str) -> bool:
+    """Whether ``aws:us-east-1`` is meant by ``aws:us-east-1``, ``aws`` or nothing."""
+    return not wanted or site == wanted or site.startswith(f"{wanted}:")
 
 
 def offer(request: Request, room: Room, place: int) -> Offer | Refusal:
@@ -145,7 +175,24 @@ def left_over(request: Request, room: Room) -> Left | None:
 def _left(request: Request, room: Room) -> Left:
     wanted = request.resources
     cpus = 0 if wanted.all_cpus else len(room.cpus) - request.cpus
-    return len(room.gpus) - wanted.gpus, cpus, room.memory_mib - wanted.memory_mib
+    return _gpus_left(request, room), cpus, room.memory_mib - wanted.memory_mib
+
+
+def _gpus_left(request: Request, room: Room) -> int:
+    """Below 0: no further GPU is touched."""
+    if not request.resources.shares_gpu:
+        return len(room.gpus) - request.resources.gpus
+    if joins(request, room) is not None:
+        return -1
+    # A part of a GPU that nobody may join uses up all of it.
+    return len(room.gpus) - 1 + (0 if room.node.share_gpus > 1 else WASTED)
+
+
+def joins(request: Request, room: Room) -> Part | None:
+    """The GPU in use that a job with a part would join; None for those that would need another."""
+    alike = {gpu.index for gpu in suitable(request, (part.gpu for part in room.parts))}
+    parts = (part for part in room.parts if part.gpu.index in alike)
+    return joined(request.resources, request.owner, room.node, parts)
 
 
 def allowed(request: Request, node_id: str) -> bool:
@@ -154,20 +201,21 @@ def allowed(request: Request, node_id: str) -> bool:
     return named and node_id not in request.exclude and node_id not in request.avoid
 
 
-def pick(request: Request, room: Room) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The threads and GPUs a room that fits gives."""
-    wanted = request.resources
-    cpus = room.cpus if wanted.all_cpus else pick_cpus(room.cpus, request.cpus, _from_the_top(room.node))
-    return cpus, pick_gpus(suitable(request, room.gpus), wanted.gpus) if wanted.gpus else ()
-
-
 def _lack(request: Request, room: Room) -> str | None:
+    lack = _lacks(request, room)
+    return f"{lack}; {room.node.others[0]}" if lack and room.node.others else lack
+
+
+def _lacks(request: Request, room: Room) -> str | None:
     wanted, node = request.resources, room.node
     if wanted.all_cpus and room.tenants:
         return f"needs the whole node, {count(len(room.tenants), 'attempt')} there ({room.tenants[0]})"
     if wanted.gpus:
         free, known = suitable(request, room.gpus), suitable(request, node.facts.gpus)
-        if len(free) < wanted.gpus:
+        fits_in = wanted.shares_gpu and joins(request, room) is not None
+        if wanted.shares_gpu and known and not free and not fits_in:
+            return f"needs {gpu_words(request)}, and none has so much left for it"
+        if len(free) < wanted.gpus and not fits_in:
             return _numbers(gpu_words(request), len(free), sum(gpu.healthy for gpu in known))
     if not wanted.all_cpus and len(room.cpus) < request.cpus:
         return _numbers(count(request.cpus, "thread"), len(room.cpus), len(node.usable_cpus))
@@ -188,10 +236,20 @@ def _numbers(need: str, free: int, total: int) -> str:
 
 def suitable(request: Request, gpus: Iterable[Gpu]) -> tuple[Gpu, ...]:
     wanted = request.resources
-    kinds = {kind.lower() for kind in wanted.gpu_kinds}
+    kinds, least = {kind.lower() for kind in wanted.gpu_kinds}, capability(wanted.gpu_capability)
+    least_mib = max(wanted.gpu_memory_mib, wanted.gpu_part_mib)
     return tuple(
-        gpu for gpu in gpus if (not kinds or gpu.kind.lower() in kinds) and gpu.memory_mib >= wanted.gpu_memory_mib
+        gpu
+        for gpu in gpus
+        if (not kinds or gpu.kind.lower() in kinds)
+        and gpu.memory_mib >= least_mib
+        and (not least or capability(gpu.compute_capability) >= least)
     )
+
+
+def capability(text: str) -> tuple[int, ...]:
+    """``"8.6"`` → (8, 6); () where there is no such notion."""
+    return tuple(int(part) for part in text.split(".") if part.isdigit())
 
 
 Shape: TypeAlias = tuple[object, ...]
@@ -199,9 +257,18 @@ Shape: TypeAlias = tuple[object, ...]
 
 def trait_of(node: Node) -> Shape:
     """What makes nodes alike when nothing runs on them."""
-    gpus = tuple((gpu.kind, gpu.memory_mib, gpu.healthy) for gpu in node.facts.gpus)
-    kind = (node.site, node.groups, node.facts.mpi, disk_free_mib(node))
-    return (*kind, len(node.usable_cpus), node.usable_memory_mib, gpus)
+    gpus = tuple((gpu.kind, gpu.memory_mib, gpu.compute_capability, gpu.usable) for gpu in node.facts.gpus)
+    kind = (
+        node.site,
+        node.rented,
+        node.groups,
+        node.facts.mpi,
+        node.facts.cpu_model,
+        disk_free_mib(node),
+        node.share_gpus,
+        node.share_between_users,
+    )
+    return (*kind, len(node.usable_cpus), len(node.open_cpus), node.usable_memory_mib, gpus)
 
 
 def disk_free_mib(node: Node) -> int | None:
@@ -209,44 +276,3 @@ def disk_free_mib(node: Node) -> int | None:
     home = node.root or node.facts.home
     around = [fs for fs in node.facts.file_systems if (home + "/").startswith(fs.path.rstrip("/") + "/")]
     return max(around, key=lambda fs: len(fs.path)).free_mib if around else None
-
-
-def _from_the_top(node: Node) -> bool:
-    """Neighbours begin at opposite ends: nodes that are one machine's (a lab's) would all crowd its first thread."""
-    return sum(node.id.encode()) % 2 == 1
-
-
-def pick_cpus(free: tuple[int, ...], number: int, from_the_top: bool = False) -> tuple[int, ...]:
-    """``number`` of the free threads: the smallest unbroken run that is long enough, else the longest runs first."""
-    runs: list[list[int]] = []
-    for cpu in free:
-        if runs and cpu == runs[-1][-1] + 1:
-            runs[-1].append(cpu)
-        else:
-            runs.append([cpu])
-    enough = [run for run in runs if len(run) >= number]
-    if enough:
-        run = min(enough, key=lambda run: (len(run), run[0]))
-        return tuple(run[-number:] if from_the_top else run[:number])
-    longest_first = sorted(runs, key=lambda run: (-len(run), run[0]))
-    return tuple(sorted([cpu for run in longest_first for cpu in run][:number]))
-
-
-def pick_gpus(free: Sequence[Gpu], number: int) -> tuple[int, ...]:
-    """Driver indices: all of one kind where one kind has enough, and rather the kind with the fewest left."""
-    kinds: dict[str, list[Gpu]] = {}
-    for gpu in free:
-        kinds.setdefault(gpu.kind, []).append(gpu)
-    enough = [gpus for gpus in kinds.values() if len(gpus) >= number]
-    pool = min(enough, key=lambda gpus: (len(gpus), gpus[0].memory_mib, gpus[0].kind)) if enough else free
-    return tuple(sorted(gpu.index for gpu in pool)[:number])
-
-
-def split(items: Sequence[T], parts: int) -> list[tuple[T, ...]]:
-    """``parts`` unbroken pieces, as equal as can be; with fewer items than parts, neighbours share one."""
-    if not items:
-        return [()] * parts
-    if len(items) < parts:
-        return [(items[part * len(items) // parts],) for part in range(parts)]
-    edges = [part * len(items) // parts for part in range(parts + 1)]
-    return [tuple(items[start:end]) for start, end in pairwise(edges)]

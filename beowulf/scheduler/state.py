@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from immutables import Map
 
 from beowulf.model.job import Job
-from beowulf.model.node import NodeId
+from beowulf.model.node import Node, NodeId
 from beowulf.model.rules import Rules
 from beowulf.model.snapshot import Snapshot, changed_since
-from beowulf.scheduler.board import Board, Buckets, Fits, Rooms
+from beowulf.scheduler.board import Board, Buckets, Fits, Rooms, Spot, filled
 from beowulf.scheduler.estimates import UNKNOWN, History, end_of, history_of, remembered
 from beowulf.scheduler.lines import Lines, lines_of, requeued
-from beowulf.scheduler.room import empty_room, room_of
+from beowulf.scheduler.policies import policy_of
+from beowulf.scheduler.room import empty_room, less, room_of
+from beowulf.scheduler.throughput import Rates, devices_of, rates_of, relearnt, speeds_of
 from beowulf.scheduler.usage import Usage, recharge, usage_of
 from beowulf.scheduler.wording import natural
 
@@ -34,10 +36,15 @@ class State:
     free: tuple[Rooms, Buckets]
     idle: tuple[Rooms, Buckets]  # as if nothing ran
     threads: int  # of all nodes that are up
+    scattered: bool  # they stand at more than one site
     calendar: tuple[Release, ...]  # ascending; without those nobody knows
     lines: Lines
     usage: Usage
     history: History
+    rates: Rates
+    speeds: Mapping[str, float]  # GFLOPS by kind of device
+    devices: Mapping[str, int]  # of each kind, on nodes that are up
+    gpus: frozenset[str]  # the kinds that are GPUs
     fits: Fits
 
 
@@ -46,9 +53,7 @@ def fresh(snapshot: Snapshot, rules: Rules, fits: Fits | None = None) -> State:
     fits = fits or Fits()
     order = tuple(sorted(snapshot.nodes, key=natural))
     place = {node: number for number, node in enumerate(order)}
-    free, idle = Board(fits), Board(fits)
-    for node_id in order:
-        seat(free, idle, snapshot, place[node_id], node_id)
+    free, idle = seats(snapshot, order, fits)
     history = history_of(snapshot.jobs.values()) if rules.estimate else History()
     calendar = [one for job_id in snapshot.active for one in releases(snapshot.jobs[job_id], place, history)]
     return State(
@@ -56,13 +61,16 @@ def fresh(snapshot: Snapshot, rules: Rules, fits: Fits | None = None) -> State:
         rules=rules,
         order=order,
         place=place,
-        free=free.finish(),
-        idle=idle.finish(),
-        threads=idle.threads(),
+        free=free,
+        idle=idle,
+        threads=Board(fits, *idle).threads(),
+        scattered=_scattered(snapshot),
         calendar=tuple(sorted(calendar)),
         lines=lines_of((snapshot.jobs[job_id] for job_id in snapshot.pending), fits.requests),
-        usage=usage_of(snapshot.jobs.values(), rules.half_life_s),
+        usage=usage_of(snapshot.jobs.values(), rules.half_life_s) if policy_of(rules).order else Usage(),
         history=history,
+        rates=rates_of(snapshot.jobs.values()),
+        **measured(snapshot),
         fits=fits,
     )
 
@@ -71,7 +79,9 @@ def advanced(state: State, snapshot: Snapshot, rules: Rules) -> State:
     """The state of ``snapshot`` at a cost that goes by what changed since; equal to `fresh` of it."""
     if snapshot is state.snapshot and rules is state.rules:
         return state
-    changed = changed_since(state.snapshot, snapshot) if rules == state.rules else None
+    # Money moves all the time, and changes nothing here.
+    same = replace(rules, market=state.rules.market) == state.rules
+    changed = changed_since(state.snapshot, snapshot) if same else None
     if changed is None:
         return fresh(snapshot, rules, state.fits)
     jobs, nodes = changed
@@ -80,18 +90,42 @@ def advanced(state: State, snapshot: Snapshot, rules: Rules) -> State:
     before = state.snapshot.jobs
     pairs = [(before.get(job_id), snapshot.jobs.get(job_id)) for job_id in jobs]
     pairs = [(old, new) for old, new in pairs if old is not new]
-    lines, usage, history = state.lines, state.usage, state.history
+    lines, usage, history, rates = state.lines, state.usage, state.history, state.rates
+    ranked = policy_of(rules).order is not None
     for old, new in pairs:
         lines = requeued(lines, old, new, state.fits.requests)
-        usage = recharge(usage, old, new, rules.half_life_s)
+        usage = recharge(usage, old, new, rules.half_life_s) if ranked else usage
         history = remembered(history, old, new) if rules.estimate else history
+        rates = relearnt(rates, old, new)
     calendar = _rescheduled(state, pairs, history)
     if calendar is None:
         return fresh(snapshot, rules, state.fits)
     free, idle = _reseated(state, snapshot, nodes, pairs)
     threads = state.threads if idle is state.idle else Board(state.fits, *idle).threads()
-    known = replace(state, snapshot=snapshot, lines=lines, usage=usage, history=history)
-    return replace(known, free=free, idle=idle, threads=threads, calendar=calendar)
+    known = replace(state, snapshot=snapshot, rules=rules, lines=lines, usage=usage, history=history)
+    known = replace(known, rates=rates, **(measured(snapshot) if _refitted(state.snapshot, snapshot, nodes) else {}))
+    scattered = _scattered(snapshot) if nodes else state.scattered
+    return replace(known, scattered=scattered, free=free, idle=idle, threads=threads, calendar=calendar)
+
+
+def _scattered(snapshot: Snapshot) -> bool:
+    return len({node.site for node in snapshot.nodes.values()}) > 1
+
+
+def measured(snapshot: Snapshot) -> dict[str, Any]:
+    """What is known of kinds of devices: the state's fields ``speeds``, ``devices`` and ``gpus``."""
+    nodes = snapshot.nodes.values()
+    gpus = frozenset(gpu.kind for node in nodes for gpu in node.facts.gpus)
+    return {"speeds": speeds_of(nodes), "devices": devices_of(nodes), "gpus": gpus}
+
+
+def _refitted(before: Snapshot, after: Snapshot, nodes: Iterable[NodeId]) -> bool:
+    """Whether any of these has other devices than before, or other figures of them."""
+
+    def fittings(node: Node) -> tuple[object, ...]:
+        return node.facts.gpus, node.facts.cpu_model, node.usable_cpus, node.schedulable, node.profile
+
+    return any(fittings(before.nodes[node]) != fittings(after.nodes[node]) for node in nodes)
 
 
 def _reseated(
@@ -132,6 +166,25 @@ def _rescheduled(state: State, pairs: Iterable[Pair], history: History) -> tuple
     for one in come:
         insort(calendar, one)
     return tuple(calendar)
+
+
+def seats(
+    snapshot: Snapshot, order: Sequence[NodeId], fits: Fits
+) -> tuple[tuple[Rooms, Buckets], tuple[Rooms, Buckets]]:
+    """As `seat` of every node: (what is free, what would be if nothing ran)."""
+    free: dict[int, Spot] = {}
+    idle: dict[int, Spot] = {}
+    for place, node_id in enumerate(order):
+        node = snapshot.nodes[node_id]
+        if not node.schedulable:
+            continue
+        room, held = empty_room(node), snapshot.held.get(node_id)
+        shape = fits.shape(room)
+        idle[place] = free[place] = (room, shape)
+        if held:
+            room = less(room, held)
+            free[place] = (room, fits.shape(room, shape))
+    return filled(free), filled(idle)
 
 
 def seat(free: Board, idle: Board | None, snapshot: Snapshot, place: int, node_id: NodeId) -> None:

@@ -152,9 +152,9 @@ def _spoken(seconds: float) -> str:
 
 
 def _anywhere(spec: JobSpec) -> list[Step]:
-    if not (spec.nodelist or spec.exclude or spec.group):
+    if not (spec.nodelist or spec.exclude or spec.group or spec.site):
         return []
-    return [("on whatever node fits", replace(spec, nodelist=(), exclude=(), group=""))]
+    return [("on whatever node fits", replace(spec, nodelist=(), exclude=(), group="", site=""))]
 
 
 WISHES: dict[str, Callable[[JobSpec], list[Step]]] = {

@@ -48,8 +48,8 @@ def charged(job: Job, half_life_s: float) -> Used:
     found = NOTHING
     for attempt in job.attempts:
         threads = sum(len(slot.cpus) for share in attempt.allocation.shares for slot in share.ranks)
-        gpus = sum(len(slot.gpus) for share in attempt.allocation.shares for slot in share.ranks)
-        rate = threads + GPU_COUNTS_AS_THREADS * gpus
+        gpus = sum(len(share.gpus) * share.gpu_fraction for share in attempt.allocation.shares)
+        rate = threads + round(GPU_COUNTS_AS_THREADS * gpus)
         begin = rate * grown(attempt.placed_at, half_life_s)
         if attempt.ended_at:
             end = rate * grown(max(attempt.ended_at, attempt.placed_at), half_life_s)

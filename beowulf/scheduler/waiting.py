@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from beowulf.model.job import JobId
 from beowulf.model.snapshot import Snapshot
@@ -22,13 +23,27 @@ class Told:
 
 
 class Waiting(Mapping[JobId, Reason]):
+    """``others``: lines, each with how many of its jobs wait, which ``tell`` has an answer for."""
+
     def __init__(
-        self, snapshot: Snapshot, told: Mapping[Key, Told], reserved: Mapping[JobId, Callable[[], Reason]]
+        self,
+        snapshot: Snapshot,
+        told: Mapping[Key, Told],
+        reserved: Mapping[JobId, Callable[[], Reason]],
+        others: Sequence[tuple[Line, int]] = (),
+        tell: Callable[[Line, int], Told] | None = None,
     ) -> None:
         self._snapshot = snapshot
-        self._told = told
+        self._early = told
         self._reserved = reserved
+        self._others, self._tell = others, tell
         self._known: dict[JobId | Key, Reason] = {}
+
+    @cached_property
+    def _told(self) -> Mapping[Key, Told]:
+        if self._tell is None:
+            return self._early
+        return {**self._early, **{line.key: self._tell(line, number) for line, number in self._others}}
 
     def __getitem__(self, job_id: JobId) -> Reason:
         if job_id not in self._known:
@@ -57,7 +72,8 @@ class Waiting(Mapping[JobId, Reason]):
             yield from (ticket[3] for ticket in _waiting(told))
 
     def __len__(self) -> int:
-        return len(self._reserved) + sum(told.tickets for told in self._told.values())
+        early = sum(told.tickets for told in self._early.values())
+        return len(self._reserved) + early + sum(number for _, number in self._others)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Mapping) and dict(self) == dict(other)

@@ -27,6 +27,14 @@ def size(mib: int) -> str:
     return f"{mib / 1024:.3g} GiB" if mib >= 1024 else f"{mib} MiB"
 
 
+def span(seconds: float) -> str:
+    """``40 s``, ``25 min``, ``3.5 h``, ``2.1 days``."""
+    for least, unit in ((86400.0, "days"), (3600.0, "h"), (60.0, "min")):
+        if seconds >= least:
+            return f"{seconds / least:.3g} {unit}"
+    return f"{seconds:.0f} s"
+
+
 def listed(names: Iterable[str], most: int = 4) -> str:
     """``n1``, ``n1 and n2``, ``n1, n2, n3 and 5 more``."""
     every = list(names)
@@ -38,8 +46,13 @@ def gpu_words(request: Request) -> str:
     wanted = request.resources
     kinds = " or ".join(wanted.gpu_kinds)
     noun = f"{kinds} GPU" if kinds else "GPU"
+    if wanted.gpu_part_mib:
+        return f"{size(wanted.gpu_part_mib)} of 1 {noun}"
+    if wanted.gpu_fraction:
+        return f"{wanted.gpu_fraction:g} of 1 {noun}"
     with_memory = f" of {size(wanted.gpu_memory_mib)}" if wanted.gpu_memory_mib else ""
-    return count(wanted.gpus, noun) + with_memory
+    able = f" of compute capability {wanted.gpu_capability}" if wanted.gpu_capability else ""
+    return count(wanted.gpus, noun) + with_memory + able
 
 
 def wants(request: Request, free: str = "free ") -> str:
@@ -63,3 +76,15 @@ def answers_of(refusals: Sequence[tuple[str, str]], total: int) -> str:
 def moment(at: float) -> str:
     """``2026-11-24 14:20 UTC``"""
     return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def usd(amount: float) -> str:
+    """``$0.42``, ``$1,250.00``"""
+    return f"${amount:,.2f}"
+
+
+def spoken(seconds: float) -> str:
+    """``45 min``, ``2.5 h``, ``3 days``"""
+    if seconds < 5400.0:
+        return f"{seconds / 60.0:.0f} min"
+    return f"{seconds / 3600.0:.3g} h" if seconds < 2 * 86400.0 else f"{seconds / 86400.0:.2g} days"

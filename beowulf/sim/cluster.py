@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Protocol
 
+from beowulf.model.allocation import Allocation
 from beowulf.model.apply import apply
+from beowulf.model.errors import BadInput
 from beowulf.model.event import NodeAdded, NodeUp
 from beowulf.model.node import Endpoint, Facts, Gpu, NodeId
 from beowulf.model.snapshot import Snapshot
+
+MACHINES = re.compile(r"(?P<machines>[0-9]{1,6}) +((?P<gpus>[0-9]{1,2})x)?(?P<kind>[A-Za-z][A-Za-z0-9._-]{0,40})")
+THREADS_PER_GPU = 4
 
 
 class Machine(Protocol):
@@ -44,6 +50,35 @@ def flat_cluster(nodes: int, threads: int = 1, gpus: Sequence[tuple[str, int]] =
         facts = Facts(cpus=tuple(range(threads)), memory_mib=1024 * threads, gpus=cards)
         snapshot = _with(snapshot, f"n{number}", facts, (), "lab")
     return snapshot
+
+
+def machines_of(text: str) -> Snapshot:
+    """``36 K80, 36 P100, 9 4xV100``: so many machines with so many GPUs of a kind (1 unless told), all up and idle.
+
+    Machines of one kind stand behind one switch: they are a group of that name. Raises `BadInput`.
+    """
+    snapshot, number = Snapshot(), 0
+    for part in text.split(","):
+        found = MACHINES.fullmatch(part.strip())
+        if found is None or not int(found["machines"]) or found["gpus"] == "0":
+            raise BadInput(f"{part.strip()[:80]!r} is not a number of machines and their GPUs", hint="36 K80, 9 4xV100")
+        gpus, kind = int(found["gpus"] or 1), found["kind"]
+        cards = tuple(Gpu(index, kind, "nvidia", kind, 0) for index in range(gpus))
+        facts = Facts(cpus=tuple(range(THREADS_PER_GPU * gpus)), gpus=cards)
+        for _ in range(int(found["machines"])):
+            number += 1
+            snapshot = _with(snapshot, f"n{number}", facts, (kind,), "lab")
+    return snapshot
+
+
+def kinds_of(snapshot: Snapshot, allocation: Allocation) -> set[str]:
+    """The kinds of the GPUs that were given."""
+    return {
+        gpu.kind
+        for share in allocation.shares
+        for gpu in snapshot.nodes[share.node].facts.gpus
+        if gpu.index in frozenset(share.gpus)
+    }
 
 
 def _with(snapshot: Snapshot, name: NodeId, facts: Facts, groups: tuple[str, ...], site: str) -> Snapshot:

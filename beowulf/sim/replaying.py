@@ -11,8 +11,9 @@ from beowulf.model.job import Job, JobId, Result
 from beowulf.model.node import NodeId
 from beowulf.model.rules import Rules
 from beowulf.model.snapshot import Snapshot
-from beowulf.scheduler import POLICIES, Memo, Plan, replan
+from beowulf.scheduler import POLICIES, Memo, Plan, Start, replan
 from beowulf.sim import world
+from beowulf.sim.cluster import kinds_of
 from beowulf.sim.trace import Trace, TraceJob
 
 NEVER = float("inf")
@@ -133,7 +134,7 @@ class _Run:
             self.snapshot = world.started(self.snapshot, decided.starts, now)
             for start in decided.starts:
                 number = len(self.snapshot.jobs[start.job_id].attempts)
-                heappush(self.heap, (now + self.jobs[start.job_id].run_s, END, number, start.job_id))
+                heappush(self.heap, (now + self.seconds(start), END, number, start.job_id))
                 self.in_use += sum(len(share.cpus) for share in start.allocation.shares)
         if self.audit:
             self.delayed += self.delays(decided, now)
@@ -144,6 +145,10 @@ class _Run:
         if decided.again_at < NEVER:
             heappush(self.heap, (decided.again_at, LOOK, 0, ""))
         return decided
+
+    def seconds(self, start: Start) -> float:
+        job = self.jobs[start.job_id]
+        return job.run_s if job.rates is None else job.seconds_on(kinds_of(self.snapshot, start.allocation))
 
     def delays(self, decided: Plan, now: float) -> int:
         after = {one.job_id: one.at for one in replan(self.snapshot, now, self.rules, self.memo)[0].reservations}

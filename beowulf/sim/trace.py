@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 from beowulf.model.job import JobSpec, Resources
 from beowulf.model.snapshot import Snapshot
@@ -11,12 +11,24 @@ from beowulf.model.snapshot import Snapshot
 
 @dataclass(frozen=True, slots=True)
 class TraceJob:
-    """``run_s`` is what nobody knows beforehand; the spec's limit is what its owner said. Times in seconds."""
+    """``run_s`` is what nobody knows beforehand; the spec's limit is what its owner said. Times in seconds.
+
+    ``rates``: the steps/s it really does on each kind of device with its ranks, where devices are unequal; ``run_s`` is
+    then that on the fastest.
+    """
 
     submitted_at: float
     run_s: float
     spec: JobSpec
     owner: str = "user"
+    rates: Mapping[str, float] | None = None
+
+    def seconds_on(self, kinds: Iterable[str]) -> float:
+        """On devices of these kinds together: as fast as the slowest of them, unless nothing tells them apart."""
+        if self.rates is None:
+            return self.run_s
+        slowest = min((self.rates.get(kind, 0.0) for kind in kinds), default=0.0)
+        return self.spec.steps / slowest if slowest else float("inf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +37,7 @@ class Trace:
 
     jobs: tuple[TraceJob, ...]
     left_out: Mapping[str, int]
+    told: Mapping[str, Mapping[tuple[str, int], float]] = field(default_factory=dict)  # steps/s, as `Rules.told`
 
 
 def of_processors(spec: JobSpec, processors: int, cluster: Snapshot) -> JobSpec:

@@ -9,18 +9,16 @@ from immutables import Map
 
 from beowulf.model.job import Attempt, Job, JobState, Result, ShareState
 from beowulf.model.node import NodeId, NodeState
-from beowulf.model.snapshot import Change, Snapshot, noted
+from beowulf.model.snapshot import Change, Snapshot, noted, remembered
 from beowulf.scheduler import Start
 
 
 def submitted(snapshot: Snapshot, jobs: Sequence[Job]) -> Snapshot:
-    return noted(
-        replace(
-            snapshot,
-            jobs=snapshot.jobs.update({job.id: job for job in jobs}),
-            pending=snapshot.pending.update({job.id: None for job in jobs}),
-        ),
-        Change(tuple(job.id for job in jobs)),
+    return replace(
+        snapshot,
+        jobs=snapshot.jobs.update({job.id: job for job in jobs}),
+        pending=snapshot.pending.update({job.id: None for job in jobs}),
+        changes=remembered(snapshot, Change(tuple(job.id for job in jobs))),
     )
 
 
@@ -38,9 +36,14 @@ def started(snapshot: Snapshot, starts: Sequence[Start], now: float) -> Snapshot
             held[share.node] = held.get(share.node, Map()).set(tag, share)
         del pending[job.id]
         active[job.id] = None
-    changed = Change(tuple(start.job_id for start in starts))
-    moved = replace(snapshot, jobs=jobs.finish(), held=held.finish(), pending=pending.finish(), active=active.finish())
-    return noted(moved, changed)
+    return replace(
+        snapshot,
+        jobs=jobs.finish(),
+        held=held.finish(),
+        pending=pending.finish(),
+        active=active.finish(),
+        changes=remembered(snapshot, Change(tuple(start.job_id for start in starts))),
+    )
 
 
 def ended(snapshot: Snapshot, ends: Iterable[tuple[Job, Result]], now: float) -> Snapshot:
@@ -62,10 +65,14 @@ def ended(snapshot: Snapshot, ends: Iterable[tuple[Job, Result]], now: float) ->
         if again:
             pending[job.id] = None
         changed.append(job.id)
-    moved_on = replace(
-        snapshot, jobs=jobs.finish(), held=held.finish(), pending=pending.finish(), active=active.finish()
+    return replace(
+        snapshot,
+        jobs=jobs.finish(),
+        held=held.finish(),
+        pending=pending.finish(),
+        active=active.finish(),
+        changes=remembered(snapshot, Change(tuple(changed))),
     )
-    return noted(moved_on, Change(tuple(changed)))
 
 
 def powered(snapshot: Snapshot, node: NodeId, on: bool) -> Snapshot:

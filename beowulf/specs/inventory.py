@@ -26,6 +26,11 @@ class NodeEntry:
     site: str = "lab"
     max_cpus: int = 0  # 0: all
     max_memory_mib: int = 0
+    share_gpus: int = 1  # so many jobs at most on one GPU
+    share_between_users: bool = False
+
+
+MOST_ON_ONE_GPU = 64
 
 
 def _address(text: str) -> str:
@@ -57,6 +62,12 @@ def _host_key(text: str) -> str:
     return f"{parts[0]} {parts[1]}"
 
 
+def _share_gpus(text: str) -> int:
+    if text.lower() in ("true", "false"):
+        return MOST_ON_ONE_GPU if text.lower() == "true" else 1
+    return quantities.integer(1, MOST_ON_ONE_GPU)(text)
+
+
 _SHARED = (
     Key("port", words.whole(1, 65_535), "SSH port.", "22"),
     Key("user", Word("a user's name", _user, words.TEXT), "User to log in as.", "as ~/.ssh/config says, or yours"),
@@ -72,6 +83,17 @@ _SHARED = (
         also=("cores", "slots"),
     ),
     Key("max_memory", words.memory, "Memory that jobs may use.", "all"),
+    Key(
+        "share_gpus",
+        Word(
+            "true, false, or a number",
+            _share_gpus,
+            {"anyOf": [{"type": "boolean"}, {"type": "integer", "minimum": 1, "maximum": MOST_ON_ONE_GPU}]},
+        ),
+        "Jobs that ask for a part of a GPU may share one: so many at most, or as many as its memory holds.",
+        "false",
+    ),
+    Key("share_between_users", words.flag, "Also jobs of different users may share a GPU.", "false"),
     Key("site", words.name, "Where it stands.", "lab"),
 )
 NODE = Record(
@@ -193,4 +215,6 @@ def _entry(name: str, host: str, own: Fields, defaults: Fields, groups: Mapping[
         site=fields.get("site", "lab"),
         max_cpus=fields.get("max_cpus", 0),
         max_memory_mib=fields.get("max_memory", 0),
+        share_gpus=fields.get("share_gpus", 1),
+        share_between_users=fields.get("share_between_users", False),
     )

@@ -20,6 +20,7 @@ from beowulf.model.job import (
     Retry,
     Tree,
 )
+from beowulf.specs import burst
 from beowulf.specs import document as doc
 from beowulf.specs.complaints import Complaints, Place, Wrong, shown
 from beowulf.specs.job_keys import JOB, OPTIONS
@@ -126,15 +127,26 @@ def _check(fields: Fields, to: Complaints) -> None:
     if communication.get("mode", "") == "auto" and "allow" not in communication.places:
         to.add(communication.at("mode"), "communication.mode 'auto' needs 'allow': the modes it may leave exact for")
     _check_horovod(fields, communication, to)
+    _check_part(fields.get("resources", Fields(fields.place)), to)
+    burst.check(fields, to)
     low, high = fields.get("num_nodes", (1, 1))
     if fields.get("on_rank_loss", "fail") == "shrink" and low == high:
         to.add(fields.at("on_rank_loss"), "on_rank_loss: shrink needs a range of num_nodes: 'num_nodes: 2..8'")
     checkpoint: Fields = fields.get("checkpoint", Fields(fields.place))
     if "checkpoint" in fields.places and "path" not in checkpoint.places:
         to.add(fields.at("checkpoint"), "checkpoint names no folder: add 'path: ckpt/'")
+    resources: Fields = fields.get("resources", Fields(fields.place))
+    if "compute_capability" in resources.places and not resources.get("accelerators", Accelerators(0)).count:
+        to.add(resources.at("compute_capability"), "compute_capability needs accelerators: how many GPUs")
     both: set[str] = set(fields.get("nodelist", ())) & set(fields.get("exclude", ()))
     if both:
         to.add(fields.at("exclude"), f"exclude {shown(min(both))} is also in nodelist")
+
+
+def _check_part(resources: Fields, to: Complaints) -> None:
+    gpus = resources.get("accelerators", Accelerators(1))
+    if "gpu_memory" in resources.places and (gpus.count != 1 or gpus.fraction):
+        to.add(resources.at("gpu_memory"), "gpu_memory is a part of one GPU: leave out the count of accelerators")
 
 
 def _check_horovod(fields: Fields, communication: Fields, to: Complaints) -> None:
@@ -183,12 +195,17 @@ def _spec(fields: Fields, file: str) -> JobSpec:
         nodelist=fields.get("nodelist", ()),
         exclude=fields.get("exclude", ()),
         group=fields.get("group", ""),
+        site=fields.get("site", ""),
+        family=fields.get("family", ""),
+        steps=fields.get("steps", 0),
+        burst=burst.read(fields.get("burst", nothing), fields.get("spot_policy", "auto")),
     )
 
 
 def _resources(fields: Fields) -> Resources:
     cpus = fields.get("cpus", 0)
-    gpus = fields.get("accelerators", Accelerators(0))
+    part_mib: int = fields.get("gpu_memory", 0)
+    gpus = fields.get("accelerators", Accelerators(1 if part_mib else 0))
     return Resources(
         cpus=max(cpus, 0),
         all_cpus=cpus < 0,
@@ -197,6 +214,9 @@ def _resources(fields: Fields) -> Resources:
         gpus=gpus.count,
         gpu_kinds=gpus.kinds,
         gpu_memory_mib=gpus.memory_mib,
+        gpu_fraction=gpus.fraction,
+        gpu_part_mib=part_mib,
+        gpu_capability=fields.get("compute_capability", ""),
     )
 
 

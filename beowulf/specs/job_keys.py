@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from beowulf.specs import paths, quantities, words
+from beowulf.specs.burst import BURST, SPOT_POLICY
 from beowulf.specs.complaints import Wrong
 from beowulf.specs.kinds import Key, Many, MapOf, OneOf, Record, Word
 from beowulf.specs.quantities import Accelerators
@@ -30,18 +31,24 @@ def _flat(given: list[tuple[Any, ...]]) -> tuple[Any, ...]:
     return tuple(dict.fromkeys(value for values in given for value in values))
 
 
-def _counted(given: dict[str, int]) -> Accelerators:
+def _counted(given: dict[str, tuple[int, float]]) -> Accelerators:
     return quantities.any_of(
-        Accelerators(count, () if kind == "any" else (kind,)) for kind, count in sorted(given.items())
+        Accelerators(count, () if kind == "any" else (kind,), 0, fraction)
+        for kind, (count, fraction) in sorted(given.items())
     )
 
 
 _one_accelerator = words.matched("RTX3090:1", quantities.accelerators, r"^[A-Za-z0-9._+ :-]+$", number=True)
+_count = Word(
+    "a number (2), or a part of one (0.5)",
+    quantities.accelerator_count,
+    {"type": "number", "exclusiveMinimum": 0, "maximum": 1024},
+)
 _accelerators = OneOf(
-    "NAME:COUNT (RTX3090:1; any:2; 24GB:1), a list of these (any of them will do), or {RTX3090: 1}",
+    "NAME:COUNT (RTX3090:1; any:2; 24GB:1; RTX3090:0.5), a list of these (any of them will do), or {RTX3090: 1}",
     scalar=_one_accelerator,
     sequence=Many(_one_accelerator, "RTX3090:1", single=False, gather=quantities.any_of),
-    table=MapOf(quantities.gpu_kind, words.whole(1, 1024), "{RTX3090: 1}", _counted),
+    table=MapOf(quantities.gpu_kind, _count, "{RTX3090: 1}", _counted),
 )
 _run = OneOf(
     "shell text, or a list of exact arguments",
@@ -76,9 +83,20 @@ RESOURCES = Record(
         Key("cpus", _threads, "Hardware threads per node; `all`: the whole node.", "one per rank"),
         Key("memory", words.memory, "Memory per node."),
         Key("disk", words.memory, "Free disk per node."),
-        Key("accelerators", _accelerators, "GPUs per node: kind, memory and count.", also=("gpu", "gpus")),
+        Key(
+            "accelerators",
+            _accelerators,
+            "GPUs per node: kind, memory and count. A count below 1 is that part of one GPU's memory.",
+            also=("gpu", "gpus"),
+        ),
+        Key("gpu_memory", words.memory, "So much of one GPU's memory, beside other jobs where the node allows it."),
+        Key(
+            "compute_capability",
+            words.matched("7.0+", quantities.capability, r"^[0-9]{1,2}\.[0-9]\+?$", number=True),
+            "The GPUs' compute capability, at least.",
+        ),
     ),
-    "per node: cpus, memory, disk, accelerators",
+    "per node: cpus, memory, disk, accelerators, gpu_memory, compute_capability",
 )
 ENV = Record(
     (
@@ -162,13 +180,9 @@ CHECKPOINT = Record(
 )
 _LATER = "is not there yet: this version"
 LATER: Mapping[str, str] = {
-    "burst": f"{_LATER} never uses cloud machines; remove the section",
-    "spot_policy": f"{_LATER} never uses cloud machines; remove it",
     "secrets": f"{_LATER} does not hand out secrets; keep them in a file that is on the nodes",
     "container": f"{_LATER} does not start containers; use env: {{python, requirements}}",
-    "site": f"{_LATER} knows one site, the lab; pick machines with 'group' or 'nodelist'",
-    "infra": f"{_LATER} knows one site, the lab; pick machines with 'group' or 'nodelist'",
-    "regions": f"{_LATER} knows one site, the lab; pick machines with 'group' or 'nodelist'",
+    "regions": f"{_LATER} takes one site: write 'site: aws:us-east-1'",
     "any_of": f"{_LATER} takes one 'resources' section; give several GPU kinds as a list in resources.accelerators",
     "ordered": f"{_LATER} takes one 'resources' section; give several GPU kinds as a list in resources.accelerators",
 }
@@ -240,6 +254,25 @@ JOB = Record(
         Key("nodelist", words.host_list, "Only these machines."),
         Key("exclude", words.host_list, "Never these machines."),
         Key("group", words.name, "Only machines of this inventory group."),
+        Key(
+            "family",
+            words.name,
+            "Jobs of one family take equally long per step on one kind of device: what one shows, all go by.",
+            "name, user and launcher",
+        ),
+        Key(
+            "steps",
+            words.whole(1, 10**12),
+            "Optimizer steps in all: with the pace its family shows, how long it takes on each kind of device.",
+        ),
+        Key(
+            "site",
+            Word("a site: lab, aws, aws:us-east-1", quantities.site, words.TEXT),
+            "Only machines of this site; a provider's name alone means all its regions.",
+            also=("infra",),
+        ),
+        Key("burst", BURST, "Whether machines may be rented for the job, and for how much (docs/cloud.md)."),
+        Key("spot_policy", SPOT_POLICY, "Same as burst.spot_policy."),
     ),
     later=LATER,
 )
@@ -276,4 +309,9 @@ OPTIONS: Mapping[str, tuple[str, ...]] = {
     "--nodelist": ("nodelist",),
     "--exclude": ("exclude",),
     "--group": ("group",),
+    "--site": ("site",),
+    "--burst": ("burst", "policy"),
+    "--deadline": ("burst", "deadline"),
+    "--budget": ("burst", "budget"),
+    "--max-price": ("burst", "max_price"),
 }

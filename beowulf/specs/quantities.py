@@ -14,6 +14,7 @@ MAX_DURATION_S = 10 * 366 * 86400
 MAX_MEMORY_MIB = 1 << 30  # one PiB
 MAX_TASKS = 100_000
 MAX_INDEX = 10_000_000
+MAX_USD = 10_000_000.0
 
 _NUMBER = re.compile(r"[+-]?[0-9]{1,12}")
 _DECIMAL = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,6})?")
@@ -25,6 +26,7 @@ _MEMORY = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)\s*([kmgt]?)(i?b)?(\+|\.\.)?
 _MIB = {"k": 1 / 1024, "m": 1, "g": 1024, "t": 1024 * 1024, "": 1024}
 _INDICES = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9})(?::([0-9]{1,9}))?)?")
 _JOB_ID = re.compile(r"[0-9]{1,12}(?:_[0-9]{1,9})?")
+_SITE = re.compile(r"[A-Za-z0-9._-]{1,64}([:/][A-Za-z0-9._-]{1,64})?")
 _GPU_NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,62}")
 _ENV_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
 _OURS = re.compile(
@@ -40,6 +42,7 @@ class Accelerators:
     count: int
     kinds: tuple[str, ...] = ()
     memory_mib: int = 0
+    fraction: float = 0.0  # of one, beside other jobs; 0: whole ones
 
 
 def line(text: str) -> str:
@@ -198,10 +201,10 @@ def dependencies(text: str) -> tuple[Dependency, ...]:
 
 
 def accelerators(text: str) -> Accelerators:
-    """``RTX3090:2``, ``RTX3090``, ``any:2``, ``:2``, ``2``, ``24GB:1``, ``RTX3090:24GB:1``."""
+    """``RTX3090:2``, ``RTX3090``, ``any:2``, ``:2``, ``2``, ``24GB:1``, ``RTX3090:24GB:1``; ``RTX3090:0.5`` is half."""
     if not text.strip():
         raise Wrong("is empty")
-    count, memory = 1, 0
+    count, memory, fraction = 1, 0, 0.0
     kinds: tuple[str, ...] = ()
     seen: set[str] = set()
     for part in text.split(":"):
@@ -210,22 +213,34 @@ def accelerators(text: str) -> Accelerators:
             raise Wrong("is not an accelerator: NAME, MEMORY and COUNT may each be given once (RTX3090:24GB:1)")
         seen.add(what)
         if what == "count":
-            count = integer(1, 1024)(part)
+            count, fraction = accelerator_count(part)
         elif what == "memory":
             memory = memory_mib(part)
         elif part not in ("", "any"):
             kinds = (part,)
-    return Accelerators(count, kinds, memory)
+    return Accelerators(count, kinds, memory, fraction)
+
+
+def accelerator_count(text: str) -> tuple[int, float]:
+    """``2`` → (2, 0.0); ``0.5`` → (1, 0.5): a part of one."""
+    if "." not in text:
+        return integer(1, 1024)(text), 0.0
+    fraction = float(text)
+    if fraction.is_integer() and 1 <= fraction <= 1024:
+        return int(fraction), 0.0
+    if not 0.01 <= fraction < 1:
+        raise Wrong("is neither a whole number of accelerators nor a part of one, from 0.01 to 0.99")
+    return 1, fraction
 
 
 def _part_of_accelerator(part: str) -> str:
-    if re.fullmatch(r"[0-9]{1,12}", part):
+    if re.fullmatch(r"[0-9]{1,12}|[0-9]{0,4}\.[0-9]{1,4}", part):
         return "count"
     if _MEMORY.fullmatch(part):
         return "memory"
     if _GPU_NAME.fullmatch(part) or not part:
         return "name"
-    raise Wrong("is not an accelerator (RTX3090:1, any:2, 24GB:1, RTX3090:24GB:1)")
+    raise Wrong("is not an accelerator (RTX3090:1, any:2, 24GB:1, RTX3090:24GB:1, RTX3090:0.5)")
 
 
 def gpu_kind(text: str) -> str:
@@ -234,15 +249,23 @@ def gpu_kind(text: str) -> str:
     return text
 
 
+def capability(text: str) -> str:
+    """``7.0+`` → ``7.0``; without the plus it says the same."""
+    found = re.fullmatch(r"([0-9]{1,2}\.[0-9])\+?", text)
+    if not found:
+        raise Wrong("is no compute capability (7.0+)")
+    return found[1]
+
+
 def any_of(choices: Iterable[Accelerators]) -> Accelerators:
     """One wish from several: their kinds together. Counts and memory must agree."""
     wishes = list(choices)
     if not wishes:
         raise Wrong("is empty")
-    if len({(wish.count, wish.memory_mib) for wish in wishes}) > 1:
+    if len({(wish.count, wish.memory_mib, wish.fraction) for wish in wishes}) > 1:
         raise Wrong("must ask for the same count (and memory) of each kind in a list")
     kinds = () if any(not wish.kinds for wish in wishes) else tuple(kind for wish in wishes for kind in wish.kinds)
-    return Accelerators(wishes[0].count, tuple(dict.fromkeys(kinds)), wishes[0].memory_mib)
+    return Accelerators(wishes[0].count, tuple(dict.fromkeys(kinds)), wishes[0].memory_mib, wishes[0].fraction)
 
 
 def env_key(text: str) -> str:
@@ -272,3 +295,20 @@ def requirement(text: str) -> str:
 def signal_name(text: str) -> str:
     """``USR1`` → ``SIGUSR1``."""
     return choice("SIGUSR1", "SIGUSR2", "SIGTERM", "SIGINT", "SIGHUP")("SIG" + text.removeprefix("SIG"))
+
+
+def money_usd(text: str) -> float:
+    """``2.50`` or ``$2.50``, above 0."""
+    amount = text.removeprefix("$")
+    if not _DECIMAL.fullmatch(amount):
+        raise Wrong("is not an amount of US dollars (2.50)")
+    if not 0.0 < float(amount) <= MAX_USD:
+        raise Wrong(f"is not between 0 and {MAX_USD:.0f} US dollars")
+    return float(amount)
+
+
+def site(text: str) -> str:
+    """``lab``, ``aws``, ``aws:us-east-1``; ``aws/us-east-1`` is the same as the last."""
+    if not _SITE.fullmatch(text):
+        raise Wrong("is not a site (lab, aws, aws:us-east-1)")
+    return text.replace("/", ":")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from beowulf.model.renting import Renting
 from beowulf.model.rules import Rules
 from beowulf.specs import document as doc
-from beowulf.specs import scheduling, words
+from beowulf.specs import renting, scheduling, words
 from beowulf.specs.complaints import Complaints
 from beowulf.specs.kinds import Fields, Key, Record
 
@@ -30,7 +31,9 @@ class Settings:
     log_cap_mib: int = 1024
     quarantine: Quarantine = Quarantine()
     resize_every_s: float = 300.0
+    metrics_port: int = 0
     rules: Rules = Rules()
+    renting: Renting = Renting()
 
 
 QUARANTINE = Record(
@@ -53,8 +56,16 @@ SETTINGS = Record(
             "How long a job with a range of nodes is left alone before it may take up more, or give some back.",
             "5m",
         ),
+        Key(
+            "metrics_port",
+            words.whole(0, 65535),
+            "Port of 127.0.0.1 that serves /metrics; 0: none.",
+            "0",
+        ),
         Key("quarantine", QUARANTINE, "When a node that keeps failing is left alone."),
         Key("scheduler", scheduling.SCHEDULER, "Who goes first, and how much anybody may have."),
+        Key("clouds", renting.CLOUDS, "Where machines may be rented (docs/cloud.md)."),
+        Key("burst", renting.BURST, "How long rented machines are kept, and how much they may cost."),
     )
 )
 
@@ -77,7 +88,9 @@ def parse_settings(text: str, *, name: str) -> Settings:
         log_cap_mib=fields.get("log_cap", base.log_cap_mib),
         quarantine=_quarantine(fields.get("quarantine", nothing)),
         resize_every_s=fields.get("resize_every_s", base.resize_every_s),
+        metrics_port=fields.get("metrics_port", base.metrics_port),
         rules=scheduling.rules_of(fields.get("scheduler", nothing)),
+        renting=renting.renting_of(fields.get("clouds", {}), fields.get("burst", nothing)),
     )
 
 
@@ -85,6 +98,7 @@ def _check(fields: Fields, to: Complaints) -> None:
     heartbeat: float = fields.get("heartbeat_s", Settings().heartbeat_s)
     lease: float = fields.get("lease_s", Settings().lease_s)
     scheduling.check(fields.get("scheduler", Fields(fields.place)), to)
+    renting.check(fields.get("clouds", {}), fields.get("burst", Fields(fields.place)), to)
     if not 0.1 <= heartbeat <= 300:
         to.add(fields.at("heartbeat_s"), "heartbeat_s must be between 0.1 and 300 seconds")
     if lease < 6 * heartbeat:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, or_, select
 
+from beowulf.model.cloud import Machine
 from beowulf.model.codec import decode
 from beowulf.model.job import Job, JobSpec
 from beowulf.model.node import Node
-from beowulf.model.snapshot import Snapshot, restore
+from beowulf.model.snapshot import LEDGER_S, Snapshot, restore
 from beowulf.store import tables
 from beowulf.store.rows import job_from
 
@@ -30,14 +31,26 @@ def load_snapshot(connection: Connection, recent_ended: int) -> Snapshot:
     nodes = [decode(Node, body) for (body,) in connection.execute(select(tables.nodes.c.body))]
     keys = tables.keys.c
     newest = select(keys.key, keys.job_id, keys.digest).order_by(keys.seq.desc()).limit(RECENT_KEYS)
-    snapshot = restore(found.values(), nodes, [(key, job, digest) for key, job, digest in connection.execute(newest)])
+    rows = [(key, job, digest) for key, job, digest in connection.execute(newest)]
+    snapshot = restore(found.values(), nodes, rows, _machines(connection))
     counts = read_meta(connection)
     # The highest number or generation may belong to something no longer loaded.
     return replace(
         snapshot,
         next_number=max(snapshot.next_number, int(counts.get("next_number", "1"))),
         generations=max(snapshot.generations, int(counts.get("generations", "0"))),
+        machines_made=max(snapshot.machines_made, int(counts.get("machines_made", "0"))),
     )
+
+
+def _machines(connection: Connection) -> list[Machine]:
+    """Those that are live, or count against the money of this month or of a job that has not ended."""
+    table = tables.machines.c
+    newest = float(connection.scalar(select(func.max(table.gone_at))) or 0.0)
+    of_open_job = table.job_id.in_(select(tables.jobs.c.id).where(tables.jobs.c.open))
+    wanted = or_(table.live, table.gone_at >= newest - LEDGER_S, of_open_job)
+    query = select(table.body).where(wanted).order_by(table.number)
+    return [decode(Machine, body) for (body,) in connection.execute(query)]
 
 
 def read_meta(connection: Connection) -> dict[str, str]:

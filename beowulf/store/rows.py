@@ -11,11 +11,12 @@ from typing import Any
 from pydantic import TypeAdapter
 from sqlalchemy import Row
 
+from beowulf.model.cloud import Machine
 from beowulf.model.codec import decode_event, encode, encode_event
 from beowulf.model.event import Event
 from beowulf.model.job import Job, JobSpec
 from beowulf.model.snapshot import held_shares
-from beowulf.store.touched import job_of, node_of
+from beowulf.store.touched import job_of, machine_of, node_of
 
 _JOB: TypeAdapter[Job] = TypeAdapter(Job)
 
@@ -66,7 +67,7 @@ def event_row(seq: int, event: Event) -> dict[str, Any]:
         "at": event.at,
         "kind": kind,
         "job_id": job_of(event),
-        "node_id": node_of(event),
+        "node_id": node_of(event) or machine_of(event),  # a rented machine's node has its name
         "body": body,
     }
 
@@ -89,6 +90,17 @@ def job_row(job: Job, seq: int) -> dict[str, Any]:
 
 def job_from(body: str, spec: JobSpec) -> Job:
     return _JOB.validate_python({**json.loads(body), "spec": spec})
+
+
+def machine_row(machine: Machine) -> dict[str, Any]:
+    return {
+        "id": machine.id,
+        "number": machine.number,
+        "job_id": machine.job_id,
+        "live": machine.live,
+        "gone_at": machine.gone_at,
+        "body": encode(machine),
+    }
 
 
 def spec_row(number: int, spec: JobSpec) -> dict[str, Any]:

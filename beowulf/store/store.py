@@ -83,6 +83,11 @@ class Store:
             place.write_mark(meta["store_id"])
         return cls(place, engine, lock, epoch, meta, last)
 
+    @property
+    def last(self) -> int:
+        """The number of the last event kept."""
+        return self._last
+
     def load(self, recent_ended: int = RECENT_ENDED) -> Snapshot:
         """What `apply` had built, less what was forgotten: ended jobs but the last ones, and unreachable pairs."""
         with self._reading() as connection:

@@ -49,6 +49,17 @@ jobs = Table(
 
 nodes = Table("nodes", METADATA, Column("id", Text, primary_key=True), Column("body", Text, nullable=False))
 
+machines = Table(
+    "machines",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("number", Integer, nullable=False),
+    Column("job_id", Text, nullable=False),
+    Column("live", Boolean, nullable=False),
+    Column("gone_at", Float, nullable=False),
+    Column("body", Text, nullable=False),
+)
+
 keys = Table(
     "keys",
     METADATA,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from beowulf.model.cloud import MachineId
 from beowulf.model.event import ControllerStarted, Event, JobSubmitted, PeersUnreachable
 from beowulf.model.job import JobId
 from beowulf.model.node import NodeId
@@ -18,22 +19,26 @@ class Touched:
     nodes: tuple[NodeId, ...]
     all_nodes: bool  # every node there is, besides
     submits: tuple[tuple[int, JobSubmitted], ...]  # with the event's place in the group
+    machines: tuple[MachineId, ...] = ()
 
 
 def touched(events: Sequence[Event]) -> Touched:
     jobs: dict[JobId, None] = {}
     nodes: dict[NodeId, None] = {}
+    machines: dict[MachineId, None] = {}
     submits: list[tuple[int, JobSubmitted]] = []
     for place, event in enumerate(events):
         if isinstance(event, JobSubmitted):
             submits.append((place, event))
             jobs.update(dict.fromkeys(f"{event.job_id}_{index}" for index in event.array))
-        if job_id := job_of(event):
+        if hasattr(event, "machine"):
+            machines[machine_of(event)] = None
+        elif job_id := job_of(event):
             jobs[job_id] = None
         elif not isinstance(event, (PeersUnreachable, ControllerStarted)):  # said anew after every restart
             nodes[node_of(event)] = None
     all_nodes = any(isinstance(event, ControllerStarted) for event in events)
-    return Touched(tuple(jobs), tuple(nodes), all_nodes, tuple(submits))
+    return Touched(tuple(jobs), tuple(nodes), all_nodes, tuple(submits), tuple(machines))
 
 
 def job_of(event: Event) -> JobId:
@@ -46,3 +51,9 @@ def node_of(event: Event) -> NodeId:
     """``""`` for events that concern no single node."""
     node: NodeId = getattr(event, "node", "")
     return node
+
+
+def machine_of(event: Event) -> MachineId:
+    """``""`` for events that are not of a rented machine."""
+    machine: MachineId = getattr(event, "machine", "")
+    return machine

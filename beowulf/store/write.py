@@ -12,7 +12,7 @@ from beowulf.model.codec import encode
 from beowulf.model.event import Event
 from beowulf.model.snapshot import Snapshot
 from beowulf.store import tables
-from beowulf.store.rows import event_row, job_row, spec_row
+from beowulf.store.rows import event_row, job_row, machine_row, spec_row
 from beowulf.store.touched import Touched, touched
 
 
@@ -26,6 +26,7 @@ def _put(table: Table, fixed: tuple[str, ...] = ()) -> Any:
 
 _PUT_JOB = _put(tables.jobs, fixed=("number", "array_index", "owner", "submitted_at"))
 _PUT_NODE = _put(tables.nodes)
+_PUT_MACHINE = _put(tables.machines, fixed=("number", "job_id"))
 _PUT_KEY = _put(tables.keys)
 _PUT_META = _put(tables.meta)
 _PUT_SPEC = upsert(tables.specs).on_conflict_do_nothing()
@@ -45,6 +46,10 @@ def write_group(connection: Connection, events: Sequence[Event], after: Snapshot
         connection.execute(_PUT_JOB, jobs)
     if concerned.nodes or concerned.all_nodes:
         _nodes(connection, concerned, after)
+    machines = [machine_row(after.machines[name]) for name in concerned.machines if name in after.machines]
+    if machines:
+        connection.execute(_PUT_MACHINE, machines)
+        connection.execute(_PUT_META, [{"name": "machines_made", "value": str(after.machines_made)}])
 
 
 def _submits(connection: Connection, concerned: Touched, after: Snapshot, first_seq: int) -> None:

@@ -12,7 +12,7 @@ from beowulf.train.modes import VARIABLE, Choice, read_choice
 from beowulf.train.order import reseed, seed_of
 from beowulf.train.over_horovod import HorovodReduction
 from beowulf.train.pace import Pace
-from beowulf.train.place import Place, place
+from beowulf.train.place import Place, limited, place
 from beowulf.train.reduction import DistributedReduction, Reduction
 from beowulf.train.reports import Reports
 from beowulf.train.session import Session
@@ -38,7 +38,7 @@ def session(
     """
     reseed(seed_of(seed))
     here = place(environment)
-    device = here.device() if device is None else device
+    device = limited(here.device() if device is None else device, os.environ)
     # Speeds of another number of ranks are those of the gang before it shrank or grew.
     speeds = [float(word) for word in environment.get("BEOWULF_SPEEDS", "").split(",") if word.strip()]
     wanted = environment.get(VARIABLE, "") if communication is None else communication

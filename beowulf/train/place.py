@@ -33,6 +33,14 @@ class Place:
         return torch.device("cuda", self.local_rank % torch.cuda.device_count())
 
 
+def limited(device: torch.device, environment: Mapping[str, str]) -> torch.device:
+    """A job that has a part of a GPU shall fail by itself, rather than its neighbours, when it wants more."""
+    fraction = float(environment.get("BEOWULF_GPU_FRACTION") or 1.0)
+    if device.type == "cuda" and fraction < 1.0:
+        torch.cuda.set_per_process_memory_fraction(fraction, device)
+    return device
+
+
 def place(environment: Mapping[str, str]) -> Place:
     """This process's place. ValueError where ranks on several hosts do not know how to meet."""
     for rank, world, local in _WORDS:

@@ -4,13 +4,14 @@ from beowulf.transport.bulk import BulkChannel
 from beowulf.transport.config import SettingsFolder, SshSettings
 from beowulf.transport.diagnose import check, scan_host_key
 from beowulf.transport.discover import Candidate, discover
-from beowulf.transport.event import LinkDown, LinkEvent, LinkUp, Received
+from beowulf.transport.event import Beat, LinkDown, LinkEvent, LinkUp, Received
 from beowulf.transport.fleet import Fleet
 from beowulf.transport.keys import KeyRing, fingerprint, generate_key, public_line
 from beowulf.transport.problem import LinkFailed, Problem, ProblemKind
 from beowulf.transport.settings import LinkSettings
 
 __all__ = [
+    "Beat",
     "BulkChannel",
     "Candidate",
     "Fleet",

@@ -36,4 +36,14 @@ class Received:
     payload: bytes
 
 
-LinkEvent: TypeAlias = LinkUp | LinkDown | Received
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """A heartbeat was answered. ``load``: the node's counters, as `agent.load` tells them."""
+
+    node: NodeId
+    generation: int
+    round_trip_s: float
+    load: Mapping[str, int]
+
+
+LinkEvent: TypeAlias = LinkUp | LinkDown | Received | Beat

@@ -221,7 +221,6 @@ class Fleet:
         beat = self._settings.heartbeat_s
         # Half a beat less: at the third beat without an answer, not at the one after.
         patience = beat * (self._settings.missed_heartbeats - 0.5)
-        sequence = 0
         while True:
             before = self._loop.time()
             await asyncio.wait({session.ended}, timeout=beat)
@@ -236,5 +235,4 @@ class Fleet:
                 missed = f"{self._settings.missed_heartbeats} heartbeats of {beat:g} s"
                 return Problem(ProblemKind.LOST, f"no answer to {missed}", "is the machine on, and the network up?")
             else:
-                sequence += 1
-                session.post(wire.encode({"type": "ping", "seq": sequence}))
+                session.ping()

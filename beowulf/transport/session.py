@@ -15,7 +15,7 @@ from beowulf.agent import wire
 from beowulf.model.node import NodeId
 from beowulf.transport.carrier import Carrier, Later
 from beowulf.transport.diagnose import NO_INTERPRETER
-from beowulf.transport.event import LinkEvent, LinkUp, Received
+from beowulf.transport.event import Beat, LinkEvent, LinkUp, Received
 from beowulf.transport.frames import FrameReader
 from beowulf.transport.problem import Problem, ProblemKind
 from beowulf.transport.settings import LinkSettings
@@ -55,6 +55,7 @@ class Session:
         self._carrier: Carrier | None = None
         self._over = False
         self._owned: list[Callable[[], None]] = []
+        self._pinged = (0, 0.0)  # number and moment of the last heartbeat
         self.up = False
         self.heard_at = time.monotonic()
         self.ended: asyncio.Future[Problem] = asyncio.get_running_loop().create_future()
@@ -109,6 +110,10 @@ class Session:
             self._later(0.0, self._flush)
         return True
 
+    def ping(self) -> None:
+        self._pinged = (self._pinged[0] + 1, time.monotonic())
+        self.post(wire.encode({"type": "ping", "seq": self._pinged[0]}))
+
     def _flush(self) -> None:
         sent = 0
         while True:
@@ -150,8 +155,17 @@ class Session:
             self._tell(LinkUp(self._node, self._generation, header))
         elif not self.up:
             self.end(ProblemKind.AGENT_FAILED, f"the agent said {kind!r} before its welcome")
-        elif kind != "pong":
+        elif kind == "pong":
+            self._answered(header)
+        else:
             self._tell(Received(self._node, self._generation, header, payload))
+
+    def _answered(self, header: Mapping[str, Any]) -> None:
+        sequence, at = self._pinged
+        load = header.get("load")
+        if header.get("seq") == sequence and isinstance(load, Mapping):  # a late one says nothing of the line
+            counters = {str(name): count for name, count in load.items() if isinstance(count, int)}
+            self._tell(Beat(self._node, self._generation, time.monotonic() - at, counters))
 
     def _tell(self, event: LinkEvent) -> None:
         with self._telling:

@@ -13,48 +13,9 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-CONF = """\
-ClusterName=bench
-SlurmctldHost={head}({address})
-SlurmUser=root
-SlurmdUser=root
-AuthType=auth/munge
-CommunicationParameters=NoAddrCache
-SlurmctldPort=6817
-SlurmdPort=6818
-StateSaveLocation={folder}/state
-SlurmdSpoolDir={folder}/spool/%n
-SlurmctldPidFile={folder}/slurmctld.pid
-SlurmdPidFile={folder}/slurmd-%n.pid
-SlurmctldLogFile={folder}/slurmctld.log
-SlurmdLogFile={folder}/slurmd-%n.log
-SlurmctldDebug=error
-SlurmdDebug=error
-ProctrackType=proctrack/linuxproc
-TaskPlugin=task/none
-SwitchType=switch/none
-MpiDefault=none
-ReturnToService=2
-SchedulerType=sched/backfill
-SchedulerParameters=batch_sched_delay=0,sched_min_interval=0,sched_interval=1,bf_interval=2,default_queue_depth=10000
-SelectType=select/cons_tres
-SelectTypeParameters=CR_Core
-PriorityType=priority/basic
-JobAcctGatherType=jobacct_gather/none
-AccountingStorageType=accounting_storage/none
-JobCompType=jobcomp/none
-MaxJobCount=20000
-MaxArraySize=10001
-MinJobAge=2
-MessageTimeout=60
-TreeWidth=16
-{nodes}
-PartitionName=main Nodes={names} Default=YES MaxTime=INFINITE State=UP OverSubscribe=NO
-"""
+from slurm_conf import CGROUP, configuration, installed, wait_idle
 
-
-def installed() -> bool:
-    return all(shutil.which(name) for name in ("slurmctld", "slurmd", "srun", "munged"))
+__all__ = ["Slurm", "installed"]
 
 
 class Slurm:
@@ -64,17 +25,12 @@ class Slurm:
         self.hosts = hosts
         self.folder = Path(tempfile.mkdtemp(prefix="bw-slurm-"))
         self._processes: list[subprocess.Popen[bytes]] = []
-        nodes = "\n".join(
-            f"NodeName={name} NodeAddr={address} CPUs={cpus} RealMemory=1024 State=UNKNOWN"
-            for name, (_, address) in hosts.items()
-        )
-        names = ",".join(hosts)
-        head = os.uname().nodename
-        self.conf = CONF.format(head=head, address=head_address, folder=self.folder, nodes=nodes, names=names)
+        nodes = {name: address for name, (_, address) in hosts.items()}
+        self.conf = configuration(os.uname().nodename, head_address, str(self.folder), nodes, cpus)
 
     def __enter__(self) -> Slurm:
         (self.folder / "slurm.conf").write_text(self.conf)
-        (self.folder / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\nCgroupAutomount=no\n")
+        (self.folder / "cgroup.conf").write_text(CGROUP)
         (self.folder / "state").mkdir()
         (self.folder / "spool").mkdir()
         self._munge()
@@ -83,7 +39,7 @@ class Slurm:
             (self.folder / "spool" / name).mkdir()
             daemon = ["slurmd", "-D", "-N", name, "-f", str(self.folder / "slurm.conf")]
             self._spawn(["nsenter", f"--net=/proc/{pid}/ns/net", "--", *daemon])
-        self._wait_idle()
+        wait_idle(lambda: self.run("sinfo", "-h", "-o", "%t %D", check=False).stdout, len(self.hosts))
         return self
 
     def run(self, *argv: str, check: bool = True) -> subprocess.CompletedProcess[str]:
@@ -121,12 +77,3 @@ class Slurm:
     def _spawn(self, argv: Sequence[str]) -> None:
         log = (self.folder / "daemons.log").open("ab")
         self._processes.append(subprocess.Popen(argv, env=self.env(), stdout=log, stderr=log, stdin=subprocess.DEVNULL))
-
-    def _wait_idle(self) -> None:
-        until = time.monotonic() + 60
-        while time.monotonic() < until:
-            found = self.run("sinfo", "-h", "-o", "%t %D", check=False).stdout.split()
-            if found[:2] == ["idle", str(len(self.hosts))]:
-                return
-            time.sleep(0.3)
-        raise RuntimeError(f"Slurm did not come up: {self.run('sinfo', check=False)}; see {self.folder}")

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, inspect, text
 
 from beowulf.model.errors import Refused
 
-HEAD = "0001"
+HEAD = "0002"
 
 
 def schema_of(connection: Connection) -> str:

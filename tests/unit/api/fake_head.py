@@ -16,6 +16,7 @@ from beowulf.model.errors import BadInput, BeowulfError, Forbidden, Refused
 from beowulf.model.job import Job, JobSpec
 from beowulf.model.node import Endpoint
 from beowulf.model.snapshot import Snapshot
+from beowulf.probe import Load
 from beowulf.store import StoredEvent, StoredReport
 from beowulf.store.touched import job_of, node_of
 
@@ -30,6 +31,8 @@ class FakeHead:
         self.commands: list[Command] = []
         self.wakes: list[Callable[[], None]] = []
         self.complete = True
+        self.measured: list[tuple[str, Load]] = []
+        self.reasons: dict[str, str] = {}
         self.trees: dict[str, bytes] = {}
         self.kept_reports: list[StoredReport] = []
         self.ended = threading.Event()
@@ -56,6 +59,15 @@ class FakeHead:
 
     def snapshot(self) -> Snapshot:
         return self.state
+
+    def position(self) -> int:
+        return len(self.stored)
+
+    def loads(self, since: int) -> tuple[int, dict[str, list[Load]]]:
+        return len(self.measured), {node: [load] for node, load in self.measured[since:]}
+
+    def metrics(self) -> tuple[bytes, str]:
+        return b"# EOF\n", "application/openmetrics-text; version=1.0.0"
 
     def ask(self, command: Command) -> Future[Any]:
         self.commands.append(command)
@@ -100,7 +112,7 @@ class FakeHead:
         return self.kept_reports
 
     def reason(self, job: Job) -> str:
-        return job.reason
+        return self.reasons.get(job.id, job.reason)
 
     def latest_reports(self, job_id: str, attempt: int) -> list[StoredReport]:
         return self.kept_reports[-1:]

@@ -9,6 +9,7 @@ import stat
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from dataclasses import asdict
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,13 @@ from fake_head import FakeHead
 
 from beowulf.api import ApiServer, Head
 from beowulf.controller.commands import Submit
+from beowulf.model import event as ev
+from beowulf.model.allocation import Allocation, RankSlot, Share
 from beowulf.model.codec import plain
 from beowulf.model.errors import BadInput, Refused
 from beowulf.model.job import JobSpec
+from beowulf.model.node import Endpoint
+from beowulf.probe import Load
 
 SPEC = plain(JobSpec("hello", "echo hi", envs={"TOKEN": "secret-word"}))
 
@@ -210,3 +215,65 @@ def test_socket_mode_stale_sockets_and_second_daemons(head: FakeHead, tmp_path: 
     assert not path.exists()
     with pytest.raises(BadInput, match="at most 107 bytes"):
         ApiServer(head, tmp_path / ("x" * 200)).start()
+
+
+def stream(path: Path, target: str) -> Iterator[dict[str, Any]]:
+    connection = HTTPConnection("x")
+    connection.sock = socket.socket(socket.AF_UNIX)
+    connection.sock.settimeout(20)
+    connection.sock.connect(str(path))
+    connection.request("GET", target)
+    with connection.getresponse() as response:
+        for line in response:
+            yield json.loads(line)
+
+
+def test_changes_tell_the_whole_once_and_then_what_differs(path: Path, head: FakeHead) -> None:
+    head.happen(ev.NodeAdded(1.0, "n1", Endpoint("10.0.0.1"), "key"))
+    head.happen(ev.NodeAdded(1.0, "n2", Endpoint("10.0.0.2"), "key"))
+    submit(head, "1")
+    head.measured.append(("n1", Load(1.0, cpu=0.5)))
+    lines = stream(path, "/v1/changes")
+    first = next(lines)
+    assert first["whole"] and [job["id"] for job in first["jobs"]] == ["1"]
+    assert {node["id"] for node in first["nodes"]} == {"n1", "n2"}
+    assert first["loads"] == {"n1": [plain_load(1.0)]}
+    submit(head, "2", array=(3, 4))
+    assert [job["id"] for job in told(lines, "jobs")["jobs"]] == ["2_3", "2_4"]
+    head.happen(ev.NodeRemoved(3.0, "n2"))
+    removed = told(lines, "gone")
+    assert removed["gone"] == ["n2"] and not removed["nodes"] and not removed["whole"]
+    head.happen(ev.JobPlaced(4.0, "1", 1, Allocation((Share("n1", (RankSlot(0, 0, (0,)),)),))))
+    placed = told(lines, "jobs")
+    assert [job["state"] for job in placed["jobs"]] == ["CONFIGURING"]
+    assert [(node["id"], node["used_cpus"]) for node in placed["nodes"]] == [("n1", 1)]
+
+
+def test_changes_go_on_from_a_cursor_and_tell_new_reasons(path: Path, head: FakeHead) -> None:
+    submit(head, "1")
+    cursor = next(stream(path, "/v1/changes"))["cursor"]
+    submit(head, "2")
+    again = stream(path, f"/v1/changes?after={cursor}")
+    first = next(again)
+    assert not first["whole"] and {job["id"] for job in first["jobs"]} == {"1", "2"}
+    head.reasons["2"] = "Resources: needs 4 GPUs, 1 free"  # no event tells of it
+    changed = told(again, "jobs")
+    assert [(job["id"], job["reason"]) for job in changed["jobs"]] == [("2", "Resources: needs 4 GPUs, 1 free")]
+
+
+def test_a_cursor_of_another_history_gets_the_whole(path: Path, head: FakeHead) -> None:
+    submit(head, "1")
+    assert next(stream(path, "/v1/changes?after=999"))["whole"]
+
+
+def submit(head: FakeHead, job_id: str, array: tuple[int, ...] = ()) -> None:
+    head.happen(ev.JobSubmitted(1.0, job_id, int(job_id), JobSpec("hello", "echo hi"), "me", os.getuid(), array))
+
+
+def plain_load(at: float) -> dict[str, Any]:
+    return json.loads(json.dumps(asdict(Load(at, cpu=0.5))))  # type: ignore[no-any-return]
+
+
+def told(lines: Iterator[dict[str, Any]], name: str) -> dict[str, Any]:
+    """The next line that has something under ``name``."""
+    return next(line for line in lines if line[name])

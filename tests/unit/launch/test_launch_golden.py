@@ -299,3 +299,15 @@ def test_a_whole_nodes_gpu_job_gets_its_resources_named() -> None:
 )
 def test_host_lists(names: list[str], text: str) -> None:
     assert compressed(names) == text
+
+
+def test_ranks_that_share_a_gpu_are_told_their_part() -> None:
+    slots = (RankSlot(0, 0, (0,), (1,)), RankSlot(1, 1, (1,), (1,)))
+    share = Share("n1", slots, gpu_mib=500, gpu_fraction=0.5, owner="u")
+    job = Job("1", 1, JobSpec("j", "true"), "u", 1, 0.0, attempts=(Attempt(1, Allocation((share,)), 0.0, {}),))
+    nodes = {"n1": node(1, gpus=2)}
+    started = processes(job, Allocation((share,)), nodes, master_port=0, cluster="", environments={})
+    for process in started["n1"].processes:
+        told = {name: process.env[name] for name in ("CUDA_VISIBLE_DEVICES", "BEOWULF_GPU_MEMORY_MIB")}
+        assert told == {"CUDA_VISIBLE_DEVICES": "1", "BEOWULF_GPU_MEMORY_MIB": "250"}
+        assert process.env["BEOWULF_GPU_FRACTION"] == process.env["XLA_PYTHON_CLIENT_MEM_FRACTION"] == "0.2500"

@@ -105,12 +105,13 @@ def no_device_is_held_twice(snapshot: Snapshot, chosen: Rules) -> None:
 
 
 @QUICK
-@given(clusters(), rules())
+@given(st.one_of(tight(), clusters()), rules())
 def gangs_are_whole_or_do_not_start(snapshot: Snapshot, chosen: Rules) -> None:
     decided = plan(snapshot, NOW, chosen)
     for start in decided.starts:
         spec = snapshot.jobs[start.job_id].spec
         assert spec.min_nodes <= len(set(start.allocation.nodes)) == len(start.allocation.shares) <= spec.max_nodes
+        assert len({snapshot.nodes[node].site for node in start.allocation.nodes}) == 1
     answered = [start.job_id for start in decided.starts] + list(decided.waiting) + [job for job, _ in decided.dead]
     assert sorted(answered) == sorted(snapshot.pending)
     assert len(decided.waiting) == len(dict(decided.waiting))

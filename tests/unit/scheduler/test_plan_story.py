@@ -17,7 +17,7 @@ from beowulf.model.event import (
 )
 from beowulf.model.job import Dependency, Environment, JobSpec, Resources, Result
 from beowulf.scheduler import Placement, Refusal, dry_run, explain, plan
-from beowulf.scheduler.room import pick_cpus, split
+from beowulf.scheduler.picking import pick_cpus, split
 
 
 def test_a_gang_starts_whole_with_its_ranks_in_node_order() -> None:
@@ -121,6 +121,16 @@ def test_a_gang_stays_on_one_site_even_if_another_has_more_nodes_to_add() -> Non
         cluster.node(name, site=site)
     job = cluster.submit(min_nodes=2, max_nodes=4)
     assert cluster.tick() == {job: ("b1", "b2", "b3")}
+
+
+def test_no_gang_is_spread_over_sites() -> None:
+    cluster = Cluster()
+    for name, site in (("a1", "x"), ("b1", "y"), ("b2", "y")):
+        cluster.node(name, site=site)
+    three, two = cluster.submit(min_nodes=3, max_nodes=3), cluster.submit(min_nodes=2, max_nodes=2)
+    assert cluster.tick() == {two: ("b1", "b2")}
+    assert cluster.plan().impossible == (three,)
+    assert cluster.why(three).sentence == "needs 3 nodes with 1 thread each at one site; x has 1 and y has 2"
 
 
 def test_a_gang_rather_takes_one_group() -> None:
@@ -282,6 +292,28 @@ def test_contiguous_threads_where_there_are_some() -> None:
     assert pick_cpus((0, 2, 3, 6), 3) == (0, 2, 3)
     assert split((0, 1, 2, 3, 4), 2) == [(0, 1), (2, 3, 4)]
     assert split((7,), 2) == [(7,), (7,)]
+
+
+def test_a_job_pinned_to_a_site_waits_for_its_machines() -> None:
+    cluster = Cluster()
+    cluster.node("a1", site="lab")
+    cluster.node("b1", site="aws:us-east-1")
+    there, lab_only = cluster.submit(site="aws"), cluster.submit(site="lab")
+    assert cluster.tick() == {there: ("b1",), lab_only: ("a1",)}
+    other = cluster.submit(site="gcp:us-east1")
+    cluster.tick()
+    assert "a1: at lab, and the job is for gcp:us-east1" in cluster.why(other).sentence
+
+
+def test_a_gpu_too_old_for_the_job_is_left_alone() -> None:
+    cluster = Cluster()
+    old, new = (replace(gpus(1)[0], compute_capability=version) for version in ("6.1", "10.0"))
+    for name, gpu in (("n1", old), ("n2", new), ("n3", replace(new, compute_capability=""))):
+        cluster.node(name, gpus=(gpu,))
+    first, second = (cluster.submit(resources=Resources(gpus=1, gpu_capability="7.0")) for _ in range(2))
+    anywhere = cluster.submit(resources=Resources(gpus=1))
+    assert cluster.tick() == {first: ("n2",), anywhere: ("n1",)}
+    assert "of compute capability 7.0" in cluster.why(second).sentence
 
 
 def test_neighbours_begin_at_opposite_ends_since_they_may_be_one_machine() -> None:

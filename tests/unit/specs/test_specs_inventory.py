@@ -60,6 +60,19 @@ def test_an_inventory() -> None:
     )
 
 
+def test_who_may_share_a_gpu() -> None:
+    nodes = "{a: {share_gpus: 4, share_between_users: true}, b: {share_gpus: false}, c: }"
+    text = f"defaults: {{share_gpus: true}}\nnodes: {nodes}"
+    assert [(one.share_gpus, one.share_between_users) for one in inventory(text)] == [
+        (4, True),
+        (1, False),
+        (64, False),
+    ]
+    assert complaints("nodes: {a: {share_gpus: 0}}") == [
+        "lab.yaml:1:25: nodes.a.share_gpus '0' is not between 1 and 64"
+    ]
+
+
 def test_complaints() -> None:
     text = """\
 nodes:

@@ -6,6 +6,7 @@ import pytest
 
 from beowulf.model.errors import BadInput
 from beowulf.model.job import (
+    Burst,
     Checkpointing,
     Communication,
     Dependency,
@@ -145,13 +146,32 @@ def test_a_list_is_passed_on_as_it_is() -> None:
         ("accelerators: {RTX3090: 1, H200: 1}", Resources(gpus=1, gpu_kinds=("H200", "RTX3090"))),
         ("accelerators: {any: 2}", Resources(gpus=2)),
         ("accelerators: [RTX3090:2, 'RTX2080:2']", Resources(gpus=2, gpu_kinds=("RTX3090", "RTX2080"))),
+        ("gpu: any, compute_capability: 7.0+", Resources(gpus=1, gpu_capability="7.0")),
         ("gpu: 24GB:2", Resources(gpus=2, gpu_memory_mib=24576)),
         ("gpu: A100:40GB:8", Resources(gpus=8, gpu_kinds=("A100",), gpu_memory_mib=40960)),
         ("gpu: 3", Resources(gpus=3)),
+        ("accelerators: RTX3090:0.5", Resources(gpus=1, gpu_kinds=("RTX3090",), gpu_fraction=0.5)),
+        ("accelerators: {any: 0.25}", Resources(gpus=1, gpu_fraction=0.25)),
+        ("gpus: 0.5", Resources(gpus=1, gpu_fraction=0.5)),
+        ("gpu_memory: 6GB", Resources(gpus=1, gpu_part_mib=6144)),
+        ("gpu: RTX3090, gpu_memory: 6GB", Resources(gpus=1, gpu_kinds=("RTX3090",), gpu_part_mib=6144)),
     ],
 )
 def test_resources(written: str, resources: Resources) -> None:
     assert spec(f"resources: {{{written}}}").resources == resources
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("gpu: 1.5", "is neither a whole number of accelerators nor a part of one, from 0.01 to 0.99"),
+        ("gpu: any:0", "is not between 1 and 1024"),
+        ("gpu: any:2, gpu_memory: 6GB", "gpu_memory is a part of one GPU: leave out the count of accelerators"),
+        ("gpu: any:0.5, gpu_memory: 6GB", "gpu_memory is a part of one GPU: leave out the count of accelerators"),
+    ],
+)
+def test_a_part_is_of_one_gpu(written: str, said: str) -> None:
+    assert said in complaint(f"run: x\nresources: {{{written}}}")
 
 
 @pytest.mark.parametrize(
@@ -173,7 +193,7 @@ file_mounts: {/etc/cron.d/x: a, ~/.ssh/y: b, a/../../b: c, d: s3://bucket/d}
 run: ./pi
 launcher: mpich
 launchr: mpi
-burst: {policy: auto}
+secrets: {policy: auto}
 on_rank_loss: explode
 array: 1-10%2
 envs: {RANK: 1, "A-B": 2, LD_PRELOAD: }
@@ -189,7 +209,8 @@ outputs: /etc
         "jobs/pi.yaml:4:19: resources.cpus 'many' is not a whole number",
         "jobs/pi.yaml:4:33: resources.memory '16QB' is not an amount (16GB, 512MB, 16+; a bare number counts in GB)",
         "jobs/pi.yaml:4:44: resources.gpu must ask for the same count (and memory) of each kind in a list",
-        "jobs/pi.yaml:4:67: key 'resources.vram' is not known; known are: cpus, memory, disk, accelerators",
+        "jobs/pi.yaml:4:67: key 'resources.vram' is not known; known are: cpus, memory, disk, accelerators,"
+        " gpu_memory, compute_capability",
         "jobs/pi.yaml:5:15: file_mounts '/etc/cron.d/x' is absolute: on a node only the work folder (data/) and the"
         " home (~/data) are ours to write",
         "jobs/pi.yaml:5:33: file_mounts '~/.ssh/y' would write into ~/.ssh or ~/.beowulf, which is refused",
@@ -199,7 +220,8 @@ outputs: /etc
         " machine only",
         "jobs/pi.yaml:7:11: launcher 'mpich' is not known (command, horovod, mpi, tensorflow, torchrun)",
         "jobs/pi.yaml:8:1: key 'launchr' is not known; did you mean 'launcher'?",
-        "jobs/pi.yaml:9:1: 'burst' is not there yet: this version never uses cloud machines; remove the section",
+        "jobs/pi.yaml:9:1: 'secrets' is not there yet: this version does not hand out secrets; keep them in a file"
+        " that is on the nodes",
         "jobs/pi.yaml:10:15: on_rank_loss 'explode' is not known (fail, requeue, shrink)",
         "jobs/pi.yaml:11:8: array '1-10%2' limits how many tasks run at once ('%'), which this version does not do:"
         " leave the limit out",
@@ -233,11 +255,30 @@ def test_modes_are_allowed_where_one_is_chosen() -> None:
     assert "communication.mode 'fp8' is not" in complaint("run: x\ncommunication: {mode: fp8}")
 
 
-@pytest.mark.parametrize(
-    "key", ["burst", "site", "infra", "any_of", "ordered", "container", "secrets", "spot_policy", "regions"]
-)
+@pytest.mark.parametrize("key", ["any_of", "ordered", "container", "secrets", "regions"])
 def test_keys_of_later_versions_are_refused_by_name(key: str) -> None:
     assert complaint(f"run: x\n{key}: y").startswith(f"jobs/pi.yaml:2:1: '{key}' is not there yet: this version ")
+
+
+def test_what_may_be_rented() -> None:
+    read = spec("burst: {policy: auto, max_price: $2.50, budget: 20, deadline: 3h, providers: [aws, gcp]}").burst
+    assert read == Burst("auto", True, True, 2.5, 20.0, 10800.0, ("aws", "gcp"))
+    assert spec("").burst == Burst() and Burst().policy == "never"
+    assert not spec("burst: {policy: auto, use_spot: false}").burst.use_spot
+    assert spec("spot_policy: on-demand").burst.use_spot is False
+    only = spec("burst: {policy: prefer, spot_policy: spot}").burst
+    assert only.use_spot and not only.on_demand
+    said = complaint("run: x\nburst: {policy: auto, use_spot: true, spot_policy: spot}")
+    assert said.endswith("burst.spot_policy and burst.use_spot exclude each other: keep one")
+    assert complaint("run: x\nburst: {budget: 2}").startswith("jobs/pi.yaml:2:17: burst.budget needs 'policy: auto'")
+    for price in ("-1", "0", "nan", "inf", "1e9", "99999999", "two"):
+        assert "burst.max_price" in complaint(f"run: x\nburst: {{policy: auto, max_price: {price}}}")
+
+
+def test_a_job_may_be_pinned_to_a_site() -> None:
+    assert spec("site: lab").site == "lab"
+    assert spec("infra: aws/us-east-1").site == "aws:us-east-1"
+    assert "site 'aws:a:b' is not a site" in complaint("run: x\nsite: aws:a:b")
 
 
 def test_horovod_meets_over_mpi_unless_told_otherwise() -> None:

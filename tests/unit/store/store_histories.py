@@ -6,8 +6,11 @@ from collections.abc import Iterator
 from random import Random
 
 from beowulf.model import event as ev
+from beowulf.model import rented
 from beowulf.model.allocation import Allocation, RankSlot, Share
 from beowulf.model.apply import apply
+from beowulf.model.apply_machines import MOVES
+from beowulf.model.cloud import Market, Offer
 from beowulf.model.job import Dependency, Job, JobSpec, JobState, RankExit, Result, ShareState
 from beowulf.model.node import Endpoint, Facts, Gpu
 from beowulf.model.snapshot import Snapshot, held_shares
@@ -27,7 +30,7 @@ def history(random: Random, length: int) -> Iterator[tuple[ev.Event, Snapshot]]:
 def _any_event(random: Random, snapshot: Snapshot, at: float) -> ev.Event:
     live = [job for job in snapshot.jobs.values() if job.live or held_shares(job)]
     live.sort(key=lambda job: (job.number, job.array_index or 0))
-    choices = [_submit, _node] if len(live) < 12 else [_node]
+    choices = [_submit, _node, _machine] if len(live) < 12 else [_node, _machine]
     if live:
         choices += [_job_event] * 4
     make = random.choice(choices)
@@ -62,6 +65,33 @@ def _node(random: Random, snapshot: Snapshot, at: float) -> ev.Event:
             ev.ControllerStarted(at, 2),
         ]
     )
+
+
+def _machine(random: Random, snapshot: Snapshot, at: float) -> ev.Event:
+    live = [machine for machine in snapshot.machines.values() if machine.live]
+    if len(live) < 2:
+        number = snapshot.machines_made + 1
+        offer = Offer("aws", "us-east-1", "us-east-1a", "g4dn.xlarge", 4, 16384, "T4", 1, hourly_usd=0.5)
+        job_id = next(iter(snapshot.jobs), "")
+        money = (Market.SPOT, 0.5, "digest", 900.0, at + 1800.0)
+        return rented.MachineIntended(
+            at, f"aws-{number}", number, f"token-{number}", offer, *money, "key", job_id, "ada"
+        )
+    machine = random.choice(sorted(live, key=lambda one: one.number))
+    kind = random.choice([event for state, event in MOVES if state is machine.state])
+    made: dict[type, ev.Event] = {
+        rented.MachineBooting: rented.MachineBooting(at, machine.id, f"i-{machine.number}", at),
+        rented.MachineReady: rented.MachineReady(at, machine.id),
+        rented.MachineBusy: rented.MachineBusy(at, machine.id),
+        rented.MachineIdle: rented.MachineIdle(at, machine.id),
+        rented.MachineRenewed: rented.MachineRenewed(at, machine.id, at + 900.0),
+        rented.ReclaimNoticed: rented.ReclaimNoticed(at, machine.id, at + 120.0),
+        rented.MachineDraining: rented.MachineDraining(at, machine.id, "idle"),
+        rented.MachineEnding: rented.MachineEnding(at, machine.id, "idle"),
+        rented.MachineTrouble: rented.MachineTrouble(at, machine.id, "throttled", random.random() < 0.5),
+        rented.MachineGone: rented.MachineGone(at, machine.id, "terminated", at, 0.25),
+    }
+    return made[kind]
 
 
 def _job_event(random: Random, snapshot: Snapshot, at: float, job: Job) -> ev.Event:

@@ -214,7 +214,7 @@ def test_the_migrated_schema_is_the_one_the_code_uses(path: Path) -> None:
         context = MigrationContext.configure(connection)
         differences = [change for change in compare_metadata(context, METADATA) if change[0] not in EXPECTED]
     assert differences == []
-    assert migrations_module.HEAD == "0001"
+    assert migrations_module.HEAD == "0002"
     store.close()
 
 

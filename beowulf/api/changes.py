@@ -1,0 +1,157 @@
+"""What is different since a cursor: the whole once, then only the jobs and nodes that changed."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import asdict
+from typing import Any
+
+from starlette.responses import Response, StreamingResponse
+
+from beowulf.api import render
+from beowulf.api.call import Call, json_bytes
+from beowulf.api.head import Head
+from beowulf.api.jobs import JSON_LINES
+from beowulf.api.waker import waking
+from beowulf.model.job import Job, JobId, JobState
+from beowulf.model.node import NodeId
+from beowulf.model.snapshot import Snapshot
+from beowulf.store import StoredEvent
+
+BEAT_S = 2.0  # a line at least so often, also where nothing happened: the head is there
+PACE_S = 0.1  # at most one line in this time
+MOST_EVENTS = 5000  # who is further behind gets the whole again
+ENDED = 500  # newest ended jobs of the whole, unless asked for more
+_ALL_NODES = frozenset({"ControllerStarted"})
+
+
+async def changes(call: Call) -> Response:
+    """JSON lines ``{"cursor", "whole", "jobs", "nodes", "gone", "loads"}`` that never end.
+
+    ``whole`` lines hold everything (all live jobs, the newest ended ones, all nodes); the others what differs from what
+    was told before, ``gone`` being removed nodes. ``loads`` says how busy nodes were,
+    first of all in the last two minutes: ``{node: [load]}``. ``after`` is the cursor of the last line seen.
+    """
+    told = _Told(call.head, call.number("ended", ENDED))
+    return StreamingResponse(_lines(call, told, call.number("after")), media_type=JSON_LINES)
+
+
+async def _lines(call: Call, told: _Told, after: int) -> AsyncIterator[bytes]:
+    line: dict[str, Any] | None = await call.blocking(told.begin, after)
+    said = 0.0
+    with waking(call.head) as waker:
+        while True:
+            if line is not None:
+                yield json_bytes(line) + b"\n"
+                said = time.monotonic()
+                await asyncio.sleep(PACE_S)
+            await waker.wait(BEAT_S)
+            line = await call.blocking(told.more, time.monotonic() - said >= BEAT_S)
+
+
+class _Told:
+    """What one listener knows."""
+
+    def __init__(self, head: Head, ended: int) -> None:
+        self._head = head
+        self._ended = ended
+        self._after = 0
+        self._loads = 0
+        self._reasons: dict[JobId, str] = {}  # of jobs that wait or are being prepared
+
+    def begin(self, after: int) -> dict[str, Any]:
+        position = self._head.position()
+        if not 0 < after <= position or position - after > MOST_EVENTS:
+            return self._whole(position)
+        self._after = after
+        line = self._since(position)
+        waiting = self._head.snapshot().pending
+        return {**line, "jobs": [*line["jobs"], *self._with_new_reasons(waiting)]}
+
+    def more(self, beat: bool) -> dict[str, Any] | None:
+        """None: nothing that has to be told already. With ``beat`` reasons are looked at, too."""
+        position = self._head.position()
+        if position == self._after and not beat:
+            return None
+        if position - self._after > MOST_EVENTS:
+            return self._whole(position)
+        line = self._since(position)
+        if beat:
+            line["jobs"] += self._with_new_reasons(list(self._reasons))
+        return line
+
+    def _whole(self, position: int) -> dict[str, Any]:
+        snapshot = self._head.snapshot()
+        ended = sorted((job for job in snapshot.jobs.values() if not job.live), key=lambda job: job.ended_at)
+        live = (snapshot.jobs[job_id] for index in (snapshot.pending, snapshot.active) for job_id in index)
+        jobs = [*ended[len(ended) - self._ended :], *live] if self._ended else list(live)
+        self._after, self._reasons = position, {}
+        nodes = [render.node(node, snapshot) for node in snapshot.nodes.values()]
+        return {
+            "cursor": position,
+            "whole": True,
+            "jobs": [self._summary(job) for job in jobs],
+            "nodes": nodes,
+            "gone": [],
+            "loads": self._new_loads(),
+        }
+
+    def _since(self, position: int) -> dict[str, Any]:
+        # The position was read before the snapshot, which so holds all of these events.
+        events = self._head.events(self._after, position - self._after, "") if position > self._after else []
+        snapshot = self._head.snapshot()
+        jobs = _jobs(events, snapshot)
+        nodes = _nodes(events, jobs, snapshot)
+        self._after = position
+        known = [snapshot.nodes[node] for node in nodes if node in snapshot.nodes]
+        return {
+            "cursor": position,
+            "whole": False,
+            "jobs": [self._summary(job) for job in jobs],
+            "nodes": [render.node(node, snapshot) for node in known],
+            "gone": [node for node in nodes if node not in snapshot.nodes],
+            "loads": self._new_loads(),
+        }
+
+    def _with_new_reasons(self, waiting: Iterable[JobId]) -> list[dict[str, Any]]:
+        snapshot = self._head.snapshot()
+        jobs = [job for job_id in waiting if (job := snapshot.job(job_id)) is not None]
+        return [self._summary(job) for job in jobs if self._reasons.get(job.id) != self._head.reason(job)]
+
+    def _new_loads(self) -> dict[NodeId, list[dict[str, Any]]]:
+        self._loads, found = self._head.loads(self._loads)
+        return {node: [asdict(load) for load in loads] for node, loads in found.items()}
+
+    def _summary(self, job: Job) -> dict[str, Any]:
+        reason = self._head.reason(job)
+        if job.state in (JobState.PENDING, JobState.CONFIGURING):
+            self._reasons[job.id] = reason
+        else:
+            self._reasons.pop(job.id, None)
+        return render.job_summary(job, reason)
+
+
+def _jobs(events: Iterable[StoredEvent], snapshot: Snapshot) -> list[Job]:
+    """The jobs that events speak of, an array's tasks for its number; forgotten ones are left out."""
+    names = dict.fromkeys(event.job_id for event in events if event.job_id)
+    found: list[Job] = []
+    for name in names:
+        job = snapshot.job(name)
+        found += [job] if job is not None else render.tasks_of(snapshot, name)
+    return found
+
+
+def _nodes(events: Iterable[StoredEvent], jobs: Iterable[Job], snapshot: Snapshot) -> list[NodeId]:
+    """Nodes that events speak of, and those of the jobs: what is used of them may be different."""
+    names: dict[NodeId, None] = {}
+    for event in events:
+        if event.node_id:
+            names[event.node_id] = None
+        if event.kind in _ALL_NODES:
+            names.update(dict.fromkeys(snapshot.nodes))
+    for job in jobs:
+        if job.attempt is not None:
+            names.update(dict.fromkeys(job.attempt.allocation.nodes))
+    return list(names)

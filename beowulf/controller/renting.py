@@ -1,0 +1,221 @@
+"""Rented machines, turn by turn: wishes become intents, intents calls, and what nobody needs is ended.
+
+Every decision is `burst`'s; here it becomes events, and actions that are performed after their commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import structlog
+
+from beowulf import burst, scheduler
+from beowulf.burst import intents, keeping, ledger, listing
+from beowulf.controller import evacuating
+from beowulf.controller.draft import Draft
+from beowulf.controller.rented import Call, CreateMachine, DestroyMachine, ForgetKey, Listing, ListMachines, Mint
+from beowulf.model import event as ev
+from beowulf.model import rented
+from beowulf.model.cloud import Machine, MachineState, Market
+from beowulf.model.node import NodeState
+from beowulf.model.rules import Rules
+
+log = structlog.get_logger("renting")
+
+DESTROY_AGAIN_S = 30.0  # a provider that said yes is asked again when the machine is still there
+ALERT_AFTER_S = 600.0
+ASK_RECLAIM_S = 2.0
+NOTICE_FILE = "notice"  # beside the lease: "BOOT_ID SECONDS", by the machine's CLOCK_BOOTTIME
+UPTIME = "/proc/uptime"
+
+
+def live(draft: Draft) -> list[Machine]:
+    return sorted((one for one in draft.snapshot.machines.values() if one.live), key=lambda one: one.number)
+
+
+def rules_now(draft: Draft) -> Rules:
+    """The planner's rules with the money that is left, and without what was sold out lately."""
+    rules = draft.policy.rules
+    if not draft.policy.renting.clouds:
+        return rules
+    snapshot = draft.snapshot
+    jobs = [snapshot.jobs[job_id] for index in (snapshot.pending, snapshot.active) for job_id in index]
+    left = ledger.left(snapshot.machines.values(), jobs, draft.policy.renting.caps, draft.now)
+    until = draft.volatile.rented.sold_out
+    sold_out = frozenset(sale for sale in until if until[sale] > draft.now)
+    renting = draft.policy.renting
+    known = {"left": left, "sold_out": sold_out, "lease_s": renting.lease_s, "machines": renting.machines}
+    return replace(rules, market=replace(rules.market, **known))  # type: ignore[arg-type]
+
+
+def grow(draft: Draft, wishes: Iterable[scheduler.Grow], mint: Mint) -> None:
+    """One intent per machine, as far as the caps go."""
+    refused = draft.volatile.rented.refused
+    for wish in wishes:
+        job = draft.snapshot.jobs[wish.job_id]
+        for _ in range(wish.count):
+            made = draft.snapshot.machines_made
+            machine = intents.intent(
+                wish.offer,
+                wish.market,
+                job,
+                draft.snapshot.machines,
+                made,
+                draft.policy.renting,
+                draft.now,
+                wish.sentence,
+            )
+            if isinstance(machine, intents.Refusal):
+                if refused.get(job.id) != machine.sentence:
+                    log.warning("nothing is rented", job=job.id, why=machine.sentence)
+                refused[job.id] = machine.sentence
+                break
+            draft.record(intents.event_of(machine, mint(machine.id, wish.offer, wish.market)))
+            draft.volatile.rented.creates[machine.id] = Call()
+    look(draft)
+
+
+def look(draft: Draft) -> None:
+    """Every rented machine once: its next move, its lease, and the calls that are due about it."""
+    if not draft.policy.renting.clouds and not draft.snapshot.machines:
+        return
+    machines = live(draft)
+    warm = keeping.kept_warm(machines, draft.policy.renting.keep_warm)
+    for machine in machines:
+        _watch(draft, machine)
+        move(draft, machine, machine.id in warm)
+    evacuating.look(draft)
+    _create(draft)
+    _destroy(draft)
+    _list(draft)
+
+
+def move(draft: Draft, machine: Machine, warm: bool = False) -> None:
+    """As far as it goes now: a machine that drains with nothing on it ends in the same turn."""
+    for _ in MachineState:
+        current = draft.snapshot.machines[machine.id]
+        event = keeping.next_move(current, _sight(draft, current, warm), draft.policy.renting, draft.now)
+        if event is None:
+            return
+        record(draft, event)
+
+
+def record(draft: Draft, event: ev.Event) -> None:
+    """With what follows from it for the machine's node and key."""
+    draft.record(event)
+    match event:
+        case rented.MachineReady():
+            draft.do(ForgetKey(event.machine))
+            _renew(draft, draft.snapshot.machines[event.machine])
+        case rented.MachineDraining() | rented.MachineEnding():
+            node = draft.snapshot.nodes.get(event.machine)
+            if node is not None and not node.drained:
+                draft.record(ev.NodeDrained(draft.now, node.id, event.reason, "beowulf"))
+
+
+def _sight(draft: Draft, machine: Machine, warm: bool) -> keeping.Sight:
+    node = draft.snapshot.nodes.get(machine.id)
+    up = node is not None and node.state is NodeState.UP and machine.id in draft.volatile.links
+    return keeping.Sight(
+        job=draft.snapshot.jobs.get(machine.job_id),
+        usable=up and node is not None and node.facts.memory_mib > 0,
+        works=bool(draft.snapshot.held.get(machine.id)),
+        warm=warm,
+        too_dear=draft.volatile.rented.too_dear.get(machine.id, ""),
+    )
+
+
+def _watch(draft: Draft, machine: Machine) -> None:
+    """Of a machine that is linked: renew its lease, and ask whether the provider takes it back."""
+    if machine.state not in (MachineState.READY, MachineState.DRAINING) or machine.id not in draft.volatile.links:
+        return
+    since_s = abs(draft.now - draft.volatile.rented.renewed.get(machine.id, 0.0))
+    if since_s >= keeping.RENEW_SHARE * machine.lease_s:
+        _renew(draft, machine)
+    asked_s = abs(draft.now - draft.volatile.rented.asked.get(machine.id, 0.0))
+    if machine.market is Market.SPOT and not machine.reclaim_at and asked_s >= ASK_RECLAIM_S:
+        draft.volatile.rented.asked[machine.id] = draft.now
+        paths = {"notice": f"{draft.snapshot.nodes[machine.id].root}/{NOTICE_FILE}", "uptime": UPTIME}
+        questions = [{"name": name, "path": path, "timeout_s": ASK_RECLAIM_S} for name, path in paths.items()]
+        draft.send(machine.id, "ask", id="reclaim", questions=questions)
+
+
+def _renew(draft: Draft, machine: Machine) -> None:
+    """Committed before it is sent, and only when what it may then cost is within every cap."""
+    state = draft.volatile.rented
+    candidate = keeping.renewed(machine, draft.now)
+    job = draft.snapshot.jobs.get(machine.job_id)
+    over = ledger.over_budget(candidate, draft.snapshot.machines.values(), job, draft.policy.renting.caps, draft.now)
+    if over:
+        state.too_dear[machine.id] = over
+        return
+    state.too_dear.pop(machine.id, None)
+    state.renewed[machine.id] = draft.now
+    if candidate.lease_until > machine.lease_until:
+        draft.record(rented.MachineRenewed(draft.now, machine.id, candidate.lease_until))
+    draft.send(machine.id, "stay_up", lease_s=machine.lease_s)
+
+
+def _create(draft: Draft) -> None:
+    for machine in live(draft):
+        if machine.state is not MachineState.INTENDED:
+            continue
+        # One that this controller did not intend itself may have been called for by the one before.
+        call = draft.volatile.rented.creates.setdefault(machine.id, Call(unsure=True))
+        if _due(call, draft.now):
+            call.going = True
+            draft.do(CreateMachine(machine.id))
+
+
+def _destroy(draft: Draft) -> None:
+    state = draft.volatile.rented
+    wanted_gone = dict(state.orphans)
+    for machine in live(draft):
+        if machine.state is MachineState.TERMINATING:
+            _alert_if_stuck(draft, machine)
+            if machine.instance_id:
+                wanted_gone[machine.instance_id] = machine.offer.provider
+    for instance_id, provider in wanted_gone.items():
+        call = state.destroys.setdefault(instance_id, Call())
+        if _due(call, draft.now):
+            call.going = True
+            draft.do(DestroyMachine(provider, instance_id))
+
+
+def _alert_if_stuck(draft: Draft, machine: Machine) -> None:
+    if draft.now - machine.terminating_at < ALERT_AFTER_S or machine.id in draft.volatile.rented.alerted:
+        return
+    draft.volatile.rented.alerted.add(machine.id)
+    call = draft.volatile.rented.destroys.get(machine.instance_id)
+    why = call.error if call and call.error else machine.reason
+    reason = f"it does not go away for {draft.now - machine.terminating_at:.0f} s: {why}"
+    log.error("a rented machine does not go away", machine=machine.id, instance=machine.instance_id, why=why)
+    draft.record(rented.MachineTrouble(draft.now, machine.id, reason, alert=True))
+
+
+def _list(draft: Draft) -> None:
+    state = draft.volatile.rented
+    for cloud in draft.policy.renting.clouds:
+        call = state.lists.setdefault(cloud.name, Listing())
+        machines = [one for one in live(draft) if one.offer.provider == cloud.name]
+        orphans = cloud.name in state.orphans.values()
+        every_s = listing.every_s(machines, draft.volatile.links, orphans, draft.policy.renting)
+        if _due(call, draft.now) and (not call.began or abs(draft.now - call.ended_at) >= every_s):
+            call.going = True
+            draft.do(ListMachines(cloud.name))
+
+
+def _due(call: Call, now: float) -> bool:
+    return not call.going and now >= call.next_at
+
+
+def failed(draft: Draft, call: Call, error: Exception) -> None:
+    call.going, call.ended_at, call.error = False, draft.now, str(error)
+    call.tries += 1
+    call.next_at = draft.now + burst.delay_s(call.tries, draft.volatile.rented.chance.random())
+
+
+def answered(draft: Draft, call: Call, rest_s: float = 0.0) -> None:
+    call.going, call.ended_at, call.error, call.tries = False, draft.now, "", 0
+    call.next_at = draft.now + rest_s

@@ -1,0 +1,133 @@
+"""What a job would take on rented machines: when it would end there, and what that would cost."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from beowulf.model.cloud import Market, Offer
+from beowulf.model.job import Job
+from beowulf.model.market import DEFAULT, Accelerator, Line, MarketRules
+
+T = TypeVar("T")
+
+OWN = "own"  # the source of an offer that nobody asks money for
+MOST_HOURLY_USD = 1000.0  # no machine costs more: a price above is a mistake
+CHECKPOINT_S = 600.0  # checkpoints come home about so often: half of it is lost with a machine, on average
+MB_PER_MIB = 1.048576
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """What a job has to carry and to compute away from home."""
+
+    nodes: int
+    run_s: float  # on a device of ``speed``; what is left of it; inf: nobody knows
+    speed: float = 0.0  # as in `Accelerator.speed`; 0: not known, and taken to be that of what is rented
+    up_mb: float = 0.0
+    down_mb: float = 0.0
+    done_s: float = 0.0  # of the same, what earlier attempts did and a checkpoint holds
+    resumes: bool = False  # it goes on from checkpoints when a machine is taken back
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """One offer, bought now for the whole gang. ``cost_usd`` is what is expected; ``worst_usd`` is reserved before."""
+
+    offer: Offer
+    market: Market
+    count: int
+    start_at: float
+    end_at: float
+    cost_usd: float
+    egress_usd: float
+    worst_usd: float
+
+
+def errand_of(job: Job, run_s: float, speed: float, rules: MarketRules) -> Errand:
+    spec, checkpoint = job.spec, job.checkpoint
+    trees = [spec.workdir, *(mount.tree for mount in spec.mounts), checkpoint.tree if checkpoint else None]
+    up_mb = sum(tree.size_bytes for tree in trees if tree) / 1e6
+    done = done_s(job)
+    results_mb = rules.results_mb if spec.outputs else 0.0
+    return Errand(
+        nodes=spec.min_nodes,
+        run_s=max(0.0, run_s - done),
+        speed=speed,
+        done_s=done,
+        up_mb=up_mb + (rules.environment_mb if spec.environment.requirements else 0.0),
+        down_mb=spec.burst.results_mib * MB_PER_MIB or results_mb,
+        resumes=spec.checkpoint is not None,
+    )
+
+
+def done_s(job: Job) -> float:
+    """Seconds of running that the newest checkpoint holds; earlier attempts count as far as they were kept."""
+    if job.checkpoint is None:
+        return 0.0
+    ran = 0.0
+    for attempt in job.attempts[: job.checkpoint.attempt]:
+        last = attempt.number == job.checkpoint.attempt
+        end = min(attempt.ended_at or job.checkpoint.at, job.checkpoint.at) if last else attempt.ended_at
+        ran += max(0.0, end - attempt.started_at) if attempt.started_at else 0.0
+    return ran
+
+
+def quote(errand: Errand, offer: Offer, market: Market, rules: MarketRules, now: float) -> Quote:
+    """From the call until the last result is home, and the idle time that is paid before machines are given back."""
+    line = of(rules.lines, offer.provider, Line())
+    there = rules.accelerators.get(offer.accelerator, Accelerator()).speed
+    faster = there / errand.speed if errand.speed else 1.0
+    run_s = errand.run_s / (faster or 1.0)
+    ready_s = of(rules.boot_s, offer.provider, 180.0) + errand.up_mb / line.up_mb_per_s
+    redo_s = redone_s(errand, run_s, ready_s, of(rules.spot_life_s, offer.provider, UNKNOWN_LIFE_S), market)
+    used_s = ready_s + run_s + redo_s + errand.down_mb / line.down_mb_per_s
+    billed_s = max(offer.minimum_s, used_s + rules.idle_s)
+    rate = errand.nodes * offer.price(market) / 3600.0
+    egress = offer.egress_usd_per_gb * errand.down_mb / 1000.0
+    worst = rate * (billed_s + rules.lease_s + rules.tick_s) + egress
+    return Quote(offer, market, errand.nodes, now + ready_s, now + used_s, rate * billed_s + egress, egress, worst)
+
+
+UNKNOWN_LIFE_S = 4 * 3600.0
+
+
+def redone_s(errand: Errand, run_s: float, ready_s: float, life_s: float, market: Market) -> float:
+    """Seconds that reclaims are expected to cost: each machine is taken back after ``life_s`` on average, at random.
+
+    With checkpoints a reclaim costs new machines and half an interval. Without, a run of R has to come through whole:
+    with rate λ that takes (1/λ + restart)·(e^(λR) - 1) in all (Daly, 2006, for a checkpoint interval of the whole run).
+    """
+    if market is not Market.SPOT or not math.isfinite(run_s):
+        return 0.0
+    rate = errand.nodes / life_s
+    if errand.resumes:
+        return rate * run_s * (ready_s + CHECKPOINT_S / 2)
+    return (1.0 / rate + ready_s) * math.expm1(min(rate * run_s, 50.0)) - run_s
+
+
+def of(table: Mapping[str, T], name: str, otherwise: T) -> T:
+    return table.get(name, table.get(DEFAULT, otherwise))
+
+
+def not_believed(offer: Offer, market: Market, rules: MarketRules, now: float) -> str:
+    """Why this price is none to buy at; "" for one that may be believed."""
+    price = offer.price(market)
+    if offer.source == OWN:
+        return "" if price == 0.0 else "costs money, and is said to be our own"
+    if market is Market.SPOT and price == 0.0:
+        return "is not sold as spot"
+    if not 0.0 < price <= MOST_HOURLY_USD:  # NaN, too
+        return f"has no price to believe: {price:g} an hour"
+    if not 0.0 <= offer.egress_usd_per_gb < MOST_HOURLY_USD or not 0.0 <= offer.minimum_s <= 86400.0:
+        return "has no egress price or minimum to believe"
+    try:
+        age_s = now - datetime.fromisoformat(offer.as_of).replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        return f"has a price of no known day: {offer.as_of or 'none'}"
+    if not -86400.0 <= age_s <= rules.stale_after_s:
+        return f"has a price of {offer.as_of}, older than {rules.stale_after_s / 86400.0:.0f} days"
+    return ""

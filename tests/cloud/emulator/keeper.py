@@ -1,0 +1,114 @@
+"""Makes come true what the world says: boots hosts, ends them, and hears when one has shut itself down."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from emulator.hosts import Hosts
+from emulator.messages import Reply, Request
+from emulator.world import ENDED, ENDING, LIVE, PENDING, RUNNING, STOPPED, Machine, World
+
+LOOK_S = 0.05
+
+
+class Keeper:
+    """One thread looks at every machine, a few boot and clear hosts."""
+
+    def __init__(self, world: World, hosts: Hosts, metadata: Callable[[Machine, Request], Reply]) -> None:
+        self._world, self._hosts, self._metadata = world, hosts, metadata
+        self._pool = ThreadPoolExecutor(max_workers=4)
+        self._busy: set[str] = set()
+        self._stopped = threading.Event()
+
+    def start(self) -> None:
+        """Also takes up the hosts that outlived an earlier emulator."""
+        if self._real:
+            for machine in self._world.machines():
+                if machine.state in LIVE and self._hosts.alive(machine.id):
+                    self._hosts.serve_metadata(machine, self._metadata)
+        threading.Thread(target=self._run, daemon=True).start()
+
+    @property
+    def _real(self) -> bool:
+        return bool(self._world.rule("hosts") == "real")
+
+    def stop(self) -> None:
+        """Nothing of any host is left."""
+        self._stopped.set()
+        self._pool.shutdown(wait=True)
+        self._hosts.remove_all([machine.id for machine in self._world.machines()])
+
+    def cut(self, machine: Machine) -> None:
+        """A power cut: the host dies at once; the cloud notices and acts by the shutdown behaviour."""
+        self._hosts.cut(machine.id)
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            self._world.changed.wait(LOOK_S)
+            self._world.changed.clear()
+            for machine in self._world.machines():
+                if machine.id not in self._busy and machine.state not in (ENDED, STOPPED):
+                    self._look(machine, self._world.now())
+            time.sleep(0.005)
+
+    def _look(self, machine: Machine, now: float) -> None:
+        world = self._world
+        if machine.state == PENDING and now >= machine.made_at + world.rule("boot_s"):
+            self._apart(machine, self._boot)
+        elif machine.state == RUNNING and machine.reclaim_at and now >= machine.reclaim_at:
+            world.end(machine, "spot reclaimed")
+        elif machine.state in (PENDING, RUNNING) and machine.life_ends_at and now >= machine.life_ends_at:
+            world.end(machine, "its time limit")
+        elif machine.state == ENDING and now >= machine.ending_at + world.rule("ending_s"):
+            self._apart(machine, self._end)
+        elif machine.state == RUNNING and self._real and not self._hosts.alive(machine.id):
+            self._shut_down_itself(machine)
+
+    def _shut_down_itself(self, machine: Machine) -> None:
+        with self._world.changing():
+            if machine.at_shutdown == "terminate":
+                self._world.end(machine, "shut down from inside")
+            else:
+                machine.state, machine.reason = STOPPED, "shut down from inside"
+                machine.ended_at = self._world.now()
+                self._world.save(machine)
+
+    def _boot(self, machine: Machine) -> None:
+        if self._real:
+            machine.address = self._hosts.address(machine.number)
+            self._hosts.prepare(machine)
+            self._hosts.serve_metadata(machine, self._metadata)
+            self._hosts.boot(machine)
+        with self._world.changing():
+            if machine.state == PENDING:
+                machine.state, machine.running_at = RUNNING, self._world.now()
+                machine.address = machine.address or "127.0.0.1"
+                self._world.save(machine)
+
+    def _end(self, machine: Machine) -> None:
+        if self._real:
+            self._hosts.cut(machine.id)
+            self._hosts.clear(machine.id)
+        with self._world.changing():
+            machine.state, machine.ended_at = ENDED, self._world.now()
+            self._world.save(machine)
+
+    def _apart(self, machine: Machine, work: Callable[[Machine], None]) -> None:
+        def run() -> None:
+            try:
+                work(machine)
+            except Exception:
+                traceback.print_exc(file=sys.stderr)
+                sys.stderr.flush()
+                time.sleep(0.5)
+            finally:
+                self._busy.discard(machine.id)
+                self._world.changed.set()
+
+        self._busy.add(machine.id)
+        self._pool.submit(run)
