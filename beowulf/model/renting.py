@@ -28,7 +28,7 @@ class Cloud:
 
 @dataclass(frozen=True, slots=True)
 class Caps:
-    """The most that may be spent; ``users`` and ``projects`` name exceptions. A project is a queue of the job file."""
+    """The most that may be spent; ``users`` and ``projects`` name exceptions. Projects: see `JobSpec.budget`."""
 
     month_usd: float = 0.0  # of the calendar month, UTC; nothing is bought before one is set
     user_usd: float = UNLIMITED  # each one in a month

@@ -29,7 +29,12 @@ BUDGET = Record(
     (
         Key("month", words.money, "The most that all may cost in a calendar month (UTC). Nothing is rented without."),
         Key("user", words.money, "The most each user may cost in a month.", "no limit"),
-        Key("project", words.money, "The most each project (a queue of job files) may cost in a month.", "no limit"),
+        Key(
+            "project",
+            words.money,
+            "The most each project of job files (or where they name none, each queue) may cost in a month.",
+            "no limit",
+        ),
         Key("job", words.money, "The most each job may cost.", "no limit"),
         Key("users", _per_name, "Users with an amount of their own."),
         Key("projects", _per_name, "Projects with an amount of their own."),
