@@ -6,8 +6,8 @@ up in each region. Options, all of which may be left out:
     security_group      must let the head in on port 22; "": the default one of the subnet's VPC
     placement_group     for a gang's network
     address             "private" where the head is inside the VPC, else "public"
-    subnet:ZONE         the subnet for that zone; `Cloud.network` is for every zone without one; none: the default one
-    image:REGION        the image for that region
+    subnet.ZONE         the subnet for that zone; `Cloud.network` is for every zone without one; none: the default one
+    image.REGION        the image for that region
     disk_gib            of the root disk; "": as large as the image wants it
 """
 
@@ -34,7 +34,7 @@ ONCE = {"total_max_attempts": 1, "mode": "standard"}
 CONNECT_S, ANSWER_S = 10, 60
 NOBODY = "i-00000000000000000"
 OPTIONS = ("security_group", "placement_group", "address", "disk_gib")
-OPTION_FAMILIES = ("subnet:", "image:")
+OPTION_FAMILIES = ("subnet.", "image.")
 STATES = {
     "pending": InstanceState.PENDING,
     "running": InstanceState.RUNNING,
@@ -66,7 +66,7 @@ KINDS: Mapping[str, type[CloudError]] = {
 HINTS = {
     "UnauthorizedOperation": "the permissions to paste are in nodes/policies/aws-launch.json",
     "AuthFailure": "beowulf cloud login-check",
-    "InvalidAMIID.NotFound": "images differ by region: set image:REGION, or one that begins with resolve:ssm:",
+    "InvalidAMIID.NotFound": "images differ by region: set image.REGION, or one that begins with resolve:ssm:",
 }
 
 
@@ -176,7 +176,7 @@ class Aws:
         """Asked with DryRun. Who may end nothing but machines with our tag is told "no" for one that does not exist, so
         that permission is only known once there is a machine."""
         client = self._client(region)
-        if not (self._cloud.image or f"image:{region}" in self._cloud.options):
+        if not (self._cloud.image or f"image.{region}" in self._cloud.options):
             return [
                 Check(f"image in {region}", False, "none is set", "image: resolve:ssm:/aws/service/… in the settings")
             ]
@@ -234,7 +234,7 @@ def launch(cloud: Cloud, request: LaunchRequest) -> dict[str, Any]:
 def places(cloud: Cloud, zone: str) -> dict[str, Any]:
     """Zone, subnet and groups. A zone or subnet that is named narrows the token to that zone, so both are part of the
     request that a token stands for."""
-    subnet = cloud.options.get(f"subnet:{zone}", cloud.network)
+    subnet = cloud.options.get(f"subnet.{zone}", cloud.network)
     group, placement = cloud.options.get("security_group", ""), cloud.options.get("placement_group", "")
     named = {**({"AvailabilityZone": zone} if zone else {}), **({"GroupName": placement} if placement else {})}
     return {
@@ -245,7 +245,7 @@ def places(cloud: Cloud, zone: str) -> dict[str, Any]:
 
 
 def image(cloud: Cloud, region: str) -> str:
-    found = cloud.options.get(f"image:{region}", cloud.image)
+    found = cloud.options.get(f"image.{region}", cloud.image)
     if not found:
         raise LaunchRefused(f"cloud {cloud.name} has no image for {region}", hint="set image: in the settings file")
     return found

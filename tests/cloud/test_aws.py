@@ -260,7 +260,7 @@ def test_groups_and_subnets_by_zone(ec2: Emulator) -> None:
     raw = boto3.client("ec2", region_name="us-east-1", endpoint_url=ec2.url)
     group = raw.create_security_group(GroupName="beowulf", Description="ssh from the head")["GroupId"]
     raw.create_placement_group(GroupName="gang", Strategy="cluster")
-    options = {"security_group": group, "placement_group": "gang", "subnet:us-east-1b": "subnet-us-east-1b"}
+    options = {"security_group": group, "placement_group": "gang", "subnet.us-east-1b": "subnet-us-east-1b"}
     placed = provider(ec2, options=options)
     placed.create(replace(REQUEST, offer=replace(OFFER, zone="us-east-1b")))
     [machine] = ec2.machines()
