@@ -16,12 +16,9 @@ import structlog
 
 from beowulf import transport
 from beowulf.api.server import ApiServer
-<<<<<<< HEAD
-from beowulf.cloud import registry
-=======
 from beowulf.burst.offers import market_of
+from beowulf.cloud import registry
 from beowulf.cloud.shelf import read_accelerators, read_catalogue
->>>>>>> main
 from beowulf.controller.commands import Caller, RecordProfile
 from beowulf.controller.inputs import LogsComplete
 from beowulf.controller.logs import LogFiles
