@@ -30,6 +30,7 @@ def job_summary(job: Job, reason: str) -> dict[str, Any]:
         "reason": reason,
         "launcher": job.spec.launcher.value,
         "queue": job.spec.queue,
+        "project": job.spec.project,
         "priority": job.spec.priority,
         "min_nodes": job.spec.min_nodes,
         "nodes": attempt.allocation.nodes if attempt else (),

@@ -110,7 +110,7 @@ def left(machines: Iterable[Machine], jobs: Iterable[Job], caps: Caps, now: floa
     month = month_of(now)
     waiting = tuple(jobs)
     users = {job.owner for job in waiting} | set(caps.users)
-    projects = {job.spec.queue for job in waiting} | set(caps.projects)
+    projects = {job.spec.budget for job in waiting} | set(caps.projects)
 
     def rest(cap: float, counts: Callable[[Machine], bool]) -> float:
         return cap - Scope("", cap, month, counts).committed_usd(known)

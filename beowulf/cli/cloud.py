@@ -7,14 +7,19 @@ from typing import Any
 
 import click
 
+from beowulf.cli.cloud_offers import catalogue, offers
 from beowulf.cli.common import Said, common, emit, example, say, table
 
 STATE = 1  # the column that is coloured
 
 
-@click.group(epilog=example("beowulf cloud login-check", "beowulf cloud ls", "beowulf cloud cost --by project"))
+@click.group(epilog=example("beowulf cloud offers --gpu T4", "beowulf cloud login-check", "beowulf cloud ls"))
 def cloud() -> None:
-    """Rented machines: which there are, what they cost, and that none is left."""
+    """Rented machines: what they would cost, which there are, what they did cost, and that none is left."""
+
+
+cloud.add_command(offers)
+cloud.add_command(catalogue)
 
 
 @cloud.command(epilog=example("beowulf cloud ls", "beowulf cloud ls --all"))

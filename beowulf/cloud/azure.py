@@ -24,6 +24,7 @@ from azure.mgmt.network import NetworkManagementClient
 from beowulf.cloud.azure_errors import translated
 from beowulf.cloud.options import check_options, number
 from beowulf.cloud.provider import Check, Instance, InstanceState, LaunchRequest
+from beowulf.cloud.requests import agent_user
 from beowulf.model.cloud import Market
 from beowulf.model.errors import BadInput, CloudError, LaunchRefused, NoCapacity, TokenSpent
 from beowulf.model.renting import Cloud
@@ -31,7 +32,7 @@ from beowulf.model.renting import Cloud
 NEEDED = ("subscription", "resource_group", "identity")
 OPTIONS = (*NEEDED, "authority", "disk_gb", "public_address")
 ROLE = "assign the role in nodes/policies/azure-role.json on the resource group"
-IMAGE = "Debian:debian-12:12-gen2:latest"
+IMAGE = "Canonical:0001-com-ubuntu-server-jammy:22_04-lts-gen2:latest"
 ADMIN = "azureuser"  # Azure wants one; the cloud-config decides who there really is
 ALLOCATION_S = 60.0  # how long we wait to hear that there is no room
 POLL_S = 1
@@ -240,7 +241,7 @@ class Azure:
             region=one.location,
             zone=f"{one.location}-{one.zones[0]}" if one.zones else "",
             address=((outer.ip_address if outer else "") if self._public else private) or "",
-            user=self._cloud.user,
+            user=agent_user(self._cloud),
             launched_at=one.time_created.timestamp() if one.time_created else 0.0,
         )
 

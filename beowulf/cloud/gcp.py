@@ -27,6 +27,7 @@ from google.cloud import compute_v1
 from beowulf.cloud.gcp_errors import LOG_IN, kind_of_operation, translated
 from beowulf.cloud.options import check_options, number
 from beowulf.cloud.provider import Check, Instance, InstanceState, LaunchRequest
+from beowulf.cloud.requests import agent_user
 from beowulf.model.cloud import Market
 from beowulf.model.errors import CloudError, LaunchRefused, NoCapacity, TokenSpent, Unclear
 from beowulf.model.renting import Cloud
@@ -34,7 +35,7 @@ from beowulf.model.renting import Cloud
 OPTIONS = ("project", "limit_hours", "disk_gb", "service_account", "public_address")
 ROLE = "grant the role in nodes/policies/gcp-role.yaml"
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
-IMAGE = "projects/debian-cloud/global/images/family/debian-12"
+IMAGE = "projects/ubuntu-os-cloud/global/images/family/ubuntu-2204-lts"  # Google's Debian has no cloud-init
 RESOURCE_MANAGER = "https://cloudresourcemanager.googleapis.com"
 WORDS = ("beowulf-cluster", "beowulf-machine", "beowulf-token")
 CALL_S = 30.0
@@ -122,8 +123,7 @@ class Gcp:
 
     def check(self) -> Sequence[Check]:
         try:
-            checks = [Check("credentials", True, f"project {self._project}")]
-            checks += self._permissions()
+            checks = [Check("credentials", True, f"project {self._project}"), *self._permissions()]
         except (CloudError, GoogleAuthError, OSError) as error:
             said = error.message if isinstance(error, CloudError) else str(error)
             return [Check("credentials", False, said, LOG_IN)]
@@ -217,7 +217,7 @@ class Gcp:
             region=zone.rpartition("-")[0],
             zone=zone,
             address=inner.network_i_p if private else outer,
-            user=self._cloud.user,
+            user=agent_user(self._cloud),
             launched_at=datetime.fromisoformat(one.creation_timestamp).timestamp() if one.creation_timestamp else 0.0,
         )
 

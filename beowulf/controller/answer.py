@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from beowulf.controller import commands as co
@@ -13,6 +14,7 @@ from beowulf.model import event as ev
 from beowulf.model.errors import BadInput, Forbidden, NotFound, Refused
 from beowulf.model.job import Job, JobSpec, JobState, Result
 from beowulf.model.node import Node, NodeId, Profile
+from beowulf.model.rules import Rules
 from beowulf.model.snapshot import Snapshot
 
 
@@ -28,13 +30,14 @@ def _submit(draft: Draft, command: co.Submit) -> str:
         return known[0]
     _check(draft.snapshot, command.spec)
     _check_class(draft, command.spec.service_class)
+    spec = _with_project(draft.policy.rules, command.spec, command.caller.user)
     number = draft.snapshot.next_number
     draft.record(
         ev.JobSubmitted(
             draft.now,
             str(number),
             number,
-            command.spec,
+            spec,
             command.caller.user,
             command.caller.uid,
             command.array,
@@ -60,6 +63,17 @@ def _check_class(draft: Draft, name: str) -> None:
     if name and name not in classes:
         known = ", ".join(sorted(classes)) or "none; the head's settings file makes them, under scheduler.classes"
         raise BadInput(f"there is no class {name} (known: {known})", where="service_class")
+
+
+def _with_project(rules: Rules, spec: JobSpec, user: str) -> JobSpec:
+    """The spec with the project it is for. Where the settings name projects, only those, and only to their users."""
+    project = spec.project or rules.project_of(user)
+    known = rules.projects.get(project)
+    if project and rules.projects and known is None:
+        raise BadInput(f"there is no project {project} (known: {', '.join(rules.projects)})", where="project")
+    if known is not None and known.users and user not in known.users:
+        raise BadInput(f"{user} is none of the users of project {project}", where="project")
+    return replace(spec, project=project) if project != spec.project else spec
 
 
 def tasks_of(snapshot: Snapshot, job_id: str) -> list[Job]:

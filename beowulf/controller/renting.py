@@ -45,9 +45,7 @@ def rules_now(draft: Draft) -> Rules:
     left = ledger.left(snapshot.machines.values(), jobs, draft.policy.renting.caps, draft.now)
     until = draft.volatile.rented.sold_out
     sold_out = frozenset(sale for sale in until if until[sale] > draft.now)
-    renting = draft.policy.renting
-    known = {"left": left, "sold_out": sold_out, "lease_s": renting.lease_s, "machines": renting.machines}
-    return replace(rules, market=replace(rules.market, **known))  # type: ignore[arg-type]
+    return replace(rules, market=replace(rules.market, left=left, sold_out=sold_out))
 
 
 def grow(draft: Draft, wishes: Iterable[scheduler.Grow], mint: Mint) -> None:

@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ import structlog
 
 from beowulf import transport
 from beowulf.api.server import ApiServer
+from beowulf.burst.offers import market_of
+from beowulf.cloud.shelf import read_accelerators, read_catalogue
 from beowulf.controller.commands import Caller, RecordProfile
 from beowulf.controller.inputs import LogsComplete
 from beowulf.controller.logs import LogFiles
@@ -50,7 +53,7 @@ COMMIT_LIMIT_S = 60.0
 def read_settings(home: Home) -> Settings:
     if not home.settings.exists():
         return Settings()
-    return parse_settings(home.settings.read_text(), name=str(home.settings))
+    return with_market(parse_settings(home.settings.read_text(), name=str(home.settings)), home)
 
 
 class Service:
@@ -198,6 +201,15 @@ class Service:
 
     def _logs_complete(self, tag: str, node: NodeId) -> None:
         self._controller.post(LogsComplete(tag, node))
+
+
+def with_market(settings: Settings, home: Home) -> Settings:
+    """The planner's rules know what the configured clouds have on offer. Raises `BadInput` for a broken catalogue."""
+    if not settings.renting.clouds:
+        return settings
+    kinds = {one.kind: one.accelerator for one in read_accelerators()}
+    market = market_of(settings.renting, read_catalogue(home.path), kinds)
+    return replace(settings, rules=replace(settings.rules, market=market))
 
 
 def policy_of(settings: Settings, cluster: str) -> Policy:

@@ -10,6 +10,7 @@ from beowulf.model.cloud import Market, Offer
 from beowulf.model.job import JobId
 
 UNLIMITED = float("inf")
+OWN = "own"  # the source of an offer that nobody asks money for
 DEFAULT = ""  # the key of what holds for those that are not named
 
 Sale: TypeAlias = tuple[str, str, str, Market]
@@ -22,7 +23,7 @@ class Left:
 
     month_usd: float = UNLIMITED
     users: Mapping[str, float] = field(default_factory=dict)
-    projects: Mapping[str, float] = field(default_factory=dict)  # a project is a queue of the job file
+    projects: Mapping[str, float] = field(default_factory=dict)  # by `JobSpec.budget`
     job_usd: float = UNLIMITED  # the most any one job may cost; its own budget may be less
     jobs: Mapping[JobId, float] = field(default_factory=dict)  # spent or reserved for the job so far: not what is left
 

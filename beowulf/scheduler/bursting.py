@@ -162,7 +162,7 @@ def money(job: Job, left: Left) -> float:
     """The least of what its owner, its project, the month and the job itself may still spend."""
     most = min(job.spec.burst.budget_usd or UNLIMITED, left.job_usd)
     users = left.users.get(job.owner, UNLIMITED)
-    projects = left.projects.get(job.spec.queue, UNLIMITED)
+    projects = left.projects.get(job.spec.budget, UNLIMITED)
     return min(left.month_usd, users, projects, most - left.jobs.get(job.id, 0.0))
 
 
@@ -172,7 +172,7 @@ def spent(left: Left, job: Job, amount_usd: float) -> Left:
 
     jobs = {**left.jobs, job.id: left.jobs.get(job.id, 0.0) + amount_usd}
     month = left.month_usd - amount_usd
-    return Left(month, less(left.users, job.owner), less(left.projects, job.spec.queue), left.job_usd, jobs)
+    return Left(month, less(left.users, job.owner), less(left.projects, job.spec.budget), left.job_usd, jobs)
 
 
 def imaginary(offer: Offer, kind: Accelerator) -> Node:

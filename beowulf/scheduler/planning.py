@@ -196,7 +196,7 @@ class Walk:
         job = self.snapshot.jobs[ticket[3]]
         allocation = replace(gang.allocation, steps_per_s=pace_of(line, option))
         self._starts.append(Start(job.id, allocation))
-        self._quotas.take(line.owner, line.spec.queue, allocation)
+        self._quotas.take(line.owner, line.spec, allocation)
         self.promises.start(f"{job.id}.{len(job.attempts) + 1}", gang, self.now + option.length_s)
         self._patience.given(option.device)
         self._queue.next(line, ticket)

@@ -184,6 +184,7 @@ def _spec(fields: Fields, file: str) -> JobSpec:
         kill_grace_s=fields.get("kill_grace", JobSpec("", "").kill_grace_s),
         priority=fields.get("priority", 0),
         queue=fields.get("queue", "default"),
+        project=fields.get("project", ""),
         service_class=fields.get("service_class", ""),
         dependencies=dependencies,
         retry=Retry(retry.get("on", Retry().on), retry.get("max", Retry().max)),

@@ -77,6 +77,7 @@ def _facts(job: Json) -> list[tuple[str, str]]:
         ("Command", command),
         ("Per node", ", ".join(wants)),
         ("Queue", text(spec, "queue")),
+        ("Project", text(spec, "project")),
         ("Work folder", text(workdir, "source")),
         ("Outputs", _outputs(job)),
         ("Checkpoint", _checkpoint(job)),
