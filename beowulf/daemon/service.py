@@ -24,6 +24,7 @@ from beowulf.controller.inputs import LogsComplete
 from beowulf.controller.logs import LogFiles
 from beowulf.controller.loop import Controller
 from beowulf.controller.policy import Policy
+from beowulf.daemon.cloud_desk import CloudDesk
 from beowulf.daemon.clouds import Clouds
 from beowulf.daemon.gpu_watch import GpuWatch
 from beowulf.daemon.hands import WorkingHands
@@ -111,6 +112,7 @@ class Service:
             self._samples,
             self._metrics,
             Bench(self._fleet, lambda: self._controller.snapshot, self._record_profile),
+            CloudDesk(self._controller, self._store, self._clouds),
             self._stopping,
         )
         self._api = ApiServer(head, home.socket)
