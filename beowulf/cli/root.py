@@ -28,7 +28,7 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "history": ("beowulf.cli.history:history", "List jobs that have ended."),
     "fetch": ("beowulf.cli.fetch:fetch", "Bring a job's outputs here."),
     "nodes": ("beowulf.cli.nodes:nodes", "Find, add, list, drain and remove machines."),
-    "cloud": ("beowulf.cli.cloud:cloud", "Rented machines: what they cost, and what is rented."),
+    "cloud": ("beowulf.cli.cloud:cloud", "Rented machines: offers, list, cost, give back."),
     "doctor": ("beowulf.cli.doctor:doctor", "What is wrong with the nodes, and what mends it."),
     "ssh": ("beowulf.cli.ssh:ssh", "A shell on a node, or one command there."),
     "ssh-config": ("beowulf.cli.ssh_config:ssh_config", "Lines for ~/.ssh/config: ssh bw-n1, rsync, editors."),
