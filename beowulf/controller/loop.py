@@ -24,7 +24,7 @@ from beowulf.controller.draft import Action, Collect, CollectCheckpoint, Connect
 from beowulf.controller.failpoint import AFTER_COMMIT, BEFORE_COMMIT, around_commit
 from beowulf.controller.policy import Policy
 from beowulf.controller.reattach import await_logs
-from beowulf.controller.rented import CreateMachine, DestroyMachine, ListMachines, Mint
+from beowulf.controller.rented import CreateMachine, DestroyMachine, Listing, ListMachines, Mint
 from beowulf.controller.verdict import Verdict
 from beowulf.model import event as ev
 from beowulf.model.errors import BeowulfError
@@ -85,6 +85,14 @@ class Controller:
     @property
     def rules(self) -> Rules:
         return self._policy.rules
+
+    @property
+    def policy(self) -> Policy:
+        return self._policy
+
+    def listings(self) -> Mapping[str, Listing]:
+        """By cloud: how its last list went."""
+        return dict(self._volatile.rented.lists)
 
     def begin(self, hands: Hands) -> None:
         """Take over: what nodes are like is not known any more, and every link is asked for."""

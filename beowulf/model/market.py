@@ -10,6 +10,7 @@ from beowulf.model.cloud import Market, Offer
 from beowulf.model.job import JobId
 
 UNLIMITED = float("inf")
+OWN = "own"  # the source of an offer that nobody asks money for
 DEFAULT = ""  # the key of what holds for those that are not named
 
 Sale: TypeAlias = tuple[str, str, str, Market]

@@ -10,11 +10,10 @@ from typing import TypeVar
 
 from beowulf.model.cloud import Market, Offer
 from beowulf.model.job import Job
-from beowulf.model.market import DEFAULT, Accelerator, Line, MarketRules
+from beowulf.model.market import DEFAULT, OWN, Accelerator, Line, MarketRules
 
 T = TypeVar("T")
 
-OWN = "own"  # the source of an offer that nobody asks money for
 MOST_HOURLY_USD = 1000.0  # no machine costs more: a price above is a mistake
 CHECKPOINT_S = 600.0  # checkpoints come home about so often: half of it is lost with a machine, on average
 MB_PER_MIB = 1.048576

@@ -155,7 +155,13 @@ COMMUNICATION = Record(
 )
 RETRY = Record(
     (
-        Key("on", _retry_causes, "Ends after which the job is queued again; who is preempted always is.", "node_fail"),
+        Key(
+            "on",
+            _retry_causes,
+            "Ends after which the job is queued again. Who is preempted always is, and that does not count: "
+            "`preempted` is accepted here, but changes nothing.",
+            "node_fail",
+        ),
         Key("max", words.whole(0, 1000), "How often.", "3"),
     ),
     "when a job is tried again",
