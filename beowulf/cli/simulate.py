@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from beowulf.cli.common import Said, common, emit, example, say
-from beowulf.cli.reading import read_text
+from beowulf.cli.what_if import compare
+from beowulf.client.submitting import read_text
 from beowulf.model.errors import BadInput
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ ROWS = (
     epilog=example(
         "beowulf simulate trace.swf --nodes nodes/lab.yaml --policy fair --policy fifo --plot replay.svg",
         "beowulf events --json > lab.jsonl && beowulf simulate lab.jsonl --policy short",
+        'beowulf simulate --what-if "+2 RTX3090" --what-if "-n[03-04]"',
         "beowulf simulate --generate 2000 --seed 7 --nodes nodes/lab.yaml",
     )
 )
@@ -47,6 +50,13 @@ ROWS = (
 @click.option("--seed", type=int, default=1, show_default=True, help="Of --generate and --failures.")
 @click.option("--failures", type=click.FloatRange(0), default=0.0, help="Failures per node and hour.")
 @click.option("--repair", type=click.FloatRange(1), default=3600.0, show_default=True, help="Seconds to come back.")
+@click.option(
+    "--what-if",
+    "changes",
+    multiple=True,
+    metavar="CHANGE",
+    help="Compare with other machines: '+2 RTX3090', '+1 node like n02', '-n03'. Without TRACE: the head's history.",
+)
 @click.option("--plot", type=click.Path(path_type=Path), help="Draw use and queue over time into this SVG file.")
 @common
 @click.pass_obj
@@ -62,6 +72,7 @@ def simulate(
     seed: int,
     failures: float,
     repair: float,
+    changes: tuple[str, ...],
     plot: Path | None,
 ) -> None:
     """Replay TRACE through the scheduler, policy by policy.
@@ -73,9 +84,19 @@ def simulate(
 
     rules = _rules(settings)
     chosen = [replace(rules, policy=_known(name)) for name in policies or (rules.policy,)]
-    jobs, cluster = _workload(trace, _cluster(nodes, threads, processors), generate, seed)
+    given = _cluster(nodes, threads, processors)
+    if changes and trace is None and generate is None:
+        jobs, own = _history(said)
+        cluster = given or own
+    else:
+        jobs, cluster = _workload(trace, given, generate, seed)
     if not jobs.jobs:
-        raise BadInput("holds no job to replay", where=str(trace))
+        raise BadInput("holds no job to replay", where=str(trace or "the head's history"))
+    if changes:
+        if len(chosen) > 1 or plot is not None:
+            raise BadInput("goes with one policy and no --plot", where="--what-if")
+        compare(jobs, cluster, chosen[0], Failures(failures, repair, seed), changes, said.json)
+        return
     outcomes = {}
     for one in chosen:
         outcomes[one.policy] = replay(jobs, cluster, one, Failures(failures, repair, seed))
@@ -114,6 +135,14 @@ def _cluster(nodes: Path | None, threads: int, processors: int | None) -> Snapsh
     if processors is not None:
         return flat_cluster(processors)
     return cluster_of(parse_inventory(read_text(nodes), name=str(nodes)), threads=threads) if nodes else None
+
+
+def _history(said: Said) -> tuple[Trace, Snapshot]:
+    from beowulf.sim import read_history
+
+    with said.client() as client:
+        lines = "\n".join(json.dumps(event) for event in client.events())
+    return read_history(lines, name="history")
 
 
 def _workload(path: Path | None, cluster: Snapshot | None, generate: int | None, seed: int) -> tuple[Trace, Snapshot]:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from beowulf.cli.common import Said, common, emit, example, pairs
-from beowulf.cli.reading import hand_in, job_options, overrides, packed_spec, read_text
+from beowulf.cli.common import Said, common, emit, example, pairs, say
+from beowulf.cli.job_options import job_options, overrides
+from beowulf.client.submitting import hand_in, packed_spec, read_text
 
 if TYPE_CHECKING:
     from beowulf.client import Client
@@ -46,7 +47,7 @@ def queue(
     with said.client() as client:
         if dry_run:
             return _plan(said, client.dry_run(spec, request.array))
-        hand_in(client, folders)
+        hand_in(client, folders, say)
         job_id = client.submit(spec, request.array, key=key)
         if not quiet:
             emit("submit", job_id=job_id) if said.json else click.echo(job_id)

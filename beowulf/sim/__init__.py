@@ -1,5 +1,6 @@
 """Replays of a trace, or of the lab's own history, through the very scheduler that the head runs."""
 
+from beowulf.sim.buying import with_changes
 from beowulf.sim.cluster import cluster_of, flat_cluster
 from beowulf.sim.generate import generated
 from beowulf.sim.history import read_history
@@ -25,4 +26,5 @@ __all__ = [
     "read_swf",
     "replay",
     "svg",
+    "with_changes",
 ]

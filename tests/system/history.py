@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import tempfile
+import traceback
 from pathlib import Path
 
 from invariants import Watch
@@ -11,7 +12,6 @@ from structlog.testing import capture_logs
 from world import ADMIN, Doom, Moods, Wish, World
 
 from beowulf.controller import commands as co
-from beowulf.model.errors import BeowulfError
 from beowulf.model.job import Checkpointing, Dependency, JobSpec, Launcher, Resources, Retry
 
 NAMES = ("n1", "n2", "n3", "n4")
@@ -213,9 +213,11 @@ def play(seed: int) -> None:
         history = History(Path(folder), seed)
         try:
             history.run()
-        except BeowulfError as error:
-            history.told.append("the controller stopped")
-            history._fail([f"{type(error).__name__}: {error}"])
+        except Broken:
+            raise
+        except Exception as error:  # the controller's thread would have ended with it
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            history._fail([f"the controller stopped: {error!r} in {Path(where.filename).name}:{where.lineno}"])
         finally:
             if history.world.store is not None:
                 history.world.store.close()

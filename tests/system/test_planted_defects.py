@@ -106,8 +106,8 @@ def checkpoints_are_dropped_too_early(patch: Patch) -> None:
 
 DEFECTS: list[tuple[Callable[[Patch], None], str]] = [
     (old_attempts_are_heard, ""),
-    (devices_are_free_once_the_end_is_decided, "I"),
-    (a_lost_nodes_devices_are_free_before_it_was_swept, "I"),
+    (devices_are_free_once_the_end_is_decided, ""),
+    (a_lost_nodes_devices_are_free_before_it_was_swept, ""),
     (who_is_ready_goes, "I3"),
     (people_are_answered_before_the_commit, "I1"),
     (keys_are_forgotten, "I1"),

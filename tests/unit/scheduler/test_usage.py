@@ -26,9 +26,8 @@ def test_an_attempt_that_took_no_time_is_charged_nothing_either_way() -> None:
     before = cluster.snapshot.jobs[job]
     cluster.end(job, Result.FAILED)
     after = cluster.snapshot.jobs[job]
-    assert (
-        recharge(usage_of([replace(before, attempts=())], 60.0), None, after, 60.0) == usage_of([after], 60.0) == Map()
-    )
+    nothing = usage_of([replace(before, attempts=())], 60.0)
+    assert recharge(nothing, None, after, 60.0) == usage_of([after], 60.0) == Map()
 
 
 def test_it_does_not_stop_the_next_plan() -> None:
