@@ -30,7 +30,7 @@ from beowulf.model.errors import BadInput, CloudError, LaunchRefused, NoCapacity
 from beowulf.model.renting import Cloud
 
 NEEDED = ("subscription", "resource_group", "identity")
-OPTIONS = (*NEEDED, "authority", "disk_gb", "public_address")
+OPTIONS = (*NEEDED, "authority", "disk_gib", "address")
 ROLE = "assign the role in nodes/policies/azure-role.json on the resource group"
 IMAGE = "Canonical:0001-com-ubuntu-server-jammy:22_04-lts-gen2:latest"
 ADMIN = "azureuser"  # Azure wants one; the cloud-config decides who there really is
@@ -50,7 +50,7 @@ PROVISIONING = {"Creating": InstanceState.PENDING, "Deleting": InstanceState.STO
 class Azure:
     """`Provider` for one resource group. Options: ``subscription``, ``resource_group``, ``identity`` (resource id of a
     user-assigned managed identity, by which a machine without a head deletes itself: a mere shutdown goes on costing),
-    ``disk_gb`` (64), ``public_address`` (``no``: the head reaches private ones), ``authority`` (of a cloud that is not
+    ``disk_gib`` (64), ``address`` (``private``: the head is inside the network), ``authority`` (of a cloud that is not
     the public one). ``network`` is VNET/SUBNET in that group."""
 
     def __init__(self, cloud: Cloud, cluster: str) -> None:
@@ -61,8 +61,8 @@ class Azure:
         self._cloud = cloud
         self._cluster = cluster
         self._group = cloud.options["resource_group"]
-        self._disk_gb = int(number(cloud, "disk_gb", 64.0))
-        self._public = cloud.options.get("public_address", "yes") != "no"
+        self._disk_gib = int(number(cloud, "disk_gib", 64.0))
+        self._public = cloud.options.get("address") != "private"
 
     def create(self, request: LaunchRequest) -> Instance:
         name = machine_name(request)
@@ -188,7 +188,7 @@ class Azure:
         }
 
     def _disk(self, name: str) -> dict[str, Any]:
-        made = {"createOption": "FromImage", "deleteOption": "Delete", "diskSizeGB": self._disk_gb}
+        made = {"createOption": "FromImage", "deleteOption": "Delete", "diskSizeGB": self._disk_gib}
         return {"name": f"{name}-disk", **made, "managedDisk": {"storageAccountType": "StandardSSD_LRS"}}
 
     def _tags(self, request: LaunchRequest) -> dict[str, str]:

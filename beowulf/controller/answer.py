@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from beowulf.controller import commands as co
-from beowulf.controller import gang
+from beowulf.controller import gang, renting
 from beowulf.controller.draft import Connect, Draft, Drop
 from beowulf.controller.verdict import Verdict
 from beowulf.model import event as ev
@@ -197,6 +197,21 @@ def _record_profile(draft: Draft, command: co.RecordProfile) -> str:
     return node.id
 
 
+def _terminate(draft: Draft, command: co.TerminateMachine) -> str:
+    _admin(command.caller, "end rented machines")
+    machine = draft.snapshot.machines.get(command.machine)
+    if machine is None:
+        raise NotFound(f"there is no machine {command.machine}", hint="beowulf cloud ls")
+    renting.terminate(draft, machine, f"ended by {command.caller.user}", at_once=command.at_once)
+    return draft.snapshot.machines[machine.id].state.value
+
+
+def _collect(draft: Draft, command: co.CollectMachines) -> float:
+    _admin(command.caller, "have the clouds listed")
+    renting.list_now(draft)
+    return draft.now
+
+
 _ANSWERS: Mapping[type[Any], Callable[[Draft, Any], Any]] = {
     co.Submit: _submit,
     co.Cancel: _cancel,
@@ -206,4 +221,6 @@ _ANSWERS: Mapping[type[Any], Callable[[Draft, Any], Any]] = {
     co.ResumeNode: _resume,
     co.RekeyNode: _rekey,
     co.RecordProfile: _record_profile,
+    co.TerminateMachine: _terminate,
+    co.CollectMachines: _collect,
 }

@@ -24,7 +24,7 @@ from beowulf.controller.draft import Action, Collect, CollectCheckpoint, Connect
 from beowulf.controller.failpoint import AFTER_COMMIT, BEFORE_COMMIT, around_commit
 from beowulf.controller.policy import Policy
 from beowulf.controller.reattach import await_logs
-from beowulf.controller.rented import CreateMachine, DestroyMachine, ListMachines, Mint
+from beowulf.controller.rented import CreateMachine, DestroyMachine, Listing, ListMachines, Mint
 from beowulf.controller.verdict import Verdict
 from beowulf.model import event as ev
 from beowulf.model.errors import BeowulfError
@@ -87,6 +87,14 @@ class Controller:
     def rules(self) -> Rules:
         """Those of the last plan: with the money that was left then."""
         return self._rules
+
+    @property
+    def policy(self) -> Policy:
+        return self._policy
+
+    def listings(self) -> Mapping[str, Listing]:
+        """By cloud: how its last list went."""
+        return dict(self._volatile.rented.lists)
 
     def begin(self, hands: Hands) -> None:
         """Take over: what nodes are like is not known any more, and every link is asked for."""
@@ -220,6 +228,9 @@ class Controller:
             draft.record(ev.JobEnded(draft.now, job_id, Result.CANCELLED, sentence))
         if plan.grow and self._mint is not None:
             renting.grow(draft, plan.grow, self._mint)
+        for one in plan.reservations:
+            if one.at < float("inf") and not draft.snapshot.jobs[one.job_id].promised_at:
+                draft.record(ev.StartPromised(draft.now, one.job_id, one.at))
         self.waiting = plan.waiting
         self._stale = bool(plan.dead)
         self._plan_again_at = min(plan.again_at, draft.now + RANKS_EVERY_S) if plan.waiting else float("inf")

@@ -7,12 +7,12 @@ from dataclasses import asdict
 from typing import Any
 
 from beowulf.model.job import Job
-from beowulf.scheduler import Comparison, End, Explanation, Row
+from beowulf.scheduler import Comparison, End, Explanation, Kept, Row, start_error_s
 
 OFFERS_SHOWN = 8
 
 
-def why_answer(job: Job, found: Explanation) -> dict[str, Any]:
+def why_answer(job: Job, found: Explanation, kept: Kept | None) -> dict[str, Any]:
     sentence = f"{found.reason.code}: {found.reason.sentence}" if found.reason else "it starts with the next plan"
     return {
         "job_id": job.id,
@@ -28,6 +28,7 @@ def why_answer(job: Job, found: Explanation) -> dict[str, Any]:
         "frees": [{"node": node, "at": at} for node, at in found.frees],
         "starts_at": found.starts_at,
         "ends_at": found.ends_at,
+        **_promise(job, kept),
         "estimate": asdict(found.estimate) if found.estimate else None,
         "burst": found.burst,
         "suggestions": [one.words for one in found.suggestions],
@@ -70,6 +71,14 @@ def _known(value: float) -> float | None:
 
 
 def end_answer(job: Job, sentence: str, end: End | None) -> dict[str, Any]:
+
+
+def _promise(job: Job, kept: Kept | None) -> dict[str, Any]:
+    error_s = start_error_s(job)
+    return {"promised_at": job.promised_at, "start_error_s": error_s, "kept": asdict(kept) if kept else None}
+
+
+def end_answer(job: Job, sentence: str, end: End | None, kept: Kept | None) -> dict[str, Any]:
     """Of a job that does not wait."""
     return {
         "job_id": job.id,
@@ -77,5 +86,6 @@ def end_answer(job: Job, sentence: str, end: End | None) -> dict[str, Any]:
         "sentence": sentence,
         "nodes": [],
         "ends_at": end.at if end else None,
+        **_promise(job, kept),
         "estimate": asdict(end.estimate) if end and end.estimate else None,
     }

@@ -17,12 +17,14 @@ import structlog
 from beowulf import transport
 from beowulf.api.server import ApiServer
 from beowulf.burst.offers import market_of
+from beowulf.cloud import registry
 from beowulf.cloud.shelf import read_accelerators, read_catalogue
 from beowulf.controller.commands import Caller, RecordProfile
 from beowulf.controller.inputs import LogsComplete
 from beowulf.controller.logs import LogFiles
 from beowulf.controller.loop import Controller
 from beowulf.controller.policy import Policy
+from beowulf.daemon.cloud_desk import CloudDesk
 from beowulf.daemon.clouds import Clouds
 from beowulf.daemon.gpu_watch import GpuWatch
 from beowulf.daemon.hands import WorkingHands
@@ -77,7 +79,8 @@ class Service:
         self._fleet = Fleet(self._sink, cluster=self._store.cluster, epoch=self._store.epoch, keys=keys, settings=links)
         self._logs = LogFiles(home.jobs, self._fleet.send, self._logs_complete)
         trees = TreeStore(home.trees)
-        stager = Stager(over(self._fleet), trees, WheelHouse(home.wheels))
+        depots = registry.depots(policy.renting.clouds, self._store.cluster)
+        stager = Stager(over(self._fleet), trees, WheelHouse(home.wheels), depots=depots)
         self._housekeeping = Housekeeping(lambda: self._controller.snapshot, stager, trees)
         self._hands = WorkingHands(
             home,
@@ -109,6 +112,7 @@ class Service:
             self._samples,
             self._metrics,
             Bench(self._fleet, lambda: self._controller.snapshot, self._record_profile),
+            CloudDesk(self._controller, self._store, self._clouds),
             self._stopping,
         )
         self._api = ApiServer(head, home.socket)

@@ -11,6 +11,7 @@ from beowulf.scheduler.deciding import plan, replan
 from beowulf.scheduler.estimates import Estimate
 from beowulf.scheduler.explaining import End, Explanation, dry_run, expected_end, explain, queue
 from beowulf.scheduler.foresight import start_of
+from beowulf.scheduler.kept import Kept, kept_promises, start_error_s
 from beowulf.scheduler.limits import Limit
 from beowulf.scheduler.planning import Memo
 from beowulf.scheduler.policies import POLICIES, Policy, Standing
@@ -24,6 +25,7 @@ __all__ = [
     "Estimate",
     "Explanation",
     "Grow",
+    "Kept",
     "Limit",
     "Memo",
     "Placement",
@@ -44,9 +46,11 @@ __all__ = [
     "expected_end",
     "explain",
     "handed_in_anew",
+    "kept_promises",
     "plan",
     "queue",
     "replan",
     "resizes",
+    "start_error_s",
     "start_of",
 ]
