@@ -70,9 +70,6 @@ def _known(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def end_answer(job: Job, sentence: str, end: End | None) -> dict[str, Any]:
-
-
 def _promise(job: Job, kept: Kept | None) -> dict[str, Any]:
     error_s = start_error_s(job)
     return {"promised_at": job.promised_at, "start_error_s": error_s, "kept": asdict(kept) if kept else None}
