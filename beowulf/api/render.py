@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 from typing import Any
 
 from beowulf.controller.commands import Caller
@@ -10,6 +11,7 @@ from beowulf.model.codec import plain
 from beowulf.model.job import Job
 from beowulf.model.node import Node
 from beowulf.model.snapshot import Snapshot
+from beowulf.probe import GpuLoad, Load
 from beowulf.store import StoredEvent, StoredReport
 
 HIDDEN = "(hidden)"
@@ -72,6 +74,46 @@ def node(value: Node, snapshot: Snapshot) -> dict[str, Any]:
         "used_gpus": len({gpu for share in shares for gpu in share.gpus}),
         "used_memory_mib": sum(share.memory_mib for share in shares),
     }
+
+
+def node_summary(value: Node, snapshot: Snapshot) -> dict[str, Any]:
+    """What a list of nodes shows: nothing that only its own page tells."""
+    facts = value.facts
+    told = {
+        "cpus": facts.cpus,
+        "memory_mib": facts.memory_mib,
+        "os": facts.os,
+        "agent_python": facts.agent_python,
+        "slowed": facts.slowed,
+        "gpus": [plain(gpu) for gpu in facts.gpus],
+    }
+    return {**{name: getattr(value, name) for name in SUMMED_UP}, **used_of(value, snapshot), "facts": told}
+
+
+SUMMED_UP = (
+    "id",
+    "site",
+    "groups",
+    "state",
+    "reason",
+    "drained",
+    "draining_reason",
+    "max_cpus",
+    "max_memory_mib",
+    "changed_at",
+)
+
+
+def load(value: Load) -> dict[str, Any]:
+    return {**{name: getattr(value, name) for name in LOADED}, "gpus": [_gpu_load(gpu) for gpu in value.gpus]}
+
+
+def _gpu_load(gpu: GpuLoad) -> dict[str, Any]:
+    return {name: getattr(gpu, name) for name in GPU_LOADED}
+
+
+LOADED = tuple(one.name for one in fields(Load) if one.name != "gpus")
+GPU_LOADED = tuple(one.name for one in fields(GpuLoad))
 
 
 def event(stored: StoredEvent, caller: Caller) -> dict[str, Any]:
