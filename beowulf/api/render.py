@@ -74,9 +74,12 @@ def job_whole(job: Job, reason: str, caller: Caller) -> dict[str, Any]:
 
 
 def node(value: Node, snapshot: Snapshot) -> dict[str, Any]:
+    return {**plain(value), **used_of(value, snapshot)}
+
+
+def used_of(value: Node, snapshot: Snapshot) -> dict[str, int]:
     shares = list(snapshot.held[value.id].values()) if value.id in snapshot.held else []
     return {
-        **plain(value),
         "used_cpus": len({cpu for share in shares for cpu in share.cpus}),
         "used_gpus": len({gpu for share in shares for gpu in share.gpus}),
         "used_memory_mib": sum(share.memory_mib for share in shares),
@@ -92,6 +95,7 @@ def node_summary(value: Node, snapshot: Snapshot) -> dict[str, Any]:
         "os": facts.os,
         "agent_python": facts.agent_python,
         "slowed": facts.slowed,
+        "foreign": facts.foreign,
         "gpus": [plain(gpu) for gpu in facts.gpus],
     }
     return {**{name: getattr(value, name) for name in SUMMED_UP}, **used_of(value, snapshot), "facts": told}
@@ -112,11 +116,13 @@ SUMMED_UP = (
 
 
 def load(value: Load) -> dict[str, Any]:
-    return {**{name: getattr(value, name) for name in LOADED}, "gpus": [_gpu_load(gpu) for gpu in value.gpus]}
+    gpus = [{name: getattr(gpu, name) for name in GPU_LOADED} for gpu in value.gpus]
+    return {**{name: getattr(value, name) for name in LOADED}, "gpus": gpus}
 
 
-def _gpu_load(gpu: GpuLoad) -> dict[str, Any]:
-    return {name: getattr(gpu, name) for name in GPU_LOADED}
+def past_load(value: Load) -> dict[str, Any]:
+    """What a line of the last two minutes is drawn from."""
+    return {"at": value.at, "cpu": value.cpu}
 
 
 LOADED = tuple(one.name for one in fields(Load) if one.name != "gpus")
