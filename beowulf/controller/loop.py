@@ -70,6 +70,7 @@ class Controller:
         self.failure: BeowulfError | None = None
         self._store = store
         self._policy = policy
+        self._rules = policy.rules
         self._clock = clock
         self._mint = mint
         self._inbox: queue.SimpleQueue[Input] = queue.SimpleQueue()
@@ -84,7 +85,8 @@ class Controller:
 
     @property
     def rules(self) -> Rules:
-        return self._policy.rules
+        """Those of the last plan: with the money that was left then."""
+        return self._rules
 
     @property
     def policy(self) -> Policy:
@@ -146,10 +148,12 @@ class Controller:
                 log.error("commit failed", error=str(error))
                 held = self._refuse(batch, error)
                 time.sleep(1.0)
-            except BeowulfError as error:  # another controller took over, or a defect of ours: never go on guessing
-                log.critical("controller stops", error=str(error))
-                self.failure = error
-                self._refuse(batch, error)
+            except Exception as error:  # another controller took over, or a defect of ours: never go on guessing
+                self.failure = (
+                    error if isinstance(error, BeowulfError) else BeowulfError(f"a defect of ours: {error!r}")
+                )
+                log.critical("controller stops", error=str(self.failure), exc_info=self.failure is not error)
+                self._refuse(batch, self.failure)
                 self.wake()
                 return
 
@@ -216,7 +220,8 @@ class Controller:
             self.snapshot = without_old(self.snapshot, RECENT_ENDED)
 
     def _plan(self, draft: Draft) -> None:
-        plan, self._memo = scheduler.replan(draft.snapshot, draft.now, renting.rules_now(draft), self._memo)
+        self._rules = renting.rules_now(draft)
+        plan, self._memo = scheduler.replan(draft.snapshot, draft.now, self._rules, self._memo)
         for start in plan.starts:
             gang.place(draft, start.job_id, start.allocation)
         for stop in plan.stops:

@@ -18,7 +18,7 @@ from beowulf.controller.loop import Controller
 from beowulf.daemon.cloud_desk import CloudDesk
 from beowulf.daemon.home import Home
 from beowulf.daemon.metrics import CONTENT_TYPE, Metrics
-from beowulf.daemon.reasons import end_answer, why_answer
+from beowulf.daemon.reasons import burst_answer, end_answer, why_answer
 from beowulf.daemon.samples import Samples
 from beowulf.daemon.transfers import Transfers
 from beowulf.measure import Bench
@@ -180,6 +180,7 @@ class RunningHead:
         if isinstance(chosen, scheduler.Placement):
             answer["allocation"] = plain(chosen.allocation)
             answer["commands"] = self._commands(snapshot, spec, chosen)
+        answer["burst"] = burst_answer(scheduler.comparison_of(snapshot, now, spec, "", self._controller.rules))
         return answer
 
     @staticmethod

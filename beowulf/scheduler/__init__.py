@@ -5,6 +5,8 @@ get a reservation, which nothing that starts later delays; a job that no node kn
 """
 
 from beowulf.scheduler.answers import Grow, Placement, Plan, Reason, Refusal, Reservation, Start, Stop
+from beowulf.scheduler.bargain import Comparison, Row
+from beowulf.scheduler.comparing import comparison, comparison_of
 from beowulf.scheduler.deciding import plan, replan
 from beowulf.scheduler.estimates import Estimate
 from beowulf.scheduler.explaining import End, Explanation, dry_run, expected_end, explain, queue
@@ -18,6 +20,7 @@ from beowulf.scheduler.suggestions import Suggestion, handed_in_anew
 
 __all__ = [
     "POLICIES",
+    "Comparison",
     "End",
     "Estimate",
     "Explanation",
@@ -32,10 +35,13 @@ __all__ = [
     "Refusal",
     "Reservation",
     "Resize",
+    "Row",
     "Standing",
     "Start",
     "Stop",
     "Suggestion",
+    "comparison",
+    "comparison_of",
     "dry_run",
     "expected_end",
     "explain",

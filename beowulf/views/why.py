@@ -38,6 +38,8 @@ def why_outlook(answer: Json, *, utc: bool = False) -> list[str]:
     lines += _promise(answer, utc)
     if number(answer, "ends_at"):
         lines.append(f"It ends by {clock_time(number(answer, 'ends_at'), utc=utc)}, {_grounds(answer)}.")
+    if text(answer, "burst"):
+        lines.append(f"Renting: {printable(text(answer, 'burst'))}.")
     tips = [printable(str(tip)) for tip in items(answer, "suggestions")]
     lines += ["Submitted anew, it starts now:", *(f"  {tip}" for tip in tips)] if tips else []
     return lines
