@@ -10,11 +10,12 @@ from beowulf.scheduler.explaining import End, Explanation, dry_run, expected_end
 from beowulf.scheduler.foresight import start_of
 from beowulf.scheduler.limits import Limit
 from beowulf.scheduler.planning import Memo, plan, replan
-from beowulf.scheduler.policies import POLICIES, Policy, Standing
+from beowulf.scheduler.policies import PLACEMENTS, POLICIES, Objective, Policy, Prospect, Standing
 from beowulf.scheduler.resizing import Resize, resizes
 from beowulf.scheduler.suggestions import Suggestion, handed_in_anew
 
 __all__ = [
+    "PLACEMENTS",
     "POLICIES",
     "End",
     "Estimate",
@@ -22,9 +23,11 @@ __all__ = [
     "Grow",
     "Limit",
     "Memo",
+    "Objective",
     "Placement",
     "Plan",
     "Policy",
+    "Prospect",
     "Reason",
     "Refusal",
     "Reservation",
