@@ -8,7 +8,7 @@ import os
 import socket
 from typing import Any, Callable, Dict, List, Optional
 
-from beowulf.agent import identity, wire
+from beowulf.agent import identity, sweep, wire
 from beowulf.agent.channel import Channel
 from beowulf.agent.folder import checked
 from beowulf.agent.identity import Identity
@@ -236,5 +236,7 @@ class Guests:
             error = "its wrapper was ended before it could tell how the rank ended"
             self._keeper.note_exit({"process": rank.name, "code": None, "signal": 9, "error": error})
 
-    def rank_identities(self) -> List[Identity]:
-        return [rank.who for rank in self._ranks if rank.who is not None and not rank.over]
+    def rank_processes(self) -> List[Identity]:
+        """The ranks that run, and everything below them."""
+        ranks = [rank.who for rank in self._ranks if rank.who is not None and not rank.over]
+        return [who for rank in ranks for who in [rank, *sweep.below(rank.pid)]]

@@ -200,10 +200,11 @@ class Keeper:
         return {"phase": self.phase, "pids": self.pids(), "exits": self.exits, "sizes": self.outputs.sizes()}
 
     def signal_ranks(self, number: int) -> None:
-        """To whoever of the ranks' processes takes it up: a rank's shell, say, would only be ended by it."""
-        inner = self.guests.rank_identities()
-        for who in inner or [who for who in sweep.descendants() if identity.catches(who, number)]:
-            identity.send_signal(who, number)
+        """To whoever of the ranks' processes takes it up: a rank's shell would only be ended, mpirun passes it on."""
+        ours = any(process.get("rank", 0) != -1 for process in self.order["processes"])
+        for who in sweep.descendants() if ours else self.guests.rank_processes():
+            if identity.catches(who, number):
+                identity.send_signal(who, number)
 
     def renew(self, seconds: float) -> None:
         self._lease.renew(seconds)

@@ -64,20 +64,24 @@ def _leave(number, frame):
 
 class Lease:
     """Ends ``seconds`` after the start, or when the agent's file says: ``BOOT_ID SECONDS``, of CLOCK_BOOTTIME, because
-    time asleep counts and nobody sets that clock."""
+    time asleep counts and nobody sets that clock. Never later than a lease from now, whatever a job wrote there."""
 
     def __init__(self, path, seconds):
         # type: (str, float) -> None
         self._path = path
+        self._seconds = seconds
         self._until = boottime() + seconds
+        self._seen = ""
 
     def ended(self):
         # type: () -> bool
         try:
             with open(self._path) as file:
-                boot_id, until = file.read().split()
-            if boot_id == own_boot_id():
-                self._until = float(until)
+                line = file.read(200)
+            boot_id, until = line.split()
+            if line != self._seen and boot_id == own_boot_id():
+                self._seen = line
+                self._until = min(float(until), boottime() + self._seconds)
         except (OSError, ValueError):
             pass  # not written yet
         return boottime() >= self._until

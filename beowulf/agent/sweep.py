@@ -112,14 +112,19 @@ def _children_known() -> bool:
 
 def descendants() -> List[Identity]:
     """Every living process below us. Complete when we are a subreaper and nothing forks meanwhile."""
+    return below(os.getpid())
+
+
+def below(parent: int) -> List[Identity]:
+    """Every living process below ``parent``."""
     if not _children_known():
         found = _everything()
-        below: Dict[int, List[int]] = {}
+        children: Dict[int, List[int]] = {}
         for stat in found.values():
-            below.setdefault(stat.parent, []).append(stat.pid)
-        return [Identity(pid, found[pid].start) for pid in _with_below(below.get(os.getpid(), []), below)]
+            children.setdefault(stat.parent, []).append(stat.pid)
+        return [Identity(pid, found[pid].start) for pid in _with_below(children.get(parent, []), children)]
     result: List[Identity] = []
-    waiting = identity.children(os.getpid())
+    waiting = identity.children(parent)
     while waiting:
         pid = waiting.pop()
         waiting += identity.children(pid)

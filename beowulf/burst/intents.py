@@ -64,7 +64,7 @@ def intent(
         rules.lease_s,
         reason=sentence,
         owner=job.owner,
-        project=job.spec.queue,
+        project=job.spec.budget,
         max_hourly_usd=offer.price(market),
         lease_until=now + rules.ready_timeout_s + rules.lease_s + ledger.TICK_S,
     )

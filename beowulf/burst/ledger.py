@@ -25,6 +25,11 @@ def cost_usd(machine: Machine, until: float) -> float:
     return _usd(machine, machine.created_at, until, machine.hourly_usd) if machine.created_at else 0.0
 
 
+def doubt_usd(machine: Machine, until: float) -> float:
+    """What an attempt may have cost that named no instance though one of its calls may have acted."""
+    return 0.0 if machine.created_at else _usd(machine, machine.intended_at, until, _most_hourly(machine))
+
+
 def worst_usd(machine: Machine, month: float = 0.0) -> float:
     """What it will have cost at the most, of what is billed after ``month`` (seconds since the epoch)."""
     begin = machine.created_at or machine.intended_at
@@ -33,7 +38,7 @@ def worst_usd(machine: Machine, month: float = 0.0) -> float:
             month, begin, machine.lease_until, _usd(machine, begin, machine.lease_until, _most_hourly(machine))
         )
     dearer = _most_hourly(machine) / machine.hourly_usd if machine.hourly_usd > 0 else 1.0
-    return _since(month, begin, machine.gone_at, machine.cost_usd * dearer)
+    return _since(month, begin, machine.gone_at, machine.cost_usd * dearer + machine.doubt_usd)
 
 
 def _most_hourly(machine: Machine) -> float:
@@ -105,7 +110,7 @@ def left(machines: Iterable[Machine], jobs: Iterable[Job], caps: Caps, now: floa
     month = month_of(now)
     waiting = tuple(jobs)
     users = {job.owner for job in waiting} | set(caps.users)
-    projects = {job.spec.queue for job in waiting} | set(caps.projects)
+    projects = {job.spec.budget for job in waiting} | set(caps.projects)
 
     def rest(cap: float, counts: Callable[[Machine], bool]) -> float:
         return cap - Scope("", cap, month, counts).committed_usd(known)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from beowulf.cli.common import Said, common, emit, example, say
-from beowulf.cli.reading import read_text
+from beowulf.client.submitting import read_text
 from beowulf.model.errors import BadInput, BeowulfError, Refused, Unreachable
 
 if TYPE_CHECKING:

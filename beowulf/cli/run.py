@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from beowulf.cli.common import Said, common, example
-from beowulf.cli.reading import job_options, overrides
+from beowulf.cli.job_options import job_options, overrides
 from beowulf.cli.submit import queue
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from beowulf.cli.common import Said, common, emit, example, say
-from beowulf.cli.reading import read_text
+from beowulf.cli.what_if import compare
+from beowulf.client.submitting import read_text
 from beowulf.model.errors import BadInput
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ ROWS = (
     epilog=example(
         "beowulf simulate trace.swf --nodes nodes/lab.yaml --policy fair --policy fifo --plot replay.svg",
         "beowulf events --json > lab.jsonl && beowulf simulate lab.jsonl --policy short",
+        'beowulf simulate --what-if "+2 RTX3090" --what-if "-n[03-04]"',
         "beowulf simulate --generate 2000 --seed 7 --nodes nodes/lab.yaml",
         "beowulf simulate gavel.trace --gavel-throughputs throughputs.json --machines '36 K80, 36 P100, 36 V100' "
         "--policy fifo/blind --policy short/makespan",
@@ -53,6 +56,13 @@ ROWS = (
 @click.option("--seed", type=int, default=1, show_default=True, help="Of --generate and --failures.")
 @click.option("--failures", type=click.FloatRange(0), default=0.0, help="Failures per node and hour.")
 @click.option("--repair", type=click.FloatRange(1), default=3600.0, show_default=True, help="Seconds to come back.")
+@click.option(
+    "--what-if",
+    "changes",
+    multiple=True,
+    metavar="CHANGE",
+    help="Compare with other machines: '+2 RTX3090', '+1 node like n02', '-n03'. Without TRACE: the head's history.",
+)
 @click.option("--plot", type=click.Path(path_type=Path), help="Draw use and queue over time into this SVG file.")
 @common
 @click.pass_obj
@@ -70,6 +80,7 @@ def simulate(
     seed: int,
     failures: float,
     repair: float,
+    changes: tuple[str, ...],
     plot: Path | None,
 ) -> None:
     """Replay TRACE through the scheduler, policy by policy.
@@ -81,9 +92,19 @@ def simulate(
 
     rules = _rules(settings)
     chosen = {name: _policy(rules, name) for name in policies or (rules.policy,)}
-    jobs, cluster = _workload(trace, _cluster(nodes, threads, processors, machines), generate, seed, gavel_throughputs)
+    given = _cluster(nodes, threads, processors, machines)
+    if changes and trace is None and generate is None:
+        jobs, own = _history(said)
+        cluster = given or own
+    else:
+        jobs, cluster = _workload(trace, given, generate, seed, gavel_throughputs)
     if not jobs.jobs:
-        raise BadInput("holds no job to replay", where=str(trace))
+        raise BadInput("holds no job to replay", where=str(trace or "the head's history"))
+    if changes:
+        if len(chosen) > 1 or plot is not None:
+            raise BadInput("goes with one policy and no --plot", where="--what-if")
+        compare(jobs, cluster, next(iter(chosen.values())), Failures(failures, repair, seed), changes, said.json)
+        return
     outcomes = {}
     for name, one in chosen.items():
         outcomes[name] = replay(jobs, cluster, replace(one, told=jobs.told), Failures(failures, repair, seed))
@@ -129,6 +150,14 @@ def _cluster(nodes: Path | None, threads: int, processors: int | None, machines:
     if processors is not None:
         return flat_cluster(processors)
     return cluster_of(parse_inventory(read_text(nodes), name=str(nodes)), threads=threads) if nodes else None
+
+
+def _history(said: Said) -> tuple[Trace, Snapshot]:
+    from beowulf.sim import read_history
+
+    with said.client() as client:
+        lines = "\n".join(json.dumps(event) for event in client.events())
+    return read_history(lines, name="history")
 
 
 def _workload(

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from beowulf.controller import commands as co
-from beowulf.controller import gang
+from beowulf.controller import gang, renting
 from beowulf.controller.draft import Connect, Draft, Drop
 from beowulf.controller.verdict import Verdict
 from beowulf.model import event as ev
 from beowulf.model.errors import BadInput, Forbidden, NotFound, Refused
 from beowulf.model.job import Job, JobSpec, JobState, Result
 from beowulf.model.node import Node, NodeId, Profile
+from beowulf.model.rules import Rules
 from beowulf.model.snapshot import Snapshot
 
 
@@ -28,13 +30,14 @@ def _submit(draft: Draft, command: co.Submit) -> str:
         return known[0]
     _check(draft.snapshot, command.spec)
     _check_class(draft, command.spec.service_class)
+    spec = _with_project(draft.policy.rules, command.spec, command.caller.user)
     number = draft.snapshot.next_number
     draft.record(
         ev.JobSubmitted(
             draft.now,
             str(number),
             number,
-            command.spec,
+            spec,
             command.caller.user,
             command.caller.uid,
             command.array,
@@ -60,6 +63,17 @@ def _check_class(draft: Draft, name: str) -> None:
     if name and name not in classes:
         known = ", ".join(sorted(classes)) or "none; the head's settings file makes them, under scheduler.classes"
         raise BadInput(f"there is no class {name} (known: {known})", where="service_class")
+
+
+def _with_project(rules: Rules, spec: JobSpec, user: str) -> JobSpec:
+    """The spec with the project it is for. Where the settings name projects, only those, and only to their users."""
+    project = spec.project or rules.project_of(user)
+    known = rules.projects.get(project)
+    if project and rules.projects and known is None:
+        raise BadInput(f"there is no project {project} (known: {', '.join(rules.projects)})", where="project")
+    if known is not None and known.users and user not in known.users:
+        raise BadInput(f"{user} is none of the users of project {project}", where="project")
+    return replace(spec, project=project) if project != spec.project else spec
 
 
 def tasks_of(snapshot: Snapshot, job_id: str) -> list[Job]:
@@ -183,6 +197,21 @@ def _record_profile(draft: Draft, command: co.RecordProfile) -> str:
     return node.id
 
 
+def _terminate(draft: Draft, command: co.TerminateMachine) -> str:
+    _admin(command.caller, "end rented machines")
+    machine = draft.snapshot.machines.get(command.machine)
+    if machine is None:
+        raise NotFound(f"there is no machine {command.machine}", hint="beowulf cloud ls")
+    renting.terminate(draft, machine, f"ended by {command.caller.user}", at_once=command.at_once)
+    return draft.snapshot.machines[machine.id].state.value
+
+
+def _collect(draft: Draft, command: co.CollectMachines) -> float:
+    _admin(command.caller, "have the clouds listed")
+    renting.list_now(draft)
+    return draft.now
+
+
 _ANSWERS: Mapping[type[Any], Callable[[Draft, Any], Any]] = {
     co.Submit: _submit,
     co.Cancel: _cancel,
@@ -192,4 +221,6 @@ _ANSWERS: Mapping[type[Any], Callable[[Draft, Any], Any]] = {
     co.ResumeNode: _resume,
     co.RekeyNode: _rekey,
     co.RecordProfile: _record_profile,
+    co.TerminateMachine: _terminate,
+    co.CollectMachines: _collect,
 }

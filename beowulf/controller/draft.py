@@ -14,6 +14,7 @@ from beowulf.model.event import Event
 from beowulf.model.job import Attempt, Job, JobId, Tree, split_tag
 from beowulf.model.node import NodeId, NodeState
 from beowulf.model.snapshot import Snapshot
+from beowulf.probe import Seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +181,8 @@ class Volatile:
     pythons: dict[NodeId, str] = field(default_factory=dict)  # what the agent runs with
     renewed: dict[NodeId, float] = field(default_factory=dict)  # when the leases of its ranks were last renewed
     asked: dict[NodeId, float] = field(default_factory=dict)  # when the node's facts were last asked for
+    looked: dict[NodeId, float] = field(default_factory=dict)  # when it was last asked who else works there
+    seen: dict[NodeId, Seen] = field(default_factory=dict)  # what it said
     rented: Rented = field(default_factory=Rented)
 
     def gathering(self, tag: str) -> Gathering:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from beowulf import probe
+from beowulf.controller import others
 from beowulf.controller.draft import Draft
 from beowulf.controller.reattach import reattach
 from beowulf.model import event as ev
@@ -67,14 +68,19 @@ def note_failure(draft: Draft, node_id: NodeId, what: str) -> None:
 
 
 def ask_facts(draft: Draft, node_id: NodeId) -> None:
-    draft.volatile.asked[node_id] = draft.now
+    draft.volatile.asked[node_id] = draft.volatile.looked[node_id] = draft.now
     peers = [node.address for node in draft.snapshot.nodes.values() if node.id != node_id]
     draft.send(node_id, "ask", id="facts", questions=probe.questions(peers))
 
 
 def on_answers(draft: Draft, node_id: NodeId, header: Mapping[str, Any]) -> None:
     node = draft.snapshot.nodes.get(node_id)
-    if node is None or header.get("id") != "facts":
+    if node is None or header.get("id") not in ("facts", "use"):
+        return
+    if header["id"] == "use":
+        facts = others.with_others(draft, node, node.facts, header["answers"])
+        if node.state is NodeState.UP and facts != node.facts:
+            draft.record(ev.NodeUp(draft.now, node_id, node.root, facts))
         return
     facts = probe.read(
         header["answers"],
@@ -82,6 +88,7 @@ def on_answers(draft: Draft, node_id: NodeId, header: Mapping[str, Any]) -> None
         head_time=draft.now,
         agent_python=draft.volatile.pythons.get(node_id, ""),
     )
+    facts = others.with_others(draft, node, facts, header["answers"])
     if node.state is not NodeState.UP or facts != node.facts:
         draft.record(ev.NodeUp(draft.now, node_id, node.root, facts))
     hung = next((system for system in facts.file_systems if not system.healthy), None)

@@ -18,6 +18,7 @@ class Policy:
     quarantine_failures: int = 4  # so many failures of one node …
     quarantine_window_s: float = 600.0  # … within this time drain it
     facts_every_s: float = 600.0
+    others_every_s: float = 60.0  # how often a node is asked who else works on it
     reach_timeout_s: float = 5.0
     logs_again_s: float = 2.0  # the rest of a log that is this long overdue is asked for once more
     checkpoint_every_s: float = 60.0  # how often at most a running job's checkpoint comes to the head

@@ -17,6 +17,7 @@ from beowulf.controller.draft import Draft
 from beowulf.controller.rented import Call, CreateMachine, DestroyMachine, ForgetKey, Listing, ListMachines, Mint
 from beowulf.model import event as ev
 from beowulf.model import rented
+from beowulf.model.apply_machines import MOVES
 from beowulf.model.cloud import Machine, MachineState, Market
 from beowulf.model.node import NodeState
 from beowulf.model.rules import Rules
@@ -44,9 +45,7 @@ def rules_now(draft: Draft) -> Rules:
     left = ledger.left(snapshot.machines.values(), jobs, draft.policy.renting.caps, draft.now)
     until = draft.volatile.rented.sold_out
     sold_out = frozenset(sale for sale in until if until[sale] > draft.now)
-    renting = draft.policy.renting
-    known = {"left": left, "sold_out": sold_out, "lease_s": renting.lease_s, "machines": renting.machines}
-    return replace(rules, market=replace(rules.market, **known))  # type: ignore[arg-type]
+    return replace(rules, market=replace(rules.market, left=left, sold_out=sold_out))
 
 
 def grow(draft: Draft, wishes: Iterable[scheduler.Grow], mint: Mint) -> None:
@@ -204,6 +203,22 @@ def _list(draft: Draft) -> None:
         if _due(call, draft.now) and (not call.began or abs(draft.now - call.ended_at) >= every_s):
             call.going = True
             draft.do(ListMachines(cloud.name))
+
+
+def list_now(draft: Draft) -> None:
+    """Every cloud is asked as soon as no call to it is under way."""
+    for call in draft.volatile.rented.lists.values():
+        call.next_at, call.began, call.error = 0.0, 0.0, ""
+    look(draft)
+
+
+def terminate(draft: Draft, machine: Machine, reason: str, *, at_once: bool) -> None:
+    """People want it gone. A machine that works drains first, unless it shall go at once."""
+    drains = machine.state is MachineState.READY and not at_once
+    event = (rented.MachineDraining if drains else rented.MachineEnding)(draft.now, machine.id, reason)
+    if (machine.state, type(event)) in MOVES:
+        record(draft, event)
+        look(draft)
 
 
 def _due(call: Call, now: float) -> bool:

@@ -48,7 +48,7 @@ def _not_created(draft: Draft, machine: Machine, error: Any) -> None:
         state.sold_out[sale] = draft.now + cool_off
     match replies.on_create(error, call.unsure):
         case replies.Next.CLOSE:
-            gone(draft, machine, draft.now, error.message)
+            gone(draft, machine, draft.now, error.message, sure=True)
         case replies.Next.PROVE:
             if machine.state is MachineState.INTENDED:
                 draft.record(rented.MachineEnding(draft.now, machine.id, error.message))
@@ -145,8 +145,9 @@ def _seen(draft: Draft, machine: Machine, instance: Instance) -> None:
             draft.do(Connect(machine.id))  # at once: it has just shown a sign of life
 
 
-def gone(draft: Draft, machine: Machine, until: float, reason: str) -> None:
-    """Nothing of it is left: its jobs go elsewhere, its node is no node any more, its bill is final."""
+def gone(draft: Draft, machine: Machine, until: float, reason: str, *, sure: bool = False) -> None:
+    """Nothing of it is left: its jobs go elsewhere, its node is no node any more, its bill is final. ``sure``: there
+    never was anything."""
     node = draft.snapshot.nodes.get(machine.id)
     if node is not None:
         _leave_jobs(draft, machine, reason)
@@ -154,7 +155,8 @@ def gone(draft: Draft, machine: Machine, until: float, reason: str) -> None:
         draft.volatile.links.discard(node.id)
         draft.do(Drop(node.id))
     cost_usd = ledger.cost_usd(machine, until)
-    draft.record(rented.MachineGone(draft.now, machine.id, reason, until, cost_usd))
+    doubt_usd = 0.0 if sure else ledger.doubt_usd(machine, until)
+    draft.record(rented.MachineGone(draft.now, machine.id, reason, until, cost_usd, doubt_usd))
     draft.do(ForgetKey(machine.id))
     draft.volatile.rented.forget(machine.id, machine.instance_id)
 

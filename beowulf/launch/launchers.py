@@ -86,8 +86,8 @@ def needs_prepare(job: Job, allocation: Allocation) -> bool:
 
 
 def checkpoint_signal(spec: JobSpec) -> int | None:
-    """What asks the ranks for a checkpoint; None where nobody could hear it without being ended by it."""
-    if spec.checkpoint is None or launcher_of(spec).spawn:
+    """What asks the ranks for a checkpoint; None where they keep none."""
+    if spec.checkpoint is None:
         return None
     return int(signal.Signals[f"SIG{spec.checkpoint.signal}"])
 

@@ -117,7 +117,8 @@ def _ending(snapshot: Snapshot, event: ev.MachineEnding) -> Snapshot:
 
 def _gone(snapshot: Snapshot, event: ev.MachineGone) -> Snapshot:
     moved = _move(snapshot, event)
-    return _put(snapshot, replace(moved, gone_at=event.gone_at, cost_usd=event.cost_usd, reason=event.reason))
+    final = replace(moved, gone_at=event.gone_at, cost_usd=event.cost_usd, doubt_usd=event.doubt_usd)
+    return _put(snapshot, replace(final, reason=event.reason))
 
 
 STEPS: Mapping[type[Any], Callable[[Snapshot, Any], Snapshot]] = {

@@ -86,6 +86,7 @@ class Machine:
     cost_usd: float = 0.0  # final once GONE
     owner: str = ""  # the user it was bought for
     project: str = ""  # the queue of the job it was bought for
+    doubt_usd: float = 0.0  # what it may have cost besides, where no instance was ever named; caps count it
     max_hourly_usd: float = 0.0  # the most the provider may bill: what caps are counted by
     lease_until: float = 0.0  # it has ended itself by then, unless the lease is renewed again
 

@@ -169,6 +169,7 @@ class JobSpec:
     kill_grace_s: float = 10.0
     priority: int = 0
     queue: str = "default"
+    project: str = ""  # what it is for: fair share, quotas and budgets go by it; "": none
     service_class: str = ""  # of the settings file's scheduler.classes; "": none
     dependencies: tuple[Dependency, ...] = ()
     retry: Retry = Retry()
@@ -184,6 +185,11 @@ class JobSpec:
     site: str = ""  # only nodes of this site: "lab", "aws:us-east-1", or all of "aws"
     family: str = ""  # work of one family takes equally long per step on one kind of device; "": name, user, launcher
     steps: int = 0  # optimizer steps it will take in all; 0: not told
+
+    @property
+    def budget(self) -> str:
+        """Whose money rented machines cost: its project's or, where it names none, its queue's."""
+        return self.project or self.queue
 
     @property
     def elastic(self) -> bool:
@@ -251,6 +257,7 @@ class Job:
     ended_at: float = 0.0
     checkpoint: Checkpoint | None = None
     resuming: bool = False  # waits to go on: before everything else of its priority
+    promised_at: float = 0.0  # the start that its first reservation promised; 0: none so far
     most_nodes: int = 0  # what a resize decided for the next attempt; 0: as many as the spec allows
 
     @property

@@ -10,6 +10,7 @@ from beowulf.model.cloud import Market, Offer
 from beowulf.model.job import JobId
 
 UNLIMITED = float("inf")
+OWN = "own"  # the source of an offer that nobody asks money for
 DEFAULT = ""  # the key of what holds for those that are not named
 
 Sale: TypeAlias = tuple[str, str, str, Market]
@@ -22,7 +23,7 @@ class Left:
 
     month_usd: float = UNLIMITED
     users: Mapping[str, float] = field(default_factory=dict)
-    projects: Mapping[str, float] = field(default_factory=dict)  # a project is a queue of the job file
+    projects: Mapping[str, float] = field(default_factory=dict)  # by `JobSpec.budget`
     job_usd: float = UNLIMITED  # the most any one job may cost; its own budget may be less
     jobs: Mapping[JobId, float] = field(default_factory=dict)  # spent or reserved for the job so far: not what is left
 
@@ -36,6 +37,15 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
+class Accelerator:
+    """What the planner knows of a kind. ``speed``: of two kinds that have one, how much faster the one trains."""
+
+    vendor: str = "nvidia"
+    capability: str = ""
+    speed: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class MarketRules:
     """``offers``: those of configured providers and regions, whatever their prices; empty: nothing is ever bought."""
 
@@ -44,9 +54,11 @@ class MarketRules:
     boot_s: Mapping[str, float] = field(default_factory=lambda: {DEFAULT: 180.0})  # by provider: call → takes a job
     lines: Mapping[str, Line] = field(default_factory=lambda: {DEFAULT: Line()})  # by provider
     spot_life_s: Mapping[str, float] = field(default_factory=lambda: {DEFAULT: 4 * 3600.0})  # mean time to a reclaim
-    speeds: Mapping[str, float] = field(default_factory=dict)  # by accelerator; of two that are named, how fast each is
+    accelerators: Mapping[str, Accelerator] = field(default_factory=dict)  # by their short names
     stale_after_s: float = 120 * 86400.0  # an older price is not believed
     lease_s: float = 900.0  # a machine nobody hears of is gone after so long, at the latest
+    ready_timeout_s: float = 900.0  # what takes no job so long after its order is ended
+    overrun_s: float = 60.0  # by so much a lease may be overrun
     tick_s: float = 30.0  # the head looks so often
     idle_s: float = 600.0  # a machine with nothing to do is given back
     machines: int = 20  # at most so many at once, those on their way included

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TypeAlias
 
@@ -34,6 +34,11 @@ class Gpu:
     compute_capability: str = ""  # "8.6"; "" where the vendor has no such notion
     healthy: bool = True
     complaint: str = ""
+    foreign: str = ""  # who else uses it, as a sentence's end; "": nobody but jobs of ours
+
+    @property
+    def usable(self) -> bool:
+        return self.healthy and not self.foreign
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +93,8 @@ class Facts:
     logind_kills: bool = False  # KillUserProcesses=yes
     ssh_server: str = ""
     complaints: tuple[str, ...] = ()  # probes that gave up, as sentences
+    foreign_cpus: tuple[int, ...] = ()  # threads that others keep busy, as many as they are worth
+    foreign: str = ""  # who keeps them busy, as a sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +167,18 @@ class Node:
         return self.facts.cpus[: self.max_cpus] if self.max_cpus else self.facts.cpus
 
     @property
+    def open_cpus(self) -> tuple[int, ...]:
+        """Those that no process of others keeps busy."""
+        others = self.facts.foreign_cpus
+        return tuple(cpu for cpu in self.usable_cpus if cpu not in others) if others else self.usable_cpus
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """What processes that are not ours keep from our jobs, as sentences."""
+        gpus = tuple(f"GPU {gpu.index} is {gpu.foreign}" for gpu in self.facts.gpus if gpu.foreign)
+        return (*gpus, *((self.facts.foreign,) if self.facts.foreign_cpus else ()))
+
+    @property
     def usable_memory_mib(self) -> int:
         total = self.facts.memory_mib
         return min(total, self.max_memory_mib) if self.max_memory_mib else total
@@ -175,3 +194,9 @@ class Node:
             if interface.name == self.facts.route_interface and interface.addresses:
                 return interface.addresses[0]
         return self.endpoint.host
+
+
+def without_others(node: Node) -> Node:
+    """As if nobody but jobs of ours used it."""
+    gpus = tuple(replace(gpu, foreign="") for gpu in node.facts.gpus)
+    return replace(node, facts=replace(node.facts, gpus=gpus, foreign_cpus=(), foreign=""))

@@ -115,6 +115,7 @@ class MachineGone:
     reason: str
     gone_at: float
     cost_usd: float
+    doubt_usd: float = 0.0  # no instance was named, but a call may have acted: what that cost at the most
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from beowulf.model.cloud import Offer
 from beowulf.model.market import UNLIMITED
 
 
@@ -23,12 +24,13 @@ class Cloud:
     user: str = ""  # who the agent logs in as; "": the template's
     endpoint: str = ""  # "": the vendor's own
     template: str = ""  # a cloud-init file; "": the one that ships for this provider
+    machines: tuple[Offer, ...] = ()  # those of a site of our own, which no catalogue knows
     options: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Caps:
-    """The most that may be spent; ``users`` and ``projects`` name exceptions. A project is a queue of the job file."""
+    """The most that may be spent; ``users`` and ``projects`` name exceptions. Projects: see `JobSpec.budget`."""
 
     month_usd: float = 0.0  # of the calendar month, UTC; nothing is bought before one is set
     user_usd: float = UNLIMITED  # each one in a month

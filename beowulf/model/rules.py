@@ -34,7 +34,7 @@ class ServiceClass:
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """At most so much in use at once. ``user`` and ``queue`` may be ``*``: each one by itself; ``""``: all together."""
+    """At most so much in use at once. ``user``, ``queue``, ``project``: ``*``: each by itself, ``""``: all together."""
 
     user: str = ""
     queue: str = ""
@@ -42,6 +42,15 @@ class Quota:
     gpus: int = -1  # -1: no limit
     cpus: int = -1  # hardware threads
     jobs: int = -1
+    project: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """``share``: what is due to all of it together, beside other projects and users without one."""
+
+    share: float = 1.0
+    users: tuple[str, ...] = ()  # whose jobs are its by themselves, and who may name it; empty: anybody may
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +71,7 @@ class Rules:
     age_full_s: float = 86400.0
     half_life_s: float = 7 * 86400.0  # after this long, a thread-second used counts half
     shares: Mapping[str, float] = field(default_factory=dict)  # by user; those not named have one
+    projects: Mapping[str, Project] = field(default_factory=dict)
     classes: Mapping[str, ServiceClass] = field(default_factory=dict)
     quotas: tuple[Quota, ...] = ()
     maintenance: tuple[Maintenance, ...] = ()
@@ -71,6 +81,10 @@ class Rules:
     told: Mapping[str, Mapping[tuple[str, int], float]] = field(default_factory=dict)
     """Steps/s by family and (kind of device, ranks) that nobody had to measure here: a replayed trace's."""
     market: MarketRules = MarketRules()
+
+    def project_of(self, user: str) -> str:
+        """The project that the user's jobs are for where they do not say; "": none."""
+        return next((name for name, one in self.projects.items() if user in one.users), "")
 
     def service(self, name: str) -> ServiceClass:
         return self.classes.get(name) or ServiceClass()

@@ -6,7 +6,8 @@ Pure: a node's answers, clocks and link state are arguments.
 from beowulf.probe.doctor import compare, doctor
 from beowulf.probe.finding import Finding, LinkProblem, Severity
 from beowulf.probe.load import GPU_LOAD, GpuLoad, Load, gpu_load_question, load_between, read_gpu_load
-from beowulf.probe.questions import questions
+from beowulf.probe.others import Seen, look, on_gpus, on_threads
+from beowulf.probe.questions import questions, use
 from beowulf.probe.read import read
 
 __all__ = [
@@ -15,12 +16,17 @@ __all__ = [
     "GpuLoad",
     "LinkProblem",
     "Load",
+    "Seen",
     "Severity",
     "compare",
     "doctor",
     "gpu_load_question",
     "load_between",
+    "look",
+    "on_gpus",
+    "on_threads",
     "questions",
     "read",
     "read_gpu_load",
+    "use",
 ]

@@ -171,6 +171,57 @@ sshd=$(command -v sshd) && "$sshd" -V </dev/null 2>&1 | grep -o -E 'OpenSSH_[0-9
 """
 
 
+# A process that had less than ten seconds of processor time cannot have kept a thread busy since the last look.
+DESCRIBE = """
+describe() {
+  read -r line < "/proc/$1/stat" 2>/dev/null || return 0
+  name=${line#*\\(}; name=${name%)*}
+  set -- "$1" ${line##*) }
+  [ $(( $8 & 2097152 )) -eq 0 ] || return 0
+  used=$(( (${13} + ${14}) / ticks ))
+  [ "$used" -ge "$least" ] || return 0
+  tag=$(tr '\\0' '\\n' < "/proc/$1/environ" 2>/dev/null | grep -m 1 '^BEOWULF_JOB=')
+  user=$(stat -c %U "/proc/$1" 2>/dev/null)
+  printf 'process\\t%s%s\\t%s\\t%s\\t%s\\t%s\\t%s\\n' "$prefix" "$1" "${21}" "$used" "$user" "$tag" "$name"
+}
+ticks=$(getconf CLK_TCK 2>/dev/null || echo 100); prefix=
+"""
+
+PROCESSES = (
+    DESCRIBE
+    + """
+read -r up rest < /proc/uptime; printf 'uptime\\t%s\\n' "$up"
+least=10
+for path in /proc/[0-9]*; do describe "${path#/proc/}"; done
+:
+"""
+)
+
+GPU_USE = (
+    "command -v nvidia-smi >/dev/null 2>&1 || exit 127\n"
+    + DESCRIBE
+    + """
+least=0
+nvidia-smi --format=csv,noheader,nounits --query-gpu=index,uuid,memory.used |
+  sed -n 's/^\\([0-9]*\\), *\\([^,]*\\), *\\([0-9]*\\).*/gpu\\t\\1\\t\\2\\t\\3/p'
+nvidia-smi --format=csv,noheader,nounits --query-compute-apps=gpu_uuid,pid |
+  while IFS=', ' read -r uuid pid rest; do
+    case $pid in ""|*[!0-9]*) continue ;; esac
+    prefix="$uuid	"
+    found=$(describe "$pid")
+    [ -n "$found" ] || found=$(printf 'process\\t%s\\t%s\\t0\\t0\\t\\t\\ta process' "$uuid" "$pid")
+    printf '%s\\n' "$found"
+  done
+:
+"""
+)
+
+
+def use() -> list[dict[str, Any]]:
+    """The questions that show who else works on the node; asked far more often than the rest."""
+    return [_shell("processes", PROCESSES, timeout_s=SLOW_S), _shell("gpu use", GPU_USE, timeout_s=SLOW_S)]
+
+
 def questions(peers: Iterable[str] = ()) -> list[dict[str, Any]]:
     """The ``questions`` of an ``ask`` frame. ``peers``: addresses of the head and of other nodes, to find the
     interface that routes to them; names are left out, because only the kernel's routing table is asked.
@@ -201,6 +252,7 @@ def questions(peers: Iterable[str] = ()) -> list[dict[str, Any]]:
         _shell("mpi", MPI, timeout_s=SLOW_S),
         _shell("logind", LOGIND),
         _shell("tools", TOOLS),
+        *use(),
     ]
 
 

@@ -10,11 +10,10 @@ from typing import TypeVar
 
 from beowulf.model.cloud import Market, Offer
 from beowulf.model.job import Job
-from beowulf.model.market import DEFAULT, Line, MarketRules
+from beowulf.model.market import DEFAULT, OWN, Accelerator, Line, MarketRules
 
 T = TypeVar("T")
 
-OWN = "own"  # the source of an offer that nobody asks money for
 MOST_HOURLY_USD = 1000.0  # no machine costs more: a price above is a mistake
 CHECKPOINT_S = 600.0  # checkpoints come home about so often: half of it is lost with a machine, on average
 MB_PER_MIB = 1.048576
@@ -26,9 +25,10 @@ class Errand:
 
     nodes: int
     run_s: float  # on a device of ``speed``; what is left of it; inf: nobody knows
-    speed: float = 0.0  # as in `MarketRules.speeds`; 0: not known, and taken to be that of what is rented
+    speed: float = 0.0  # as in `Accelerator.speed`; 0: not known, and taken to be that of what is rented
     up_mb: float = 0.0
     down_mb: float = 0.0
+    done_s: float = 0.0  # of the same, what earlier attempts did and a checkpoint holds
     resumes: bool = False  # it goes on from checkpoints when a machine is taken back
 
 
@@ -50,11 +50,13 @@ def errand_of(job: Job, run_s: float, speed: float, rules: MarketRules) -> Erran
     spec, checkpoint = job.spec, job.checkpoint
     trees = [spec.workdir, *(mount.tree for mount in spec.mounts), checkpoint.tree if checkpoint else None]
     up_mb = sum(tree.size_bytes for tree in trees if tree) / 1e6
+    done = done_s(job)
     results_mb = rules.results_mb if spec.outputs else 0.0
     return Errand(
         nodes=spec.min_nodes,
-        run_s=max(0.0, run_s - done_s(job)),
+        run_s=max(0.0, run_s - done),
         speed=speed,
+        done_s=done,
         up_mb=up_mb + (rules.environment_mb if spec.environment.requirements else 0.0),
         down_mb=spec.burst.results_mib * MB_PER_MIB or results_mb,
         resumes=spec.checkpoint is not None,
@@ -76,7 +78,8 @@ def done_s(job: Job) -> float:
 def quote(errand: Errand, offer: Offer, market: Market, rules: MarketRules, now: float) -> Quote:
     """From the call until the last result is home, and the idle time that is paid before machines are given back."""
     line = of(rules.lines, offer.provider, Line())
-    faster = of(rules.speeds, offer.accelerator, 0.0) / errand.speed if errand.speed else 1.0
+    there = rules.accelerators.get(offer.accelerator, Accelerator()).speed
+    faster = there / errand.speed if errand.speed else 1.0
     run_s = errand.run_s / (faster or 1.0)
     ready_s = of(rules.boot_s, offer.provider, 180.0) + errand.up_mb / line.up_mb_per_s
     redo_s = redone_s(errand, run_s, ready_s, of(rules.spot_life_s, offer.provider, UNKNOWN_LIFE_S), market)
@@ -84,7 +87,9 @@ def quote(errand: Errand, offer: Offer, market: Market, rules: MarketRules, now:
     billed_s = max(offer.minimum_s, used_s + rules.idle_s)
     rate = errand.nodes * offer.price(market) / 3600.0
     egress = offer.egress_usd_per_gb * errand.down_mb / 1000.0
-    worst = rate * (billed_s + rules.lease_s + rules.tick_s) + egress
+    # Never less than what is reserved when the machine is ordered, so that no order is refused for the money's sake.
+    worst_s = max(billed_s, rules.ready_timeout_s) + rules.lease_s + rules.overrun_s
+    worst = rate * worst_s + egress
     return Quote(offer, market, errand.nodes, now + ready_s, now + used_s, rate * billed_s + egress, egress, worst)
 
 

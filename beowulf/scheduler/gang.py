@@ -10,8 +10,9 @@ from beowulf.model.allocation import Allocation, RankSlot, Share
 from beowulf.model.node import Node, NodeId
 from beowulf.model.snapshot import Snapshot
 from beowulf.scheduler.answers import NODE_NOT_AVAILABLE, Refusal
+from beowulf.scheduler.picking import part_of, pick, split
 from beowulf.scheduler.request import Request
-from beowulf.scheduler.room import Left, Offer, part_of, pick, split
+from beowulf.scheduler.room import Left, Offer
 from beowulf.scheduler.wording import answers_of, listed, wants
 
 Apart = Mapping[NodeId, frozenset[NodeId]]
@@ -180,6 +181,7 @@ def never_gathers(request: Request, fitting: Sequence[Offer], asleep: Sequence[t
     """Why the nodes that are up could not run it even if they were idle, given those that would do if they were up."""
     need = f"needs {request.min_nodes} nodes with {wants(request, '')} each" if request.min_nodes > 1 else ""
     need = need or f"needs a node with {wants(request, '')}"
-    names = f"; up: {listed(offer.node.id for offer in fitting)}" if fitting else "; none is up"
+    free = "free of others" if any(node.schedulable for node, _ in asleep) else "up"
+    names = f"; up: {listed(offer.node.id for offer in fitting)}" if fitting else f"; none is {free}"
     sleepers = ", ".join(f"{node.id} ({refusal.sentence})" for node, refusal in asleep[:3])
     return Refusal(NODE_NOT_AVAILABLE, f"{need}{names}; would do: {sleepers}")

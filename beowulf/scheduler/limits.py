@@ -13,7 +13,7 @@ from typing import TypeAlias
 from immutables import Map
 
 from beowulf.model.job import Job, JobId, ShareState
-from beowulf.model.node import NodeState
+from beowulf.model.node import NodeState, without_others
 from beowulf.model.rules import Rules
 from beowulf.model.snapshot import Snapshot
 from beowulf.scheduler.answers import DEPENDENCY_NEVER_SATISFIED, Reason, Refusal
@@ -100,11 +100,18 @@ def _every_node_is_up(world: World, job_id: JobId) -> World:
     return replace(snapshot, nodes=snapshot.nodes.update(up), unreachable=Map(), changes=()), rules
 
 
+def _nobody_else_works(world: World, job_id: JobId) -> World:
+    snapshot, rules = world
+    alone = {one.id: without_others(one) for one in snapshot.nodes.values() if one.others}
+    return replace(snapshot, nodes=snapshot.nodes.update(alone), changes=()), rules
+
+
 CIRCUMSTANCES: dict[str, Lift] = {
     "its dependencies": _no_dependencies,
     "quotas": _no_quotas,
     "maintenance": _no_maintenance,
     "nodes that are down, drained or apart": _every_node_is_up,
+    "processes of others": _nobody_else_works,
     "what runs now": _nothing_runs,
     "those who wait": _nobody_else_waits,
 }

@@ -16,6 +16,7 @@ from immutables import Map
 from beowulf.model.job import Job, JobId, JobSpec, JobState
 from beowulf.scheduler.request import Request, request_of, unswept
 from beowulf.scheduler.throughput import concerned, family_of, steps_left
+from beowulf.scheduler.usage import Account
 
 Ticket: TypeAlias = tuple[float, int, int, JobId]
 """(submitted, number, array index, id): the order within a line."""
@@ -33,6 +34,10 @@ class Line:
     resuming: bool  # before everything else of its priority
     tickets: tuple[Ticket, ...]
     left: int = 0  # optimizer steps; 0: not told
+
+    @property
+    def account(self) -> Account:
+        return self.spec.project, self.owner
 
     def having(self, tickets: tuple[Ticket, ...]) -> Line:
         return Line(self.key, self.request, self.spec, self.owner, self.cancelled, self.resuming, tickets)
@@ -68,6 +73,7 @@ _looked_at: Callable[[JobSpec], Hashable] = attrgetter(
     "environment.system_mpi",
     "service_class",
     "queue",
+    "project",
     "priority",
     "max_duration_s",
     "kill_grace_s",

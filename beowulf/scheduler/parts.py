@@ -85,4 +85,4 @@ def returned(cards: Cards, node: Node, indices: frozenset[int], mib: int, owner:
         free = frozenset(part.gpu.index for part in parts if not part.owners)
         parts = tuple(part for part in parts if part.owners)
     whole = frozenset(gpu.index for gpu in gpus) | free
-    return tuple(gpu for gpu in node.facts.gpus if gpu.healthy and gpu.index in whole), parts
+    return tuple(gpu for gpu in node.facts.gpus if gpu.usable and gpu.index in whole), parts

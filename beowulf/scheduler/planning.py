@@ -30,6 +30,7 @@ from beowulf.scheduler.choosing import Choices, Option, pace_of
 from beowulf.scheduler.dependencies import Dependencies
 from beowulf.scheduler.gang import Gang, gather
 from beowulf.scheduler.lines import Key, Line, Ticket
+from beowulf.scheduler.owned import set_apart
 from beowulf.scheduler.patience import Chosen, Patience
 from beowulf.scheduler.policies import KEEP_ALL, policy_of
 from beowulf.scheduler.promises import Promises
@@ -61,7 +62,9 @@ def replan(snapshot: Snapshot, now: float, rules: Rules, memo: Memo | None) -> t
 
 
 def decide(state: State, now: float) -> Plan:
-    return Walk(state, now).over() if state.lines else Plan()
+    left, starts = set_apart(state, now)
+    decided = Walk(left, now).over() if left.lines else Plan()
+    return replace(decided, starts=(*starts, *decided.starts)) if starts else decided
 
 
 class Walk:
@@ -198,7 +201,7 @@ class Walk:
         job = self.snapshot.jobs[ticket[3]]
         allocation = replace(gang.allocation, steps_per_s=pace_of(line, option))
         self._starts.append(Start(job.id, allocation))
-        self._quotas.take(line.owner, line.spec.queue, allocation)
+        self._quotas.take(line.owner, line.spec, allocation)
         self.promises.start(f"{job.id}.{len(job.attempts) + 1}", gang, self.now + option.length_s)
         self._patience.started(option)
         self._queue.next(line, ticket)

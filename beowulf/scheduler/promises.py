@@ -14,11 +14,12 @@ from beowulf.scheduler.board import Board
 from beowulf.scheduler.claims import Claim, Views
 from beowulf.scheduler.future import Future, Opening
 from beowulf.scheduler.gang import Gang, gather
+from beowulf.scheduler.picking import part_of, pick_part
 from beowulf.scheduler.policies import policy_of
 from beowulf.scheduler.preemption import Bench, next_ripe, victims
 from beowulf.scheduler.prospects import Outlook
 from beowulf.scheduler.request import Request
-from beowulf.scheduler.room import Room, part_of, pick_part, suitable
+from beowulf.scheduler.room import Room, suitable
 from beowulf.scheduler.state import State
 from beowulf.scheduler.wording import moment
 

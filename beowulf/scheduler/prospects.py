@@ -7,13 +7,13 @@ from dataclasses import replace
 
 from immutables import Map
 
-from beowulf.model.node import Node, NodeId
+from beowulf.model.node import Node, NodeId, without_others
 from beowulf.model.snapshot import Snapshot
 from beowulf.scheduler.answers import BAD_CONSTRAINTS, NODE_NOT_AVAILABLE, Refusal
 from beowulf.scheduler.board import Board
 from beowulf.scheduler.gang import Lacking, apart_now, gather, never_gathers, shortage
 from beowulf.scheduler.request import Request
-from beowulf.scheduler.room import Offer, empty_room, not_wanted, offer, room_of, unavailable
+from beowulf.scheduler.room import Offer, busy_with_others, empty_room, not_wanted, offer, room_of, unavailable
 from beowulf.scheduler.state import State
 
 SHOWN = 4
@@ -69,14 +69,14 @@ class Outlook:
         return Refusal(BAD_CONSTRAINTS, shortage(request, have, lacking, self.apart, self._sites(have), free=""))
 
     def _asleep(self, request: Request) -> list[tuple[Node, Refusal]]:
-        """Nodes that are not up and would do, as far as anybody knows."""
+        """Nodes that are not up, or that others work on, and would do, as far as anybody knows."""
         found = []
         for name in self._state.order:
             node = self._snapshot.nodes[name]
-            absent = unavailable(node)
+            absent = unavailable(node) or busy_with_others(node)
             if absent is None or not_wanted(request, node) is not None:
                 continue
-            if not node.root or isinstance(offer(request, empty_room(node), 0), Offer):
+            if not node.root or isinstance(offer(request, empty_room(without_others(node)), 0), Offer):
                 found.append((node, absent))
         return found
 

@@ -12,7 +12,7 @@ from beowulf.scheduler.lines import Line, Ticket
 from beowulf.scheduler.paces import Paces
 from beowulf.scheduler.policies import Policy, Standing
 from beowulf.scheduler.state import State
-from beowulf.scheduler.usage import fair_shares
+from beowulf.scheduler.usage import Account, fair_shares
 
 Turn: TypeAlias = tuple[int, bool, float, float, int, int, int, Line]
 """(-priority, not resuming, -rank, submitted, number, index, position in the line, line): the smallest is next."""
@@ -22,10 +22,10 @@ class Queue:
     def __init__(self, state: State, now: float, policy: Policy) -> None:
         self._state, self._now, self._order = state, now, policy.order
         rules = self._rules = state.rules
-        self._fair: dict[str, float] = {}
+        self._fair: dict[Account, float] = {}
         if policy.order is not None:
-            users = {line.owner for line in state.lines.values()}
-            self._fair = fair_shares(state.usage, users, rules.shares, rules.half_life_s, now)
+            accounts = {line.account for line in state.lines.values()}
+            self._fair = fair_shares(state.usage, accounts, rules, now)
         self._threads = max(1, state.threads)
         self.paces = Paces(state)
         self._at: dict[int, int] = {}  # by the line's identity: how far it has come
@@ -93,7 +93,7 @@ class Queue:
         return Standing(
             waited,
             waited / rules.age_full_s,
-            self._fair.get(line.owner, 1.0),
+            self._fair.get(line.account, 1.0),
             1.0 / (1.0 + work_h),
             self._service(line.spec.service_class),
             length_s,

@@ -1,9 +1,10 @@
-"""How much users and queues may have in use at once. Part of a GPU counts as that part."""
+"""How much users, queues and projects may have in use at once. Part of a GPU counts as that part."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 from beowulf.model.allocation import Allocation, Share
 from beowulf.model.job import JobSpec, Resources
@@ -15,6 +16,9 @@ from beowulf.scheduler.request import Request
 from beowulf.scheduler.wording import count
 
 JOBS, CPUS, GPUS = "jobs", "cpus", "gpus"
+Scope: TypeAlias = tuple[int, str, str, str]
+"""(the quota's number, user, queue, project): what is counted together; "" where a quota does not tell them apart"""
+
 ROUNDING = 1e-6  # three thirds of a GPU are one
 
 
@@ -41,15 +45,15 @@ class Quotas:
     def __init__(self, snapshot: Snapshot, quotas: tuple[Quota, ...]) -> None:
         self._quotas = quotas
         self._snapshot = snapshot
-        self._used: defaultdict[tuple[int, str, str, str], float] = defaultdict(float)
+        self._used: defaultdict[tuple[int, str, str, str, str], float] = defaultdict(float)
         for job_id in snapshot.active if quotas else ():
             job = snapshot.jobs[job_id]
             if job.attempt is not None:
-                self.take(job.owner, job.spec.queue, job.attempt.allocation)
+                self.take(job.owner, job.spec, job.attempt.allocation)
 
-    def take(self, owner: str, queue: str, allocation: Allocation, sign: int = 1) -> None:
-        for number, quota in self._concerning(owner, queue):
-            scope = self._scope(number, quota, owner, queue)
+    def take(self, owner: str, spec: JobSpec, allocation: Allocation, sign: int = 1) -> None:
+        for number, quota in self._concerning(owner, spec):
+            scope = _scope(number, quota, owner, spec)
             self._used[*scope, JOBS] += sign
             self._used[*scope, CPUS] += sign * sum(len(share.cpus) for share in allocation.shares)
             self._used[*scope, GPUS] += sign * sum(
@@ -64,8 +68,8 @@ class Quotas:
         gpus = self._fraction(wanted) if wanted.shares_gpu else wanted.gpus
         asked = Asked(1, request.cpus * request.min_nodes, gpus * request.min_nodes)
         forbidden: dict[str, Refusal] = {}
-        for number, quota in self._concerning(owner, spec.queue):
-            refusal = self._over(number, quota, asked, owner, spec.queue)
+        for number, quota in self._concerning(owner, spec):
+            refusal = self._over(number, quota, asked, _scope(number, quota, owner, spec))
             if refusal is None:
                 continue
             if not quota.gpu_kind or not wanted.gpus:
@@ -86,26 +90,38 @@ class Quotas:
     def _kinds(self) -> tuple[str, ...]:
         return tuple(sorted({gpu.kind for node in self._snapshot.nodes.values() for gpu in node.facts.gpus}))
 
-    def _concerning(self, owner: str, queue: str) -> list[tuple[int, Quota]]:
+    def _concerning(self, owner: str, spec: JobSpec) -> list[tuple[int, Quota]]:
         return [
             (number, quota)
             for number, quota in enumerate(self._quotas)
-            if quota.user in ("", EVERYBODY, owner) and quota.queue in ("", EVERYBODY, queue)
+            if quota.user in ("", EVERYBODY, owner)
+            and quota.queue in ("", EVERYBODY, spec.queue)
+            and (not quota.project or (spec.project and quota.project in (EVERYBODY, spec.project)))
         ]
 
-    def _scope(self, number: int, quota: Quota, owner: str, queue: str) -> tuple[int, str, str]:
-        return number, owner if quota.user else "", queue if quota.queue else ""
-
-    def _over(self, number: int, quota: Quota, asked: Asked, owner: str, queue: str) -> Refusal | None:
-        scope = self._scope(number, quota, owner, queue)
+    def _over(self, number: int, quota: Quota, asked: Asked, scope: Scope) -> Refusal | None:
         gpu = f"{quota.gpu_kind} GPU" if quota.gpu_kind else "GPU"
         limits = ((JOBS, quota.jobs, asked.jobs, "job"), (CPUS, quota.cpus, asked.cpus, "thread"))
         for kind, most, more, noun in (*limits, (GPUS, quota.gpus, asked.gpus, gpu)):
             used = self._used[*scope, kind]
             if most >= 0 and more and used + more > most + ROUNDING:
-                whose = " and ".join(filter(None, (scope[1], f"queue {scope[2]}" if scope[2] else ""))) or "everybody"
-                return Refusal(QUOTA, f"{whose} may use {count(most, noun)} at once, and {used:g} are in use")
+                return Refusal(QUOTA, f"{_whose(scope)} may use {count(most, noun)} at once, and {used:g} are in use")
         return None
+
+
+def _scope(number: int, quota: Quota, owner: str, spec: JobSpec) -> Scope:
+    return (
+        number,
+        owner if quota.user else "",
+        spec.queue if quota.queue else "",
+        spec.project if quota.project else "",
+    )
+
+
+def _whose(scope: Scope) -> str:
+    _, user, queue, project = scope
+    named = (user, f"queue {queue}" if queue else "", f"project {project}" if project else "")
+    return " and ".join(filter(None, named)) or "everybody"
 
 
 def _counted(quota: Quota, node: Node | None, share: Share) -> float:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias
 
 from beowulf.model.allocation import Share
 from beowulf.model.node import Gpu, Node
 from beowulf.scheduler.answers import BAD_CONSTRAINTS, NODE_NOT_AVAILABLE, RESOURCES, Refusal
-from beowulf.scheduler.parts import Part, joined, opened, part_mib, returned, taken
+from beowulf.scheduler.parts import Part, joined, returned, taken
 from beowulf.scheduler.request import Request
 from beowulf.scheduler.wording import count, gpu_words, size
-
-T = TypeVar("T")
 
 WASTED = 1024  # a node that lets nobody join comes after any that does
 
@@ -60,8 +57,8 @@ class Offer:
 
 
 def empty_room(node: Node) -> Room:
-    healthy = tuple(gpu for gpu in node.facts.gpus if gpu.healthy)
-    return Room(node, tuple(sorted(node.usable_cpus)), healthy, node.usable_memory_mib)
+    usable = tuple(gpu for gpu in node.facts.gpus if gpu.usable)
+    return Room(node, tuple(sorted(node.open_cpus)), usable, node.usable_memory_mib)
 
 
 def take(room: Room, tag: str, share: Share) -> Room:
@@ -83,7 +80,7 @@ def give_back(room: Room, tag: str, share: Share) -> Room:
     gpus, parts = returned((room.gpus, room.parts), node, frozenset(share.gpus), share.gpu_mib, share.owner)
     return Room(
         node,
-        tuple(cpu for cpu in node.usable_cpus if cpu in cpus),
+        tuple(cpu for cpu in node.open_cpus if cpu in cpus),
         gpus,
         room.memory_mib + share.memory_mib,
         tuple(tenant for tenant in room.tenants if tenant != tag),
@@ -122,6 +119,10 @@ def unavailable(node: Node) -> Refusal | None:
     if not node.schedulable:
         return Refusal(NODE_NOT_AVAILABLE, f"{node.state.lower()}: {node.reason or 'no answer so far'}")
     return None
+
+
+def busy_with_others(node: Node) -> Refusal | None:
+    return Refusal(NODE_NOT_AVAILABLE, "; ".join(node.others)) if node.others else None
 
 
 def not_wanted(request: Request, node: Node) -> Refusal | None:
@@ -181,13 +182,14 @@ def _gpus_left(request: Request, room: Room) -> int:
     """Below 0: no further GPU is touched."""
     if not request.resources.shares_gpu:
         return len(room.gpus) - request.resources.gpus
-    if _joined(request, room) is not None:
+    if joins(request, room) is not None:
         return -1
     # A part of a GPU that nobody may join uses up all of it.
     return len(room.gpus) - 1 + (0 if room.node.share_gpus > 1 else WASTED)
 
 
-def _joined(request: Request, room: Room) -> Part | None:
+def joins(request: Request, room: Room) -> Part | None:
+    """The GPU in use that a job with a part would join; None for those that would need another."""
     alike = {gpu.index for gpu in suitable(request, (part.gpu for part in room.parts))}
     parts = (part for part in room.parts if part.gpu.index in alike)
     return joined(request.resources, request.owner, room.node, parts)
@@ -199,43 +201,21 @@ def allowed(request: Request, node_id: str) -> bool:
     return named and node_id not in request.exclude and node_id not in request.avoid
 
 
-def pick(request: Request, room: Room) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The threads and GPUs a room that fits gives."""
-    wanted = request.resources
-    cpus = room.cpus if wanted.all_cpus else pick_cpus(room.cpus, request.cpus, _from_the_top(room.node))
-    return cpus, _pick_devices(request, room)
-
-
-def _pick_devices(request: Request, room: Room) -> tuple[int, ...]:
-    if not request.resources.shares_gpu:
-        return pick_gpus(suitable(request, room.gpus), request.resources.gpus) if request.resources.gpus else ()
-    gpu = pick_part(request, room)
-    return (gpu.index,) if gpu is not None else ()
-
-
-def pick_part(request: Request, room: Room) -> Gpu | None:
-    """The GPU of which the request gets a part: rather one that is in use in part already."""
-    part = _joined(request, room)
-    return part.gpu if part is not None else opened(suitable(request, room.gpus))
-
-
-def part_of(request: Request, node: Node, devices: tuple[int, ...]) -> tuple[int, float]:
-    """(MiB, fraction of the GPU) that a share takes of its one GPU; (0, 1.0): its GPUs are its own."""
-    gpu = next((gpu for gpu in node.facts.gpus if gpu.index in devices), None)
-    mib = part_mib(request.resources, gpu) if gpu is not None and request.resources.shares_gpu else 0
-    return (mib, mib / gpu.memory_mib) if gpu is not None and mib else (0, 1.0)
-
-
 def _lack(request: Request, room: Room) -> str | None:
+    lack = _lacks(request, room)
+    return f"{lack}; {room.node.others[0]}" if lack and room.node.others else lack
+
+
+def _lacks(request: Request, room: Room) -> str | None:
     wanted, node = request.resources, room.node
     if wanted.all_cpus and room.tenants:
         return f"needs the whole node, {count(len(room.tenants), 'attempt')} there ({room.tenants[0]})"
     if wanted.gpus:
         free, known = suitable(request, room.gpus), suitable(request, node.facts.gpus)
-        joins = wanted.shares_gpu and _joined(request, room) is not None
-        if wanted.shares_gpu and known and not free and not joins:
+        fits_in = wanted.shares_gpu and joins(request, room) is not None
+        if wanted.shares_gpu and known and not free and not fits_in:
             return f"needs {gpu_words(request)}, and none has so much left for it"
-        if len(free) < wanted.gpus and not joins:
+        if len(free) < wanted.gpus and not fits_in:
             return _numbers(gpu_words(request), len(free), sum(gpu.healthy for gpu in known))
     if not wanted.all_cpus and len(room.cpus) < request.cpus:
         return _numbers(count(request.cpus, "thread"), len(room.cpus), len(node.usable_cpus))
@@ -277,7 +257,7 @@ Shape: TypeAlias = tuple[object, ...]
 
 def trait_of(node: Node) -> Shape:
     """What makes nodes alike when nothing runs on them."""
-    gpus = tuple((gpu.kind, gpu.memory_mib, gpu.compute_capability, gpu.healthy) for gpu in node.facts.gpus)
+    gpus = tuple((gpu.kind, gpu.memory_mib, gpu.compute_capability, gpu.usable) for gpu in node.facts.gpus)
     kind = (
         node.site,
         node.rented,
@@ -288,7 +268,7 @@ def trait_of(node: Node) -> Shape:
         node.share_gpus,
         node.share_between_users,
     )
-    return (*kind, len(node.usable_cpus), node.usable_memory_mib, gpus)
+    return (*kind, len(node.usable_cpus), len(node.open_cpus), node.usable_memory_mib, gpus)
 
 
 def disk_free_mib(node: Node) -> int | None:
@@ -296,44 +276,3 @@ def disk_free_mib(node: Node) -> int | None:
     home = node.root or node.facts.home
     around = [fs for fs in node.facts.file_systems if (home + "/").startswith(fs.path.rstrip("/") + "/")]
     return max(around, key=lambda fs: len(fs.path)).free_mib if around else None
-
-
-def _from_the_top(node: Node) -> bool:
-    """Neighbours begin at opposite ends: nodes that are one machine's (a lab's) would all crowd its first thread."""
-    return sum(node.id.encode()) % 2 == 1
-
-
-def pick_cpus(free: tuple[int, ...], number: int, from_the_top: bool = False) -> tuple[int, ...]:
-    """``number`` of the free threads: the smallest unbroken run that is long enough, else the longest runs first."""
-    runs: list[list[int]] = []
-    for cpu in free:
-        if runs and cpu == runs[-1][-1] + 1:
-            runs[-1].append(cpu)
-        else:
-            runs.append([cpu])
-    enough = [run for run in runs if len(run) >= number]
-    if enough:
-        run = min(enough, key=lambda run: (len(run), run[0]))
-        return tuple(run[-number:] if from_the_top else run[:number])
-    longest_first = sorted(runs, key=lambda run: (-len(run), run[0]))
-    return tuple(sorted([cpu for run in longest_first for cpu in run][:number]))
-
-
-def pick_gpus(free: Sequence[Gpu], number: int) -> tuple[int, ...]:
-    """Driver indices: all of one kind where one kind has enough, and rather the kind with the fewest left."""
-    kinds: dict[str, list[Gpu]] = {}
-    for gpu in free:
-        kinds.setdefault(gpu.kind, []).append(gpu)
-    enough = [gpus for gpus in kinds.values() if len(gpus) >= number]
-    pool = min(enough, key=lambda gpus: (len(gpus), gpus[0].memory_mib, gpus[0].kind)) if enough else free
-    return tuple(sorted(gpu.index for gpu in pool)[:number])
-
-
-def split(items: Sequence[T], parts: int) -> list[tuple[T, ...]]:
-    """``parts`` unbroken pieces, as equal as can be; with fewer items than parts, neighbours share one."""
-    if not items:
-        return [()] * parts
-    if len(items) < parts:
-        return [(items[part * len(items) // parts],) for part in range(parts)]
-    edges = [part * len(items) // parts for part in range(parts + 1)]
-    return [tuple(items[start:end]) for start, end in pairwise(edges)]

@@ -7,13 +7,14 @@ must equal the plan from nothing. With H the half-life, a use of rate r from s t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from immutables import Map
 
 from beowulf.model.job import Job
+from beowulf.model.rules import Rules
 
 GPU_COUNTS_AS_THREADS = 16
 BITS = 40
@@ -32,7 +33,10 @@ class Used:
 
 
 NOTHING = Used()
-Usage: TypeAlias = Map[str, Used]
+Account: TypeAlias = tuple[str, str]
+"""(project or "", user)"""
+
+Usage: TypeAlias = Map[Account, Used]
 
 
 def grown(at: float, half_life_s: float) -> int:
@@ -59,31 +63,60 @@ def charged(job: Job, half_life_s: float) -> Used:
     return found
 
 
+def account_of(job: Job) -> Account:
+    return job.spec.project, job.owner
+
+
 def usage_of(jobs: Iterable[Job], half_life_s: float) -> Usage:
-    users: dict[str, Used] = {}
+    accounts: dict[Account, Used] = {}
     for job in jobs:
         if job.attempts:
-            users[job.owner] = users.get(job.owner, NOTHING).plus(charged(job, half_life_s))
-    return Map(users)
+            account = account_of(job)
+            accounts[account] = accounts.get(account, NOTHING).plus(charged(job, half_life_s))
+    return Map({account: used for account, used in accounts.items() if used != NOTHING})
 
 
 def recharge(usage: Usage, old: Job | None, new: Job | None, half_life_s: float) -> Usage:
     for job, sign in ((old, -1), (new, 1)):
         if job is not None and job.attempts:
-            changed = usage.get(job.owner, NOTHING).plus(charged(job, half_life_s), sign)
-            usage = usage.set(job.owner, changed) if changed != NOTHING else usage.delete(job.owner)
+            account = account_of(job)
+            changed = usage.get(account, NOTHING).plus(charged(job, half_life_s), sign)
+            if changed != NOTHING:
+                usage = usage.set(account, changed)
+            elif account in usage:
+                usage = usage.delete(account)
     return usage
 
 
-def fair_shares(
-    usage: Usage, users: Iterable[str], shares: Mapping[str, float], half_life_s: float, now: float
-) -> dict[str, float]:
-    """``2^-(used / due)`` per user: 1 for who used nothing, 0.5 for who used just the share that is due."""
-    here = grown(now, half_life_s)
-    everybody = {*users, *usage}
-    weights = {user: max(0, used.ended + used.rate * here - used.begun) for user, used in usage.items()}
+def fair_shares(usage: Usage, accounts: Iterable[Account], rules: Rules, now: float) -> dict[Account, float]:
+    """``2^-(used / due)`` each: 1 for who used nothing, 0.5 for who used just the part that is due."""
+    here = grown(now, rules.half_life_s)
+    everybody = {*accounts, *usage}
+    weights = {account: max(0, used.ended + used.rate * here - used.begun) for account, used in usage.items()}
     total = sum(weights.values())
-    promised = sum(shares.get(user, 1.0) for user in sorted(everybody))
     if not total:
         return dict.fromkeys(everybody, 1.0)
-    return {user: 2.0 ** -(weights.get(user, 0) / total * promised / shares.get(user, 1.0)) for user in everybody}
+    due = dues(everybody, rules)
+    return {account: 2.0 ** -(weights.get(account, 0) / total / due[account]) for account in everybody}
+
+
+def dues(accounts: Iterable[Account], rules: Rules) -> dict[Account, float]:
+    """What part of everything is due to each: of its project's part its own; users without one stand alone."""
+    members: dict[Account, list[Account]] = {}  # by project; ("", user) where there is none
+    for project, user in sorted(accounts):
+        members.setdefault((project, "") if project else ("", user), []).append((project, user))
+    promised = sum(_share(top, rules) for top in members)
+    found: dict[Account, float] = {}
+    for top, those in members.items():
+        shares = {account: rules.shares.get(account[1], 1.0) for account in those}
+        part = _share(top, rules) / promised / sum(shares.values())
+        found |= {account: part * share for account, share in shares.items()}
+    return found
+
+
+def _share(top: Account, rules: Rules) -> float:
+    project, user = top
+    named = rules.projects.get(project)
+    if project:
+        return named.share if named is not None else 1.0
+    return rules.shares.get(user, 1.0)

@@ -76,3 +76,15 @@ def answers_of(refusals: Sequence[tuple[str, str]], total: int) -> str:
 def moment(at: float) -> str:
     """``2026-11-24 14:20 UTC``"""
     return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def usd(amount: float) -> str:
+    """``$0.42``, ``$1,250.00``"""
+    return f"${amount:,.2f}"
+
+
+def spoken(seconds: float) -> str:
+    """``45 min``, ``2.5 h``, ``3 days``"""
+    if seconds < 5400.0:
+        return f"{seconds / 60.0:.0f} min"
+    return f"{seconds / 3600.0:.3g} h" if seconds < 2 * 86400.0 else f"{seconds / 86400.0:.2g} days"

@@ -1,5 +1,6 @@
 """Replays of a trace, or of the lab's own history, through the very scheduler that the head runs."""
 
+from beowulf.sim.buying import with_changes
 from beowulf.sim.cluster import cluster_of, flat_cluster, machines_of
 from beowulf.sim.gavel import read_gavel, read_throughputs
 from beowulf.sim.generate import generated
@@ -32,4 +33,5 @@ __all__ = [
     "read_throughputs",
     "replay",
     "svg",
+    "with_changes",
 ]

@@ -155,7 +155,13 @@ COMMUNICATION = Record(
 )
 RETRY = Record(
     (
-        Key("on", _retry_causes, "Ends after which the job is queued again; who is preempted always is.", "node_fail"),
+        Key(
+            "on",
+            _retry_causes,
+            "Ends after which the job is queued again. Who is preempted always is, and that does not count: "
+            "`preempted` is accepted here, but changes nothing.",
+            "node_fail",
+        ),
         Key("max", words.whole(0, 1000), "How often.", "3"),
     ),
     "when a job is tried again",
@@ -194,8 +200,9 @@ JOB = Record(
         ),
         Key(
             "file_mounts",
-            MapOf(paths.on_node, words.path, "{target on the node: file or folder here}"),
-            "Further files and folders: their place on the nodes (below the work folder, or `~/…`) and what is copied.",
+            MapOf(paths.on_node, words.source, "{target on the node: file or folder here, or s3://bucket/key}"),
+            "Further files and folders: their place on the nodes (below the work folder, or `~/…`) and what is copied. "
+            "What lies in S3 is fetched at submit, with the submitter's rights.",
         ),
         Key("setup", words.script, "Shell text, run once per machine before any rank starts."),
         Key(
@@ -234,6 +241,7 @@ JOB = Record(
         Key("kill_grace", words.duration, "Time between the polite signal and the hard one.", "10s"),
         Key("priority", words.whole(-1_000_000, 1_000_000), "Higher starts first.", "0"),
         Key("queue", words.name, "The queue it waits in.", "default"),
+        Key("project", words.name, "What it is for: shares and quotas go by it.", "the one the settings name for you"),
         Key("service_class", words.name, "A class of the head's settings: how urgent, and whom it may preempt."),
         Key("array", _array, "One task per index; each sees its own as SLURM_ARRAY_TASK_ID."),
         Key("dependency", _dependency, "Wait for other jobs to end."),
@@ -295,6 +303,7 @@ OPTIONS: Mapping[str, tuple[str, ...]] = {
     "--kill-grace": ("kill_grace",),
     "--priority": ("priority",),
     "--queue": ("queue",),
+    "--project": ("project",),
     "--service-class": ("service_class",),
     "--array": ("array",),
     "--dependency": ("dependency",),

@@ -12,6 +12,7 @@ from beowulf.model.rules import (
     PLACEMENT_NAMES,
     POLICY_NAMES,
     Maintenance,
+    Project,
     Quota,
     Rules,
     ServiceClass,
@@ -22,7 +23,7 @@ from beowulf.specs.complaints import Complaints, Wrong, shown
 from beowulf.specs.kinds import Fields, Key, Many, MapOf, Record, Word
 
 
-def _decimal(low: float, high: float) -> Word:
+def decimal(low: float, high: float) -> Word:
     def read(text: str) -> float:
         if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text):
             raise Wrong("is not a number (0.5)")
@@ -54,16 +55,16 @@ _classes = words.many(words.name, "a class or a list of classes")
 
 WEIGHTS = Record(
     (
-        Key("age", _decimal(0.001, 1e6), "For waiting `age_full` long; it goes on growing.", "1"),
-        Key("fair_share", _decimal(0, 1e6), "For having used nothing lately; half of it for just one's share.", "2"),
-        Key("size", _decimal(0, 1e6), "For being small and short; nothing without `max_duration`.", "0.5"),
-        Key("service_class", _decimal(0, 1e6), "Times the weight of the job's class.", "4"),
+        Key("age", decimal(0.001, 1e6), "For waiting `age_full` long; it goes on growing.", "1"),
+        Key("fair_share", decimal(0, 1e6), "For having used nothing lately; half of it for just one's share.", "2"),
+        Key("size", decimal(0, 1e6), "For being small and short; nothing without `max_duration`.", "0.5"),
+        Key("service_class", decimal(0, 1e6), "Times the weight of the job's class.", "4"),
     ),
     "what each factor of a job's rank counts",
 )
 SERVICE_CLASS = Record(
     (
-        Key("weight", _decimal(0, 1), "How much of `weights.service_class` its jobs get.", "0"),
+        Key("weight", decimal(0, 1), "How much of `weights.service_class` its jobs get.", "0"),
         Key("preempts", _classes, "Classes whose running jobs are queued again to make room."),
         Key("grace", words.duration, "Its own jobs are not preempted before they ran this long.", "30m"),
     ),
@@ -74,12 +75,20 @@ QUOTA = Record(
     (
         Key("user", _scope, "Whose jobs count; left out: everybody's together."),
         Key("queue", _scope, "Of which queue; left out: of all together."),
+        Key("project", _scope, "Of which project; left out: of all together."),
         Key("accelerator", Word("RTX3090", quantities.gpu_kind, words.TEXT), "Of which kind of GPU."),
         Key("gpus", _most, "At most so many GPUs at once.", also=("accelerators",)),
         Key("cpus", _most, "At most so many hardware threads at once."),
         Key("jobs", _most, "At most so many running jobs."),
     ),
-    "user, queue, accelerator; gpus, cpus, jobs",
+    "user, queue, project, accelerator; gpus, cpus, jobs",
+)
+PROJECT = Record(
+    (
+        Key("share", decimal(0.001, 1e6), "What is due to all of it together.", "1"),
+        Key("users", words.names, "Whose jobs are its unless they say otherwise; nobody else may name it.", "anybody"),
+    ),
+    "share, users",
 )
 MAINTENANCE = Record(
     (
@@ -109,7 +118,8 @@ SCHEDULER = Record(
         Key("weights", WEIGHTS, "What each factor of a job's rank counts."),
         Key("age_full", words.duration, "Waiting this long counts `weights.age`.", "1d"),
         Key("half_life", words.duration, "After this long, use counts half for the fair share.", "7d"),
-        Key("shares", MapOf(quantities.name, _decimal(0.001, 1e6), "{alice: 2}"), "What is due to a user.", "1 each"),
+        Key("shares", MapOf(quantities.name, decimal(0.001, 1e6), "{alice: 2}"), "What is due to a user.", "1 each"),
+        Key("projects", MapOf(quantities.name, PROJECT, "{vision: {share: 2}}"), "What jobs are for."),
         Key("classes", MapOf(quantities.name, SERVICE_CLASS, "{urgent: {weight: 1}}"), "Classes of jobs."),
         Key("quotas", Many(QUOTA, "a list of quotas", single=False), "What may be in use at once."),
         Key("estimates", words.flag, "Judge jobs without max_duration by earlier runs of their kind.", "true"),
@@ -151,6 +161,7 @@ def rules_of(fields: Fields) -> Rules:
     base = Rules()
     weights: Fields = fields.get("weights", Fields(fields.place))
     classes: dict[str, Fields] = fields.get("classes", {})
+    projects: dict[str, Fields] = fields.get("projects", {})
     quotas: tuple[Fields, ...] = fields.get("quotas", ())
     repairs: tuple[Fields, ...] = fields.get("maintenance", ())
     return Rules(
@@ -167,6 +178,7 @@ def rules_of(fields: Fields) -> Rules:
         age_full_s=fields.get("age_full", base.age_full_s),
         half_life_s=fields.get("half_life", base.half_life_s),
         shares=fields.get("shares", {}),
+        projects={name: _project(one) for name, one in projects.items()},
         classes={name: _service(one) for name, one in classes.items()},
         quotas=tuple(_quota(one) for one in quotas),
         maintenance=tuple(_maintenance(one) for one in repairs),
@@ -181,9 +193,14 @@ def _service(fields: Fields) -> ServiceClass:
     )
 
 
+def _project(fields: Fields) -> Project:
+    return Project(fields.get("share", 1.0), fields.get("users", ()))
+
+
 def _quota(fields: Fields) -> Quota:
     limits: dict[str, Any] = {name: fields.get(name, -1) for name in ("gpus", "cpus", "jobs")}
-    return Quota(fields.get("user", ""), fields.get("queue", ""), fields.get("accelerator", ""), **limits)
+    user, queue, kind = fields.get("user", ""), fields.get("queue", ""), fields.get("accelerator", "")
+    return Quota(user, queue, kind, project=fields.get("project", ""), **limits)
 
 
 def _maintenance(fields: Fields) -> Maintenance:

@@ -53,9 +53,9 @@ class Balancer:
         seen = replace(self, records=records, probes=probes, looks=self.looks + 1)
         return seen._better() if seen.looks >= (SETTLED_LOOKS if seen.settled else LOOKS) else seen
 
-    def out_of_memory(self, rank: int) -> Balancer | Refusal:
-        """After ``rank`` could not hold what it was given: it gets less from now on."""
-        caps = tuple(max(0, self.split[rank] - 1) if i == rank else cap for i, cap in enumerate(self.caps))
+    def out_of_memory(self, rank: int, held: int) -> Balancer | Refusal:
+        """After ``rank`` could hold no more than ``held`` micro-batches: it gets no more from now on."""
+        caps = tuple(min(held, cap) if i == rank else cap for i, cap in enumerate(self.caps))
         split = share(self.total, self.lines, caps)
         return split if isinstance(split, Refusal) else replace(self, caps=caps, split=split, looks=0)
 

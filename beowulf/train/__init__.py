@@ -21,6 +21,8 @@ What comes out is what one process would compute with the same micro-batches, at
 gradients are summed over the global batch, every micro-batch runs under the seed of (step, its global number), and
 BatchNorm's running statistics are composed in global order.
 
+``bw.accumulate(micro_batches, loss_of)`` in place of the inner loop goes on where a rank runs out of memory.
+
 For the rooms that build on it:
 
 - ``bw.cursor`` (``Cursor``: seed, epoch, step, samples) is where the run stands; ``bw.resume(cursor)`` goes on from one
@@ -32,11 +34,12 @@ For the rooms that build on it:
 """
 
 from beowulf.train.cursor import Cursor
+from beowulf.train.joining import session
 from beowulf.train.loading import Loader
 from beowulf.train.order import seed_of
 from beowulf.train.over_horovod import HorovodReduction
 from beowulf.train.reduction import DistributedReduction, Reduction
-from beowulf.train.session import Session, session
+from beowulf.train.session import Session
 from beowulf.train.work import Misuse
 
 __all__ = [

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from beowulf.train.session import Session
 
 STEP_ENDS_WITHIN_S = 30.0
+BORDER_WITHIN_S = 3.0  # a gang whose ranks went their own ways agrees on a checkpoint, or one rank makes its own
 PIECE_BYTES = 64 * 1024 * 1024
 _KNOWN_BITS = 12  # hexadecimal digits of a digest that a float holds exactly
 
@@ -43,6 +44,8 @@ class Checkpoints:
         self._writing = threading.Lock()
         self._saved_step = 0  # there is nothing to save before the first step
         self._due: tuple[Cursor, State] | None = None
+        self._held: tuple[Cursor, State] | None = None  # where ranks last had the same parameters
+        self._agreed = threading.Event()
         self._idle = threading.Event()
         self._idle.set()
         self._ask = int(signal.Signals[f"SIG{asking}"])
@@ -119,7 +122,14 @@ class Checkpoints:
         with self._session.step_lock:
             self._due = self._session.cursor, self._copied()
         self._idle.clear()
+        self._agreed.set()
         self._bell.ring()
+
+    def hold(self) -> None:
+        """Before ranks step their own ways: remember what they all have."""
+        if self._bell is not None:
+            with self._session.step_lock:
+                self._held = self._session.cursor, self._copied()
 
     def _copied(self) -> State:
         """Under the step lock."""
@@ -132,20 +142,25 @@ class Checkpoints:
         }
 
     def rescue(self) -> None:
-        """Save the state of the last whole step, whatever the main thread is at. BatchNorm's running statistics are
-        then this rank's own since they were last merged: the other ranks need not be there any more."""
+        """Save the last whole step, whatever the main thread is at; where ranks step their own ways, what they last
+        had together. BatchNorm's running statistics are this rank's own since they were last merged: the other ranks
+        need not be there any more."""
         session = self._session
         if self._bell is None or not session.step_lock.acquire(timeout=STEP_ENDS_WITHIN_S):
             return
         try:
-            cursor = session.cursor
-            if session.moving or session.model is None or cursor.step <= self._saved_step:
-                return
-            with self._beside():
-                state = self._copied()
+            found = self._held if session.apart else self._live()
         finally:
             session.step_lock.release()
-        self._write(cursor, state)
+        if found is not None:
+            self._write(*found)
+
+    def _live(self) -> tuple[Cursor, State] | None:
+        session = self._session
+        if session.moving or session.model is None or session.cursor.step <= self._saved_step:
+            return None
+        with self._beside():
+            return session.cursor, self._copied()
 
     def _beside(self) -> ContextManager[Any]:
         """On CUDA the main thread's stream may wait for a rank that died: read on another, after the last step."""
@@ -175,6 +190,7 @@ class Checkpoints:
             if number == WORK:
                 self._write_due()
             elif number in (self._ask, signal.SIGTERM):
+                self._wait_for_border()
                 self._write_due()
                 before = self._saved_step
                 self.rescue()
@@ -185,6 +201,15 @@ class Checkpoints:
         finally:
             if number == signal.SIGTERM:
                 self._end()
+
+    def _wait_for_border(self) -> None:
+        """Ranks that stepped their own ways have more together than any of them: give them time to agree."""
+        pace = self._session.pace
+        if self._session.apart:
+            self._agreed.clear()
+            pace.asked = True
+            self._agreed.wait(BORDER_WITHIN_S)
+            pace.asked = False
 
     def _write_due(self) -> None:
         due, self._due = self._due, None

@@ -24,6 +24,7 @@ class HorovodReduction:
     """
 
     factor = 1.0
+    apart = False
 
     def __init__(self, device: torch.device, choice: Choice | None = None) -> None:
         self._halved = _halved(choice or Choice())
@@ -73,11 +74,18 @@ class HorovodReduction:
     def absent(self) -> None:
         """``finish`` sends noughts for parameters that had no pass."""
 
+    def meet(self) -> None:
+        """Forward passes exchange nothing."""
+
     def finish(self) -> None:
         self._optimizer.synchronize()
 
-    def stepped(self, lock: threading.RLock) -> None:
-        """Nothing more to do."""
+    def stepped(self, lock: threading.RLock) -> bool:
+        """Parameters are one after every step."""
+        return True
+
+    def loaded(self) -> None:
+        """Nothing is remembered of the former ones."""
 
     def settle(self, lock: threading.RLock) -> None:
         """Parameters are one after every step."""

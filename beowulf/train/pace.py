@@ -27,39 +27,53 @@ class Pace:
         self._wait = 1  # whole steps until the next agreement
         self._cost_s = 0.0
         self.balancer: Balancer | None = None
+        self.asked = False  # this rank wishes for a checkpoint of all
         self._fixed: tuple[int, ...] = ()
 
     def fix(self, split: Sequence[int]) -> None:
         """Every rank calls this: from the next step on it is ``split``, whatever the times."""
         self._fixed = tuple(split)
 
-    def border(self, total: int) -> None:
-        """Between two steps of ``total`` micro-batches: agree on the split, where it is time to."""
+    def border(self, total: int) -> bool:
+        """Between two steps of ``total`` micro-batches: agree on the split, where it is time to, and on whether a rank
+        wishes for a checkpoint of all."""
         if self._fixed:
             self.balancer = _held(self._fixed, total, self._reduction.world)
-            return
+            return False
         if self.balancer is None:
             self.balancer = _granted(start(total, self._reduction.world, self._speeds, self._caps))
         elif self.balancer.total != total:
             split = _granted(self.balancer.share(total))
             self.balancer, self._times = replace(self.balancer, split=split, looks=0), []
-        if len(self._times) >= self._wait and self._reduction.world > 1:
-            self._agree(self.balancer)
+        due = len(self._times) >= self._wait and self._reduction.world > 1
+        return due and self._agree(self.balancer)
 
     def share(self, count: int) -> tuple[int, ...]:
         assert self.balancer is not None
         return _granted(self.balancer.share(count))
 
+    def out_of_memory(self, held: Sequence[int]) -> None:
+        """Ranks could hold only so many micro-batches (-1: all they had) and get no more than that from now on."""
+        assert self.balancer is not None
+        for rank, count in enumerate(held):
+            if count >= 0:
+                lower = self.balancer.out_of_memory(rank, count)
+                if isinstance(lower, Refusal):
+                    raise ValueError(f"out of memory: {lower.sentence}: make micro_batch smaller; batch_size can stay")
+                self.balancer = lower
+        self._times = []
+        self._fixed = self.balancer.split if self._fixed else ()
+
     def took(self, seconds: float) -> None:
         """This rank's time for a whole step, without waiting for others."""
         self._times.append(seconds)
 
-    def _agree(self, balancer: Balancer) -> None:
+    def _agree(self, balancer: Balancer) -> bool:
         before, begin = balancer.split, time.perf_counter()
-        rows = self._reduction.gather([self._cost_s, *self._times[-TOLD:]])
+        rows = self._reduction.gather([self._cost_s, float(self.asked), *self._times[-TOLD:]])
         self._cost_s = time.perf_counter() - begin
         self._times = []
-        for seconds in list(zip(*rows))[1:]:
+        for seconds in list(zip(*rows))[2:]:
             if balancer.split == before:  # later times were another split's
                 balancer = balancer.observe(seconds)
         self.balancer = balancer
@@ -68,6 +82,7 @@ class Pace:
         cost = min(row[0] for row in rows)
         due = min(cost / (COST * slowest), RARELY) if slowest > 0.0 else RARELY
         self._wait = max(1, int(due)) if balancer.settled else 1
+        return any(row[1] for row in rows)
 
 
 def _held(split: Sequence[int], total: int, ranks: int) -> Balancer:

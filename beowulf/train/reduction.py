@@ -37,15 +37,25 @@ class Reduction(Protocol):
     def absent(self) -> None:
         """Take part in the exchange of a step with nothing to add: no forward pass, no buffer touched."""
 
+    def meet(self) -> None:
+        """Take part in what a forward pass of others exchanges, with nothing to add and no gradient."""
+
     def finish(self) -> None:
         """Afterwards every parameter's ``grad`` holds the outcome. Called once per step, after the last backward."""
 
-    def stepped(self, lock: threading.RLock) -> None:
-        """After the optimizer moved the parameters. Who moves them here holds ``lock`` meanwhile, but never while
-        waiting for other ranks."""
+    @property
+    def apart(self) -> bool:
+        """Whether the optimizer moves each rank's parameters its own way; others are told of it later."""
+
+    def stepped(self, lock: threading.RLock) -> bool:
+        """After the optimizer moved the parameters → whether they are one on all ranks. Who moves them here holds
+        ``lock`` meanwhile, but never while waiting for other ranks."""
 
     def settle(self, lock: threading.RLock) -> None:
         """Parameters are looked at now (evaluation, checkpoint, end): make them one where ranks went their own ways."""
+
+    def loaded(self) -> None:
+        """The parameters were loaded, alike on all ranks."""
 
     def gather(self, values: Sequence[float]) -> list[list[float]]:
         """Every rank's few numbers, by rank; beside the gradients, never in their way."""
@@ -100,20 +110,36 @@ class DistributedReduction:
 
     def absent(self) -> None:
         """A pass through DDP, in the module's place one that gives every parameter a gradient of nought."""
+        outputs = self._nothing()
+        torch.autograd.backward(outputs, [torch.ones_like(output) for output in outputs])
+
+    def meet(self) -> None:
+        """DDP's second forward pass lays its buckets out anew, which waits for all ranks."""
+        with self.local():
+            self._nothing()
+
+    def _nothing(self) -> list[torch.Tensor]:
         module = self.model.module
         self.model.module = Nothing(module)
         try:
-            outputs = self.model()
+            outputs: list[torch.Tensor] = self.model()
         finally:
             self.model.module = module
-        torch.autograd.backward(outputs, [torch.ones_like(output) for output in outputs])
+        return outputs
 
     def finish(self) -> None:
         """DDP is done when backward is."""
 
-    def stepped(self, lock: threading.RLock) -> None:
+    @property
+    def apart(self) -> bool:
+        return self.communication is not None and self.communication.local
+
+    def stepped(self, lock: threading.RLock) -> bool:
+        return self.communication is None or self.communication.after_step(lock)
+
+    def loaded(self) -> None:
         if self.communication is not None:
-            self.communication.after_step(lock)
+            self.communication.loaded()
 
     def settle(self, lock: threading.RLock) -> None:
         if self.communication is not None:

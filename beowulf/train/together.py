@@ -1,4 +1,4 @@
-"""Whether micro-batches may go through a model as one."""
+"""Whether micro-batches may go through a model as one, or in parts."""
 
 from __future__ import annotations
 
@@ -7,14 +7,22 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 
 
-def refuse_meeting(model: nn.Module) -> None:
-    """ValueError, naming the layer, where samples of a pass meet (BatchNorm) or share random numbers (Dropout)."""
+def meeting(model: nn.Module) -> str:
+    """Which layer lets the samples of a pass meet (BatchNorm) or share random numbers (Dropout); "" where none does."""
     for name, layer in model.named_modules():
         if isinstance(layer, _NormBase) or _drops(layer):
-            raise ValueError(
-                f"{name or 'the model'} is a {type(layer).__name__}: with it, micro-batches that go through "
-                "the model together give another result than one by one: leave out bw.loader(together=…)"
-            )
+            return f"{name or 'the model'} is a {type(layer).__name__}"
+    return ""
+
+
+def refuse_meeting(model: nn.Module) -> None:
+    """ValueError, naming the layer, where micro-batches that go through ``model`` as one give another result."""
+    found = meeting(model)
+    if found:
+        raise ValueError(
+            f"{found}: with it, micro-batches that go through the model together give another result than one by "
+            "one: leave out bw.loader(together=…)"
+        )
 
 
 def _drops(layer: nn.Module) -> bool:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+from beowulf.train.memory import cut, sizes
 from beowulf.train.order import Batch, block, passes, reseed, seed_of
+
+UNLIMITED = 1 << 40
 
 
 class Misuse(RuntimeError):
@@ -15,44 +18,58 @@ class Misuse(RuntimeError):
 
 
 class Work:
-    def __init__(self, seed: int, step: int, batch: Batch, split: Sequence[int], rank: int, together: int = 1) -> None:
+    """``most`` samples go through the model at once: a pass of more is cut into parts."""
+
+    def __init__(
+        self,
+        seed: int,
+        step: int,
+        batch: Batch,
+        split: Sequence[int],
+        rank: int,
+        together: int = 1,
+        most: int = UNLIMITED,
+    ) -> None:
         self.step, self.batch, self._seed = step, batch, seed
         self.mine = block(split, rank)
-        self.passes = passes(self.mine, together)
+        self.passes = [(indices, sizes(_samples(batch, indices), most)) for indices in passes(self.mine, together)]
         self.before, self.after = sum(split[:rank]), sum(split[rank + 1 :])
+        self.backwards = sum(len(parts) for _, parts in self.passes)  # that there have to be
         self.given = self.trained = 0
+        self.held = 0  # micro-batches that are through
+        self.apart = False  # gradients are exchanged after all of them, not with the last one
         self.targets = 0  # which the losses given to backward are means over, so far
         self.samples_at_once = 0
-        self.count = 0  # the same of the micro-batch that is being trained
+        self.count = 0  # the same of the part that is being trained
         self.input_s = 0.0
 
     @property
     def samples(self) -> int:
         """Of this rank."""
-        return sum(end - first for first, end in map(self.batch.micro, self.mine))
+        return sum(sum(parts) for _, parts in self.passes)
 
     @property
     def last(self) -> bool:
-        return self.given == len(self.passes)
+        return self.given == self.backwards
 
     def micro_batches(
         self,
         load: Callable[[], Any],
         count: Callable[[Any], Any] | None,
         local: Callable[[], AbstractContextManager[None]],
-    ) -> Iterator[Any]:
+    ) -> Generator[Any, None, None]:
         """This rank's micro-batches. All but the last are trained without an exchange, each under its own seed."""
-        for indices in self.passes:
+        for indices, parts in self.passes:
             begin = time.perf_counter()
             micro = load()
             self.input_s += time.perf_counter() - begin
-            first, end = self.batch.run(indices)
-            self.samples_at_once = end - first
-            self.count = int(count(micro)) if count else end - first
-            self.given += 1
-            with nullcontext() if self.last else local():
-                reseed(seed_of(self._seed, self.step, indices[0]))
-                yield micro
+            for part, self.samples_at_once in zip(cut(micro, parts), parts):
+                self.count = int(count(part)) if count else self.samples_at_once
+                self.given += 1
+                with nullcontext() if self.last and not self.apart else local():
+                    reseed(seed_of(self._seed, self.step, indices[0]))
+                    yield part
+            self.held += len(indices)
 
     def passed(self) -> None:
         """Backward is called now for the micro-batch given last."""
@@ -62,7 +79,12 @@ class Work:
         self.targets += self.count
 
     def finished(self) -> None:
-        if self.trained != len(self.passes):
+        if self.trained != self.backwards:
             raise Misuse(
-                f"step {self.step}: bw.step was called after {self.trained} of {len(self.passes)} calls of bw.backward"
+                f"step {self.step}: bw.step was called after {self.trained} of {self.backwards} calls of bw.backward"
             )
+
+
+def _samples(batch: Batch, indices: Sequence[int]) -> int:
+    first, end = batch.run(indices)
+    return end - first

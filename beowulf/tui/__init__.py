@@ -1,19 +1,22 @@
-"""``beowulf top``: nodes, jobs and the log of the selected job, live, in a terminal."""
+"""``beowulf top``: machines, jobs, GPUs and events, live, in a terminal. A client of the API and nothing more."""
 
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 from beowulf.model.errors import Refused
-from beowulf.tui.face import TopClient
 
-__all__ = ["TopClient", "run"]
+if TYPE_CHECKING:
+    from beowulf.client.client import Client
+
+__all__ = ["run"]
 
 
-def run(client: TopClient) -> None:
+def run(client: Client, *, read_only: bool = False, mouse: bool = True) -> None:
     """Shows the screen until the user leaves it. Raises `Refused` where there is no terminal."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise Refused("beowulf top needs a terminal", hint="in a script use: beowulf ps, beowulf nodes list")
     from beowulf.tui.app import Top  # Textual takes a third of a second to import
 
-    Top(client).run()
+    Top(client, read_only=read_only).run(mouse=mouse)

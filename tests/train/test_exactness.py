@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from digits import BATCH, MICRO, digits, relative_error
+from digits import BATCH, MICRO, digits, relative_error, separate
 from gang import SCENARIOS, run_gang
 from one_process import DTYPES, LIMITS, one_process
 from scenarios import SCENARIOS as NAMES
@@ -65,6 +65,31 @@ def test_an_overflow_of_one_rank_is_left_out_by_all(outcomes: Any) -> None:
     assert answers == moved == [True, True, False, True, True]
     assert scales[3] < scales[2]
     assert all(outcome == (answers, moved, scales) for outcome in outcomes["overflow"])
+
+
+def test_a_rank_that_runs_out_of_memory_goes_on_in_smaller_passes_where_that_is_exact(outcomes: Any) -> None:
+    """A real allocation fails in the middle of a step of three ranks."""
+    wanted, _ = one_process(torch.float64, 8, network=separate)
+    for rank, (weights, _, splits, most) in enumerate(outcomes["cut"]):
+        assert relative_error(weights, wanted) <= 1e-12
+        assert splits == [(2, 3, 3)] * 8
+        assert (most == MICRO // 2) == (rank == 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "splits"),
+    [
+        ("taken-over", [(2, 3, 3)] * 3 + [(3, 0, 5)] * 5),
+        ("taken-over-by-an-idle-one", [(4, 0, 4)] + [(7, 1, 0)] * 7),  # in the step in which DDP lays out its buckets
+    ],
+)
+def test_else_the_others_take_over_what_it_cannot_hold(outcomes: Any, name: str, splits: Any) -> None:
+    """With BatchNorm and Dropout a smaller pass would be another training."""
+    wanted, statistics = one_process(torch.float64, 8)
+    for weights, merged, found, _ in outcomes[name]:
+        assert relative_error(weights, wanted) <= 1e-12
+        assert relative_error(merged, statistics) <= 1e-12
+        assert found == splits
 
 
 def test_the_slow_rank_gets_less_and_a_rank_that_slows_down_is_relieved(outcomes: Any) -> None:

@@ -32,7 +32,7 @@ def run(ranks: Sequence[Line], steps: int, cost_s: float = 0.0, **known: Sequenc
     history: list[list[float]] = []
     for _ in range(steps):
         told = history[-min(3, len(pace._times)) :]
-        table.rows = [[cost_s, *times] for times in zip(*told, strict=True)] if told else []
+        table.rows = [[cost_s, 0.0, *times] for times in zip(*told, strict=True)] if told else []
         pace.border(32)
         times = [line.seconds(count) for line, count in zip(ranks, pace.share(32), strict=True)]
         history.append(times)

@@ -202,7 +202,7 @@ def test_a_rank_without_the_memory_says_what_helps(tmp_path: Path, capfd: pytest
         for _ in bw.batches(bw.loader(digits(torch.float64), BATCH, MICRO)):
             raise torch.OutOfMemoryError("CUDA out of memory")  # what torch raises; there is no GPU here
     dist.destroy_process_group()
-    told = "rank 0 has not the memory for a micro-batch of 16 samples: make micro_batch smaller"
+    told = "rank 0 has not the memory for 16 samples at once: let bw.accumulate(micro_batches, loss_of) run them"
     assert told in capfd.readouterr().err
     assert json.loads(file.read_text()) == {"step": 0, "out_of_memory": 16}
 

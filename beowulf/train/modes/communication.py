@@ -77,16 +77,27 @@ class Communication:
         """This rank's part of the step that comes, and the whole of it."""
         self._part = Part(samples, batch, dist.get_world_size(self._group))
 
-    def after_step(self, lock: Lock) -> None:
-        """``lock`` is held while parameters change."""
+    @property
+    def local(self) -> bool:
+        """The next step moves every rank's parameters by its own gradients."""
+        return bool(self.mode.period)
+
+    def after_step(self, lock: Lock) -> bool:
+        """``lock`` is held while parameters change. → whether they are one on all ranks now."""
         self._samples += self._part.samples
         self._whole += self._part.batch
         self._steps += 1
         turn = self._trial.turn if self._trial else None
         if self.mode.period and (turn.shares if turn else self._steps >= self.mode.period):
             self._share(lock)
+        one = not (self.mode.period and self._steps)
         if self._trial is not None:
             self._observe(self._trial)
+        return one
+
+    def loaded(self) -> None:
+        """The parameters are new ones, alike on all ranks."""
+        self._use(self.name)
 
     def settle(self, lock: Lock) -> None:
         """Make the parameters of all ranks one, when they are not."""

@@ -9,6 +9,7 @@ import sys
 import threading
 from pathlib import Path
 
+from emulator import tls
 from emulator.front import Front
 from emulator.hosts import Hosts
 from emulator.keeper import Keeper
@@ -23,7 +24,10 @@ def main() -> None:
     vendor = importlib.import_module(f"emulator.{vendor_name}").make(world)
     keeper = Keeper(world, Hosts(folder), vendor.metadata)
     listening = socket.create_server(("127.0.0.1", port), backlog=128, reuse_port=False)
-    server = Server(listening, Front(world, vendor, keeper).answer)
+    scheme = "http"
+    if getattr(vendor, "tls", False):  # an SDK that sends its tokens over nothing less
+        listening, scheme = tls.wrapped(listening, folder), "https"
+    server = Server(listening, Front(world, vendor, keeper).answer, scheme)
     server.in_background()
     keeper.start()
     (folder / "port.new").write_text(str(listening.getsockname()[1]))

@@ -54,6 +54,8 @@ class Aws:
         if verb is None:
             raise AwsError("InvalidAction", f"The action {action} is not valid for this web service.")
         if given.get("DryRun") == "true":
+            if action == "RunInstances":
+                ec2_instances.may_run(given, self._world, region)
             raise AwsError("DryRunOperation", "Request would have succeeded, but DryRun flag is set.", 412)
         return verb(self._world, given, region)
 

@@ -15,27 +15,42 @@ from emulator.world import ENDED, Machine, Refused, World
 
 CODES = {"pending": 0, "running": 16, "shutting-down": 32, "terminated": 48, "stopping": 64, "stopped": 80}
 LONGEST_TOKEN = 64
+ZONES = "abc"
 LARGEST_USER_DATA = 16384  # bytes before base64
 
 
 def run_instances(world: World, given: dict[str, Any], region: str) -> dict[str, Any]:
     """One reservation. Raises AwsError with the documented codes, and then nothing was launched."""
-    token = given.get("ClientToken", "")
+    token, scope = given.get("ClientToken", ""), _zone(given, region) if _names_zone(given) else region
     if len(token) > LONGEST_TOKEN:
         raise AwsError("InvalidClientToken", f"The client token may be up to {LONGEST_TOKEN} characters long")
     digest = _digest(given)
-    before = world.recall("token", f"{region}/{token}") if token else None
+    before = world.recall("token", f"{scope}/{token}") if token else None
     if before:
         return _again(world, before, digest)
     machine = _launch(world, given, region)
     if token:
-        world.remember("token", f"{region}/{token}", {"digest": digest, "instance": machine.id})
+        world.remember("token", f"{scope}/{token}", {"digest": digest, "instance": machine.id})
     return _reservation([machine])
+
+
+def _names_zone(given: dict[str, Any]) -> bool:
+    """A zone or a subnet makes the token zonal: with another zone it is another launch."""
+    interface = (given.get("NetworkInterface") or [{}])[0]
+    placed = given.get("Placement", {}).get("AvailabilityZone")
+    return bool(given.get("SubnetId") or interface.get("SubnetId") or placed)
 
 
 def _digest(given: dict[str, Any]) -> str:
     own = {key: value for key, value in given.items() if key not in ("ClientToken", "Version", "Action")}
     return hashlib.sha256(json.dumps(own, sort_keys=True).encode()).hexdigest()
+
+
+def may_run(given: dict[str, Any], world: World, region: str) -> None:
+    """What a dry run checks besides the permission."""
+    _check_image(world, given.get("ImageId", ""))
+    _zone(given, region)
+    _groups(world, given, region)
 
 
 def _again(world: World, before: dict[str, str], digest: str) -> dict[str, Any]:
@@ -58,7 +73,7 @@ def _launch(world: World, given: dict[str, Any], region: str) -> Machine:
     if len(user_data) > LARGEST_USER_DATA:
         raise AwsError("InvalidParameterValue", f"User data is limited to {LARGEST_USER_DATA} bytes")
     spot = given.get("InstanceMarketOptions", {}).get("MarketType") == "spot"
-    zone = _zone(world, given, region)
+    zone = _zone(given, region)
     if spot:
         _check_price(given, kind)
     details = {
@@ -68,13 +83,18 @@ def _launch(world: World, given: dict[str, Any], region: str) -> Machine:
         "tokens_required": given.get("MetadataOptions", {}).get("HttpTokens") == "required",
     }  # fmt: skip
     instance_id = "i-0" + secrets.token_hex(8)
-    try:
-        return world.launch(
-            instance_id, zone=zone, machine_type=given["InstanceType"], spot=spot, size=kind.cpus, user_data=user_data,
-            at_shutdown=given.get("InstanceInitiatedShutdownBehavior", "stop"), details=details,
-        )  # fmt: skip
-    except Refused as refused:
-        raise _refusal(refused.kind, spot, world) from None
+    chosen = [zone] if _names_zone(given) else [region + letter for letter in ZONES]  # else EC2 finds one with room
+    for zone in chosen:
+        try:
+            return world.launch(
+                instance_id, zone=zone, machine_type=given["InstanceType"], spot=spot, size=kind.cpus,
+                user_data=user_data, at_shutdown=given.get("InstanceInitiatedShutdownBehavior", "stop"),
+                details=details,
+            )  # fmt: skip
+        except Refused as refused:
+            if refused.kind != "capacity" or zone == chosen[-1]:
+                raise _refusal(refused.kind, spot, world) from None
+    raise AssertionError("a region has zones")
 
 
 def _refusal(kind: str, spot: bool, world: World) -> AwsError:
@@ -100,14 +120,17 @@ def _check_price(given: dict[str, Any], kind: Any) -> None:
         raise AwsError("SpotMaxPriceTooLow", f"Your Spot request price of {most} is lower than {kind.spot_usd}.")
 
 
-def _zone(world: World, given: dict[str, Any], region: str) -> str:
+def _zone(given: dict[str, Any], region: str) -> str:
     interface = (given.get("NetworkInterface") or [{}])[0]
     subnet = given.get("SubnetId") or interface.get("SubnetId", "")
+    wanted = given.get("Placement", {}).get("AvailabilityZone", "")
     if subnet:
+        if wanted not in ("", subnet.removeprefix("subnet-")):
+            raise AwsError("InvalidParameterValue", f"The subnet '{subnet}' is not in the zone '{wanted}'.")
         if not subnet.startswith(f"subnet-{region}"):
             raise AwsError("InvalidSubnetID.NotFound", f"The subnet ID '{subnet}' does not exist")
         return subnet.removeprefix("subnet-")
-    zone = given.get("Placement", {}).get("AvailabilityZone") or f"{region}a"
+    zone = wanted or f"{region}a"
     if not zone.startswith(region) or len(zone) != len(region) + 1:
         raise AwsError("InvalidParameterValue", f"Invalid availability zone: [{zone}]")
     return str(zone)
@@ -148,6 +171,7 @@ def describe_instances(world: World, given: dict[str, Any], region: str) -> dict
     most = int(given.get("MaxResults") or 1000)
     if not 5 <= most <= 1000:
         raise AwsError("InvalidParameterValue", "MaxResults must be between 5 and 1000")
+    most = min(most, world.rule("largest_page"))
     page = found[start : start + most]
     more = str(start + most) if start + most < len(found) else None
     return {"reservationSet": [_reservation([machine]) for machine in page], "nextToken": more}

@@ -53,6 +53,9 @@ class Front:
             return json_reply(world.calls())
         if verb == "rules":
             world.set_rules(given)
+        elif verb == "reset":
+            world.reset()
+            world.set_rules(given)
         elif verb == "advance":
             world.set_rules({"clock_offset_s": world.rule("clock_offset_s") + given["seconds"]})
         elif verb == "reclaim":

@@ -109,10 +109,13 @@ class Gcp:
         """ "About VM metadata": one header is a must, and a request that was forwarded is turned away."""
         if request.headers.get("metadata-flavor") != "Google" or "x-forwarded-for" in request.headers:
             return Reply(403)
+        if request.path == "/computeMetadata/v1/project/project-id":
+            return Reply(200, b"emulated", {"Metadata-Flavor": "Google"})
         name = request.path.removeprefix("/computeMetadata/v1/instance/")
         attributes = machine.details["attributes"]
         plain = {
             "name": machine.details["name"],
+            "zone": f"projects/1/zones/{machine.zone}",
             "preempted": "TRUE" if machine.reclaim_at else "FALSE",
             **{f"attributes/{key}": value for key, value in attributes.items()},
         }

@@ -85,7 +85,7 @@ class Keeper:
             self._hosts.serve_metadata(machine, self._metadata)
             self._hosts.boot(machine)
         with self._world.changing():
-            if machine.state == PENDING:
+            if machine.state == PENDING and self._world.get(machine.id) is machine:  # no reset came between
                 machine.state, machine.running_at = RUNNING, self._world.now()
                 machine.address = machine.address or "127.0.0.1"
                 self._world.save(machine)
@@ -96,7 +96,8 @@ class Keeper:
             self._hosts.clear(machine.id)
         with self._world.changing():
             machine.state, machine.ended_at = ENDED, self._world.now()
-            self._world.save(machine)
+            if self._world.get(machine.id) is machine:
+                self._world.save(machine)
 
     def _apart(self, machine: Machine, work: Callable[[Machine], None]) -> None:
         def run() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -31,12 +32,21 @@ def action(request: Request) -> str:
 
 def answer(world: World, request: Request, name: str) -> Reply:
     bucket, key = _split(request)
+    _check_time(world, request)
     if name == "CreateBucket":
         world.remember("bucket", bucket, {})
         return Reply(200, headers={"Location": f"/{bucket}"})
     if world.recall("bucket", bucket) is None:
         raise AwsError("NoSuchBucket", "The specified bucket does not exist", 404)
     return OPERATIONS[name](world, request, bucket, key)
+
+
+def _check_time(world: World, request: Request) -> None:
+    """A presigned URL is good for so long."""
+    if "X-Amz-Expires" in request.query:
+        signed = datetime.strptime(request.query["X-Amz-Date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()
+        if world.now() > signed + int(request.query["X-Amz-Expires"]):
+            raise AwsError("AccessDenied", "Request has expired", 403)
 
 
 def _split(request: Request) -> tuple[str, str]:

@@ -33,7 +33,7 @@ class Handler(BaseHTTPRequestHandler):
             query=dict(parse_qsl(query, keep_blank_values=True)),
             headers={name.lower(): value for name, value in self.headers.items()},
             body=self._body(),
-            base=f"http://{self.headers.get('Host', '')}",
+            base=f"{self.server.scheme}://{self.headers.get('Host', '')}",  # type: ignore[attr-defined]
         )
         try:
             reply = self.server.respond(request)  # type: ignore[attr-defined]
@@ -74,12 +74,12 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, listening: socket.socket, respond: Callable[[Request], Reply]) -> None:
+    def __init__(self, listening: socket.socket, respond: Callable[[Request], Reply], scheme: str = "http") -> None:
         super().__init__(("", 0), Handler, bind_and_activate=False)
         self.socket.close()
         self.socket = listening
         self.server_address = listening.getsockname()
-        self.respond = respond
+        self.respond, self.scheme = respond, scheme
 
     def complain(self, request: Request, error: Exception) -> None:
         print(f"{request.method} {request.path} {dict(request.query)}", file=sys.stderr)

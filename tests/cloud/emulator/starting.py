@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import ssl
 import subprocess
 import sys
 import time
@@ -33,7 +34,12 @@ class Emulator:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self.certificate.exists() else 'http'}://127.0.0.1:{self.port}"
+
+    @property
+    def certificate(self) -> Path:
+        """What clients have to trust, where this vendor's SDK wants TLS."""
+        return self.folder / "tls.pem"
 
     def restart(self) -> None:
         """Starts it, or starts it again on the same port with all it knew."""
@@ -73,6 +79,10 @@ class Emulator:
     def rules(self, **changes: Any) -> None:
         self._ask("rules", changes)
 
+    def reset(self, **rules: Any) -> None:
+        """As new, with these rules. Only for a cloud that has no hosts now."""
+        self._ask("reset", rules)
+
     def machines(self) -> list[dict[str, Any]]:
         """Every machine there ever was, with ``state``, ``address``, ``details`` and ``billed_s``."""
         return list(self._ask("machines"))
@@ -108,7 +118,8 @@ class Emulator:
 
     def _ask(self, verb: str, given: Any = None) -> Any:
         body = json.dumps(given or {}).encode()
-        with urllib.request.urlopen(f"{self.url}/_control/{verb}", data=body, timeout=60) as reply:
+        trust = ssl.create_default_context(cafile=str(self.certificate)) if self.certificate.exists() else None
+        with urllib.request.urlopen(f"{self.url}/_control/{verb}", data=body, timeout=60, context=trust) as reply:
             return json.load(reply)
 
 

@@ -32,6 +32,7 @@ RULES: dict[str, Any] = {
     "ending_s": 0.0,  # from the request to end until it has ended
     "unlisted_s": 0.0,  # a fresh machine is not listed so long
     "listed_after_end_s": 3600.0,  # an ended machine is listed so long
+    "largest_page": 1000,  # of a list, however many were asked for
     "minimum_s": 60.0,  # billed at least
     "capacity": {},  # "zone/type" or "zone/type/spot" -> machines at a time; "*" for any zone or type
     "quota": {},  # "on-demand" or "spot" -> `size` in all (CPUs); "machines" -> count
@@ -136,6 +137,13 @@ class World:
             self._rules.update(changes)
             for name, value in changes.items():
                 self._keep("rules", name, value)
+
+    def reset(self) -> None:
+        """As new. Only for clouds without hosts."""
+        with self.changing():
+            for table in ("machines", "rules", "memory", "calls"):
+                self._db.execute(f"DELETE FROM {table}")
+            self._machines, self._rules, self._memory = {}, dict(RULES), {}
 
     def take(self, name: str, action: str) -> dict[str, Any] | None:
         """The first entry of the list ``name`` for this action ("*" for any), one of its ``times`` used up."""

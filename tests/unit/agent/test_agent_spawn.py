@@ -216,6 +216,17 @@ def test_signal_reaches_the_ranks_behind_the_wrapper(agent: Agent) -> None:
     assert exits == {"mpirun": 0, "3": 42, "4": 42}
 
 
+def test_signal_spares_the_shell_of_a_rank_behind_the_wrapper(agent: Agent) -> None:
+    """What listens is its child: that is how a job's ``run: python train.py; …`` looks under mpirun."""
+    listens = "trap 'echo caught; exit 7' USR1; echo up; while :; do sleep 0.05; done"
+    run_ranks(agent, f'/bin/sh -c \\"{listens}\\"; exit \\$((\\$? + 1))', {})
+    for rank in ("3", "4"):
+        agent.log_until("1.1", rank, b"up")
+    agent.send("signal", attempt="1.1", signal=int(signal.SIGUSR1))
+    exits = {told["process"]: told["code"] for told in agent.expect("cleared")["exits"]}
+    assert exits == {"mpirun": 0, "3": 8, "4": 8}
+
+
 def test_a_killed_wrapper_takes_its_rank_along(agent: Agent) -> None:
     mark = marker()
     run_ranks(agent, f"echo \\$PPID; exec sleep {mark}", {})

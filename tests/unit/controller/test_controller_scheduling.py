@@ -14,7 +14,7 @@ from beowulf.controller import commands as co
 from beowulf.controller.policy import Policy
 from beowulf.model.errors import BadInput
 from beowulf.model.job import JobSpec, JobState, Result, Retry
-from beowulf.model.rules import Maintenance, Rules, ServiceClass
+from beowulf.model.rules import Maintenance, Project, Rules, ServiceClass
 
 CLASSES = {"urgent": ServiceClass(1.0, ("batch",)), "batch": ServiceClass(grace_s=2.0)}
 
@@ -59,6 +59,31 @@ def test_a_class_nobody_made_is_refused(tmp_path: Path) -> None:
     world = world_with(tmp_path, Rules(classes=CLASSES))
     with pytest.raises(BadInput, match=r"there is no class vip \(known: batch, urgent\)"):
         world.ask(co.Submit(ME, JobSpec("j", "true", service_class="vip"))).result()
+
+
+def test_a_job_is_for_its_users_project_and_for_no_other_peoples(tmp_path: Path) -> None:
+    rules = Rules(projects={"vision": Project(users=(ME.user,)), "secret": Project(users=("eve",)), "open": Project()})
+    world = world_with(tmp_path, rules)
+    mine, other = world.submit(JobSpec("j", "true")), world.submit(JobSpec("j", "true", project="open"))
+    assert [world.snapshot.jobs[job].spec.project for job in (mine, other)] == ["vision", "open"]
+    for project, said in (("secret", "is none of the users of project secret"), ("vison", "there is no project vison")):
+        with pytest.raises(BadInput, match=said):
+            world.ask(co.Submit(ME, JobSpec("j", "true", project=project))).result()
+
+
+def test_a_promised_start_is_kept_beside_the_real_one(tmp_path: Path) -> None:
+    world = world_with(tmp_path, Rules())
+    spec = JobSpec("j", "true", procs_per_node=2, max_duration_s=1000.0)
+    first, second = world.submit(spec), world.submit(spec)
+    for _ in range(600):
+        world.step(0.5)
+    jobs = world.snapshot.jobs
+    assert {jobs[job].word for job in (first, second)} == {"COMPLETED"}
+    assert jobs[first].promised_at == 0.0  # it never waited
+    assert jobs[second].promised_at == pytest.approx(jobs[first].attempts[0].placed_at + 1010.0, abs=5.0)
+    kept = scheduler.kept_promises(jobs.values())
+    assert kept is not None and (kept.jobs, kept.late) == (1, 0)
+    assert kept.error_s == jobs[second].promised_at - jobs[second].attempts[0].started_at > 100.0
 
 
 def test_the_end_of_a_maintenance_starts_who_waited_for_it(tmp_path: Path) -> None:

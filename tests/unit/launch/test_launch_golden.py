@@ -185,8 +185,7 @@ def test_ranks_know_where_checkpoints_go_and_what_asks_for_one() -> None:
     assert made["n2"]["env"]["BEOWULF_CHECKPOINT"] == "/home/u2/.beowulf/lab/n2/attempts/17.1/work/ckpt"
     assert made["n2"]["env"]["BEOWULF_CHECKPOINT_SIGNAL"] == "USR2"
     assert checkpoint_signal(job(allocation, **keeping).spec) == signal.SIGUSR2
-    # mpirun hands the signal on to each rank's shell, which it would end.
-    assert checkpoint_signal(job(allocation, launcher=Launcher.MPI, **keeping).spec) is None
+    assert checkpoint_signal(job(allocation, launcher=Launcher.MPI, **keeping).spec) == signal.SIGUSR2
     assert checkpoint_signal(job(allocation).spec) is None
 
 

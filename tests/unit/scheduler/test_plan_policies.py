@@ -7,8 +7,9 @@ from small_cluster import Cluster, gpus, lab
 
 from beowulf.model.event import AttemptEnding
 from beowulf.model.job import Resources, Result
-from beowulf.model.rules import POLICY_NAMES, Maintenance, Quota, Rules, ServiceClass, Weights
+from beowulf.model.rules import POLICY_NAMES, Maintenance, Project, Quota, Rules, ServiceClass, Weights
 from beowulf.scheduler import POLICIES, Refusal, Reservation, queue
+from beowulf.scheduler.usage import dues
 
 EASY = Rules("easy")
 
@@ -114,6 +115,27 @@ def test_who_is_due_more_may_use_more() -> None:
     cluster.now += 1000
     other, due = cluster.submit(owner="other"), cluster.submit(owner="due")
     assert [job.id for job in queue(cluster.snapshot, cluster.now, cluster.rules)] == [due, other]
+
+
+def test_a_projects_part_is_shared_by_those_who_work_for_it() -> None:
+    rules = Rules(shares={"a": 2.0}, projects={"vision": Project(3.0)})
+    accounts = [("vision", "a"), ("vision", "b"), ("", "c"), ("", "a")]
+    found = dues(accounts, rules)
+    assert {account: round(part, 9) for account, part in found.items()} == {
+        ("vision", "a"): round(3 / 6 * 2 / 3, 9),
+        ("vision", "b"): round(3 / 6 * 1 / 3, 9),
+        ("", "c"): round(1 / 6, 9),
+        ("", "a"): round(2 / 6, 9),
+    }
+
+
+def test_quotas_of_projects() -> None:
+    cluster = lab(4, cpus=1, rules=Rules(quotas=(Quota(project="*", jobs=1), Quota(project="big", user="*", cpus=0))))
+    first, second = (cluster.submit(project="vision", owner=owner) for owner in "ab")
+    without, big = cluster.submit(), cluster.submit(project="big")
+    assert set(cluster.run()) == {first, without}
+    assert cluster.why(second).sentence == "project vision may use 1 job at once, and 1 are in use"
+    assert cluster.why(big).sentence == "u and project big may use 0 threads at once, and 0 are in use"
 
 
 def test_priority_of_the_job_file_goes_before_every_factor_and_class_before_age() -> None:

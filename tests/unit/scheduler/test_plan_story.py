@@ -17,7 +17,7 @@ from beowulf.model.event import (
 )
 from beowulf.model.job import Dependency, Environment, JobSpec, Resources, Result
 from beowulf.scheduler import Placement, Refusal, dry_run, explain, plan
-from beowulf.scheduler.room import pick_cpus, split
+from beowulf.scheduler.picking import pick_cpus, split
 
 
 def test_a_gang_starts_whole_with_its_ranks_in_node_order() -> None:

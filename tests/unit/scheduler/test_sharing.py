@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from beowulf.model.job import JobSpec, Resources, Result
 from beowulf.model.node import Endpoint, Facts, Gpu
 from beowulf.model.rules import Quota, Rules
 from beowulf.model.snapshot import Snapshot
-from beowulf.scheduler import parts, plan, replan, room
+from beowulf.scheduler import explain, parts, plan, replan, room
 from beowulf.scheduler.claims import Views
 from beowulf.scheduler.parts import Part
 
@@ -86,6 +87,31 @@ def test_a_part_counts_as_a_part_of_a_quota() -> None:
     assert "1 are in use" in cluster.why("3").sentence
 
 
+def test_a_job_waits_for_others_to_go_and_blocks_nobody() -> None:
+    cluster = Cluster()
+    cards = (Gpu(0, "RTX3090", "nvidia", "", 24576, foreign="used by python3 (pid 4242 of bob)"),)
+    cluster.node("n1", cpus=4, gpus=cards)
+    assert starts(cluster, (WHOLE, "u"), (Resources(), "u")) == [False, True]
+    told = explain(cluster.snapshot, cluster.now, "1")
+    assert told is not None and told.reason is not None
+    who = "GPU 0 is used by python3 (pid 4242 of bob)"
+    wish = "needs a node with 1 thread and 1 GPU; none is free of others; would do: n1"
+    assert (told.reason.code, told.reason.sentence) == ("ReqNodeNotAvail", f"{wish} ({who})")
+    assert [limit.circumstance for limit in told.limits] == ["processes of others"]
+    assert dict(told.nodes)["n1"] == f"needs 1 GPU, 0 free; {who}"
+
+
+def test_threads_that_others_keep_busy_are_not_given_away() -> None:
+    cluster = Cluster()
+    cluster.node("n1", cpus=4)
+    node = cluster.snapshot.nodes["n1"]
+    facts = replace(node.facts, foreign_cpus=(2, 3), foreign="2 threads used by make (pid 900 of bob)")
+    cluster.see(NodeUp(cluster.now, "n1", "/r", facts))
+    assert starts(cluster, (Resources(cpus=2), "u"), (Resources(cpus=1), "u")) == [True, False]
+    assert set(cluster.snapshot.held["n1"]["1.1"].cpus) == {0, 1}
+    assert cluster.why("2").sentence == "needs 1 thread, 0 free; 2 threads used by make (pid 900 of bob)"
+
+
 KINDS = st.sampled_from([("A", 24_000), ("B", 8_000)])
 
 
@@ -94,10 +120,14 @@ def sharing(draw: Any) -> Snapshot:
     """Nodes that share or do not; jobs that take parts, whole GPUs or none, some of them running."""
     snapshot = Snapshot()
     for number in range(draw(st.integers(1, 3))):
+        foreign = st.sampled_from(["", "", "", "used by python3 (pid 7 of bob)"])
         cards = tuple(
-            Gpu(index, kind, "nvidia", "", mib) for index, (kind, mib) in enumerate(draw(st.lists(KINDS, max_size=2)))
+            Gpu(index, kind, "nvidia", "", mib, foreign=draw(foreign))
+            for index, (kind, mib) in enumerate(draw(st.lists(KINDS, max_size=2)))
         )
-        facts = Facts(cpus=tuple(range(draw(st.integers(2, 6)))), memory_mib=100, gpus=cards)
+        cpus = tuple(range(draw(st.integers(2, 6))))
+        others = cpus[-1:] if draw(st.booleans()) else ()
+        facts = Facts(cpus=cpus, memory_mib=100, gpus=cards, foreign_cpus=others)
         most, mixed = draw(st.sampled_from([1, 2, 3, 64])), draw(st.booleans())
         added = NodeAdded(0, f"n{number}", Endpoint(f"n{number}"), "k", share_gpus=most, share_between_users=mixed)
         snapshot = apply(apply(snapshot, added), NodeUp(0, f"n{number}", "/r", facts))
@@ -158,6 +188,16 @@ def users_share_only_where_they_may(snapshot: Snapshot, rules: Rules) -> None:
 
 @QUICK
 @given(sharing(), POLICIES)
+def what_others_use_is_left_alone(snapshot: Snapshot, rules: Rules) -> None:
+    assert not [users for _, gpu, users in after_a_plan(snapshot, rules) if gpu.foreign and users]
+    after = placed(snapshot, plan(snapshot, NOW, rules), NOW)
+    for name, held in after.held.items():
+        others = after.nodes[name].facts.foreign_cpus
+        assert not {cpu for share in held.values() for cpu in share.cpus if cpu in others}
+
+
+@QUICK
+@given(sharing(), POLICIES)
 def no_reservation_of_a_part_is_delayed(snapshot: Snapshot, rules: Rules) -> None:
     before = plan(snapshot, NOW, rules)
     after = {one.job_id: one.at for one in plan(placed(snapshot, before, NOW), NOW, rules).reservations}
@@ -183,8 +223,13 @@ def anybody(resources: Any, owner: str, node: Any, part: Part) -> bool:
     return part.free_mib >= parts.part_mib(resources, part.gpu) > 0
 
 
-def forgets_parts(whole: Any, held: Any, honest: Any = room.less) -> Any:
-    return honest(whole, {tag: share for tag, share in held.items() if not share.gpu_mib})
+def counts_parts_only(cards: Any, indices: Any, mib: int, owner: str, honest: Any = parts.taken) -> Any:
+    return honest(cards, indices, mib, owner) if mib else cards
+
+
+def sees_nobody_else(node: Any) -> Any:
+    healthy = tuple(gpu for gpu in node.facts.gpus if gpu.healthy)
+    return room.Room(node, node.usable_cpus, healthy, node.usable_memory_mib)
 
 
 def sees_no_claim(self: Views, end: float) -> Any:
@@ -197,8 +242,9 @@ def leaves_it_out(state: Any, snapshot: Any, nodes: Any, pairs: Any) -> Any:
 
 PROPERTIES: list[tuple[Callable[[], None], str, Any]] = [
     (gpu_memory_is_never_oversubscribed, "beowulf.scheduler.parts.Part.less", sees_all_of_it),
-    (no_gpu_serves_two_unless_both_have_a_part, "beowulf.scheduler.state.less", forgets_parts),
+    (no_gpu_serves_two_unless_both_have_a_part, "beowulf.scheduler.room.taken", counts_parts_only),
     (users_share_only_where_they_may, "beowulf.scheduler.parts.may_join", anybody),
+    (what_others_use_is_left_alone, "beowulf.scheduler.state.empty_room", sees_nobody_else),
     (no_reservation_of_a_part_is_delayed, "beowulf.scheduler.claims.Views.until", sees_no_claim),
     (the_plan_from_what_changed_is_the_plan_from_nothing, "beowulf.scheduler.state._reseated", leaves_it_out),
 ]

@@ -5,6 +5,7 @@ Beside each property stands a planted defect that it finds.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -15,8 +16,8 @@ from hypothesis import strategies as st
 
 from beowulf import scheduler
 from beowulf.model.job import JobSpec
-from beowulf.model.rules import Rules, Weights
-from beowulf.scheduler import Memo, Plan, plan, queueing, replan, state
+from beowulf.model.rules import Project, Rules, Weights
+from beowulf.scheduler import Memo, Plan, plan, queueing, replan, state, usage
 from beowulf.scheduler.promises import Promises
 from beowulf.sim import Failures, Trace, TraceJob, flat_cluster, generated, replay
 
@@ -57,6 +58,22 @@ def use_follows_the_shares(share: int) -> None:
     assert much / little == pytest.approx(share, rel=0.15)
 
 
+@settings(QUICK, max_examples=4)
+@given(st.integers(1, 3), st.integers(1, 2))
+def use_follows_the_shares_of_projects_and_within_them(project: int, user: int) -> None:
+    spec = JobSpec("j", "", max_duration_s=120.0, kill_grace_s=0.0)
+    crowd = [("vision", "much"), ("vision", "little"), ("speech", "one"), ("speech", "other"), ("", "alone")]
+    jobs = [TraceJob(1.0, 120.0, replace(spec, project=name), owner) for _ in range(200) for name, owner in crowd]
+    rules = Rules(shares={"much": float(user)}, projects={"vision": Project(float(project))}, half_life_s=3600.0)
+    horizon = 120.0 * 70  # nobody has run out of jobs yet
+    ran = [one.job for one in replay(Trace(tuple(jobs), {}), flat_cluster(4), rules).ran if one.started_at < horizon]
+    used = Counter((job.spec.project, job.owner) for job in ran)
+    vision = used["vision", "much"] + used["vision", "little"]
+    assert vision / used["", "alone"] == pytest.approx(project, rel=0.15)
+    assert used["vision", "much"] / used["vision", "little"] == pytest.approx(user, rel=0.15)
+    assert used["speech", "one"] + used["speech", "other"] == pytest.approx(used["", "alone"], rel=0.15)
+
+
 def check(snapshot: Any, now: float, rules: Rules, memo: Memo | None) -> tuple[Plan, Memo]:
     decided, kept = replan(snapshot, now, rules, memo)
     assert decided == plan(snapshot, now, rules)
@@ -83,20 +100,34 @@ def reserves_nothing(self: Promises, *_: Any) -> None:
     self.reservations.append(scheduler.Reservation("nobody", 0.0, ()))
 
 
-def everybody_is_equal(usage: Any, users: Any, *_: Any) -> dict[str, float]:
+def everybody_is_equal(used: Any, users: Any, *_: Any) -> dict[str, float]:
     return dict.fromkeys(users, 1.0)
+
+
+def projects_do_not_count(accounts: Any, rules: Rules) -> dict[Any, float]:
+    weights = {account: rules.shares.get(account[1], 1.0) for account in accounts}
+    return {account: weight / sum(weights.values()) for account, weight in weights.items()}
 
 
 PROPERTIES: list[tuple[Callable[[], None], Any, str, Any]] = [
     (nobody_starves, Promises, "reserve", reserves_nothing),
     (use_follows_the_shares, queueing, "fair_shares", everybody_is_equal),
-    (what_changed_is_enough, state, "recharge", lambda usage, *_: usage),
+    (use_follows_the_shares_of_projects_and_within_them, usage, "dues", projects_do_not_count),
+    (what_changed_is_enough, state, "recharge", lambda used, *_: used),
     (what_changed_is_enough, state, "_rescheduled", lambda old, *_: old.calendar),
     (what_changed_is_enough, state, "remembered", lambda history, *_: history),
 ]
 
 
-@pytest.mark.parametrize("holds", [nobody_starves, use_follows_the_shares, what_changed_is_enough])
+@pytest.mark.parametrize(
+    "holds",
+    [
+        nobody_starves,
+        use_follows_the_shares,
+        use_follows_the_shares_of_projects_and_within_them,
+        what_changed_is_enough,
+    ],
+)
 def test_it_holds(holds: Callable[[], None]) -> None:
     holds()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from beowulf.model.errors import BadInput
-from beowulf.model.rules import Maintenance, Quota, Rules, ServiceClass, Weights
+from beowulf.model.rules import Maintenance, Project, Quota, Rules, ServiceClass, Weights
 from beowulf.specs.job import parse_job
 from beowulf.specs.settings import parse_settings
 
@@ -18,12 +18,14 @@ scheduler:
   half_life: 1d
   estimates: false
   shares: {alice: 2}
+  projects: {vision: {share: 3, users: [alice, bob]}, open: {}}
   classes:
     urgent: {weight: 1, preempts: batch}
     batch: {grace: 10m}
   quotas:
     - {user: "*", accelerator: RTX3090, gpus: 4}
     - {queue: night, jobs: 0}
+    - {project: vision, cpus: 8}
   maintenance:
     - {nodes: "n[1-2]", from: 1970-01-02T01:00+01:00, for: 1h, reason: new fans}
 """
@@ -37,8 +39,9 @@ def test_the_whole_section() -> None:
         age_full_s=172800,
         half_life_s=86400,
         shares={"alice": 2},
+        projects={"vision": Project(3, ("alice", "bob")), "open": Project()},
         classes={"urgent": ServiceClass(1, ("batch",)), "batch": ServiceClass(grace_s=600)},
-        quotas=(Quota("*", gpu_kind="RTX3090", gpus=4), Quota(queue="night", jobs=0)),
+        quotas=(Quota("*", gpu_kind="RTX3090", gpus=4), Quota(queue="night", jobs=0), Quota(project="vision", cpus=8)),
         maintenance=(Maintenance(("n1", "n2"), 86400, 90000, "new fans"),),
         estimate=False,
     )

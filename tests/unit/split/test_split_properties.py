@@ -180,13 +180,14 @@ def test_caps_hold_and_an_out_of_memory_lowers_one(speeds: list[float], total: i
     balancer, _ = gang.run(answer, 12)
     assert all(count <= cap for count, cap in zip(balancer.split, caps, strict=True))
     full = data.draw(st.integers(0, ranks - 1))
-    after = balancer.out_of_memory(full)
+    held = data.draw(st.integers(0, max(0, balancer.split[full] - 1)))
+    after = balancer.out_of_memory(full, held)
     if isinstance(after, Refusal):
-        assert sum(caps) - caps[full] + balancer.split[full] - 1 < total
+        assert sum(caps) - caps[full] + held < total
         return
-    assert after.split[full] < max(1, balancer.split[full]) and after.total == total
+    assert after.split[full] <= held and after.total == total
     after, _ = gang.run(after, 12)
-    assert after.split[full] <= after.caps[full] < max(1, balancer.split[full])
+    assert after.split[full] <= after.caps[full] == held
 
 
 def test_an_epochs_last_step_has_fewer_micro_batches_perhaps_fewer_than_ranks() -> None:

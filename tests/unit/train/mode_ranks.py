@@ -238,6 +238,23 @@ def one_local_step() -> dict[str, Any]:
     return {"distance": distance(model.module, single)}
 
 
+def loaded() -> dict[str, Any]:
+    """Other parameters are loaded, nothing is learnt: how far a session's exchange moves them from there."""
+    moved = {}
+    for mode in ("local-sgd", "diloco"):
+        with train.session(communication=Choice((mode,), {mode: {"period": 1}}), environment={}) as bw:
+            model = bw.wrap(network())
+            with torch.no_grad():
+                for parameter in model.parameters():
+                    parameter.fill_(5.0)
+            bw.resume(train.Cursor())
+            loader = bw.loader(TensorDataset(*data(0)), batch_size=BATCH, micro_batch=4)
+            for inputs, wanted in bw.batches(loader, torch.optim.SGD(model.parameters(), lr=0.0)):
+                bw.backward(nn.functional.cross_entropy(model(inputs), wanted))
+            moved[mode] = max(float((parameter - 5.0).abs().max()) for parameter in model.parameters())
+    return moved
+
+
 def auto(prices: dict[str, float]) -> dict[str, Any]:
     """With a clock that tells made-up prices; the ranks see different ones."""
     at = [0.0]
@@ -289,6 +306,7 @@ SCENARIOS: dict[str, Callable[[], dict[str, Any]]] = {
     "together": together_in_one_pass,
     "once_rank_one": once_rank_one,
     "one_local_step": one_local_step,
+    "loaded": loaded,
     "auto_fp16": lambda: auto({"exact": 1.0, "fp16": 0.6, "powersgd": 0.7}),
     "auto_exact": lambda: auto({"exact": 1.0, "fp16": 0.98, "local-sgd": 1.3}),
     "auto_local": lambda: auto({"exact": 1.0, "powersgd": 0.9, "local-sgd": 0.2, "diloco": 0.2}),

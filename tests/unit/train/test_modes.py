@@ -29,6 +29,7 @@ TRIED = [
     "together",
     "through_session",
     "one_local_step",
+    "loaded",
     "auto_fp16",
     "auto_exact",
     "auto_local",
@@ -134,6 +135,11 @@ def test_torchs_own_hook_fails_on_those_buckets(tmp_path: Path) -> None:
 def test_parameters_are_averaged_by_the_samples_behind_them(found: dict[str, Any]) -> None:
     """One step of plain SGD on 12 : 8 : 4 samples, then the mean: exactly the step of the whole batch."""
     assert found["one_local_step"]["distance"] < 1e-12
+
+
+def test_a_resumed_training_sets_out_from_what_was_loaded(found: dict[str, Any]) -> None:
+    """Not from what the script initialised: diloco's outer step would fling the parameters away from both."""
+    assert found["loaded"] == {"local-sgd": pytest.approx(0.0, abs=1e-12), "diloco": pytest.approx(0.0, abs=1e-12)}
 
 
 @pytest.mark.parametrize(("scenario", "mode"), [("fp16", "fp16"), ("exact", "exact"), ("local", "local-sgd")])

@@ -58,6 +58,11 @@ NODE = Node(
 )
 
 
+def test_the_user_of_a_jobs_row_names_the_project() -> None:
+    waiting = replace(WAITING, spec=replace(WAITING.spec, project="vision"))
+    assert views.job_row(as_sent(waiting), NOW).user == f"{WAITING.owner}/vision"
+
+
 def test_job_rows() -> None:
     assert views.job_row(as_sent(WAITING), NOW) == (
         "17",

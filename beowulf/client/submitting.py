@@ -1,51 +1,19 @@
-"""A job as written → a spec whose folders are with the head."""
+"""A job as written → a spec whose folders are with the head: what a submit needs, for commands and screens alike."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import click
-
-from beowulf.cli.common import say
 from beowulf.model.errors import BadInput
 
 if TYPE_CHECKING:
-    from beowulf.client import Client
+    from beowulf.client.client import Client
     from beowulf.client.pack import Packed
     from beowulf.model.job import JobSpec
     from beowulf.specs.job import JobRequest
-
-
-def job_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Every option that stands for a key of the job file; they arrive as ``overrides``."""
-    from beowulf.specs.job_keys import OPTIONS
-
-    def keep(context: click.Context, option: click.Parameter, value: Any) -> None:
-        values = value if isinstance(value, tuple) else (value,)
-        given = context.meta.setdefault(OVERRIDES, [])
-        given += [(option.opts[0], text) for text in values if text is not None]
-
-    for name, path in reversed(list(OPTIONS.items())):
-        function = click.option(
-            name,
-            multiple=name == "--env",
-            metavar="NAME=VALUE" if name == "--env" else None,
-            expose_value=False,
-            callback=keep,
-            help=f"The job file's {'.'.join(path)}.",
-        )(function)
-    return function
-
-
-OVERRIDES = "beowulf.overrides"
-
-
-def overrides() -> list[tuple[str, str]]:
-    found: list[tuple[str, str]] = click.get_current_context().meta.get(OVERRIDES, [])
-    return found
 
 
 def read_text(path: Path) -> str:
@@ -86,8 +54,11 @@ def _above(target: str) -> str:
 
 def _packed(source: str, key: str, name: str = "") -> Packed:
     from beowulf.client.pack import pack
+    from beowulf.client.s3 import SCHEME, fetch
 
     path = Path(source).expanduser()
+    if source.startswith(SCHEME):
+        path = fetch(source, key)
     if not path.exists():
         raise BadInput(f"{source} is not here", where=key, hint=f"looked for {path.absolute()}")
     if key == "workdir" and not path.is_dir():
@@ -95,13 +66,13 @@ def _packed(source: str, key: str, name: str = "") -> Packed:
     return pack(path, name=name)
 
 
-def hand_in(client: Client, folders: Iterable[Packed]) -> None:
-    """Sends what the head does not have yet."""
+def hand_in(client: Client, folders: Iterable[Packed], tell: Callable[[str], object]) -> None:
+    """Sends what the head does not have yet, and tells of it."""
     from beowulf.views import bytes_amount
 
     for packed in folders:
         if client.has_tree(packed.tree.digest):
             continue
         amount = bytes_amount(packed.tree.size_bytes)
-        say(f"sending {packed.tree.source}: {packed.tree.files} file{'s' * (packed.tree.files != 1)}, {amount}")
+        tell(f"sending {packed.tree.source}: {packed.tree.files} file{'s' * (packed.tree.files != 1)}, {amount}")
         client.put_tree(packed.tree.digest, packed.chunks())

@@ -1,0 +1,290 @@
+"""Amazon EC2. One RunInstances call carries token, tags and the shutdown behaviour; ids here are ``REGION/i-…``.
+
+Credentials come from boto3's own chain. `Cloud.image` is an AMI, or ``resolve:ssm:/aws/service/…``, which EC2 looks
+up in each region. Options, all of which may be left out:
+
+    security_group      must let the head in on port 22; "": the default one of the subnet's VPC
+    placement_group     for a gang's network
+    address             "private" where the head is inside the VPC, else "public"
+    subnet.ZONE         the subnet for that zone; `Cloud.network` is for every zone without one; none: the default one
+    image.REGION        the image for that region
+    bucket.REGION       inputs of jobs are put there once, and fetched by the machines (`cloud.s3`)
+    disk_gib            of the root disk; "": as large as the image wants it
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, NoReturn
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, ParamValidationError
+
+from beowulf.cloud.provider import Check, Instance, InstanceState, LaunchRequest
+from beowulf.model.cloud import Market, Offer
+from beowulf.model.errors import BadInput, CloudError, LaunchRefused, NoCapacity, QuotaReached, TokenSpent, Unclear
+from beowulf.model.renting import Cloud
+
+CLUSTER_TAG, MACHINE_TAG, TOKEN_TAG = "beowulf-cluster", "beowulf-machine", "beowulf-token"
+USER = "beowulf"  # as in nodes/cloud-init/aws.yaml
+# Retries are the controller's: it commits what it knows between two calls. The token would protect them here, too.
+ONCE = {"total_max_attempts": 1, "mode": "standard"}
+CONNECT_S, ANSWER_S = 10, 60
+NOBODY = "i-00000000000000000"
+OPTIONS = ("security_group", "placement_group", "address", "disk_gib")
+OPTION_FAMILIES = ("subnet.", "image.", "bucket.")
+STATES = {
+    "pending": InstanceState.PENDING,
+    "running": InstanceState.RUNNING,
+    "shutting-down": InstanceState.STOPPING,
+    "stopping": InstanceState.STOPPING,
+    "stopped": InstanceState.STOPPED,
+    "terminated": InstanceState.GONE,
+}
+NO_CAPACITY = """
+    InsufficientInstanceCapacity InsufficientHostCapacity InsufficientCapacity InsufficientFreeAddressesInSubnet
+    InsufficientAddressCapacity InsufficientVolumeCapacity SpotMaxPriceTooLow Unsupported
+"""
+QUOTA = """
+    InstanceLimitExceeded VcpuLimitExceeded MaxSpotInstanceCountExceeded VolumeLimitExceeded
+    NetworkInterfaceLimitExceeded
+"""
+# Nobody knows whether an earlier call of this token acted, and these pass: a throttle, or credentials that ran out.
+PASSING = """
+    RequestLimitExceeded Throttling ThrottlingException RequestThrottled ResourceCountExceeded ConcurrentModification
+    RequestExpired ExpiredToken ExpiredTokenException AuthFailure InvalidClientTokenId SignatureDoesNotMatch
+"""
+KINDS: Mapping[str, type[CloudError]] = {
+    **dict.fromkeys(NO_CAPACITY.split(), NoCapacity),
+    **dict.fromkeys(QUOTA.split(), QuotaReached),
+    **dict.fromkeys(("IdempotentParameterMismatch", "IdempotentInstanceTerminated"), TokenSpent),
+    **dict.fromkeys(PASSING.split(), Unclear),
+}
+"""EC2's words (API Reference, "Error codes for the Amazon EC2 API"); of others 5xx is Unclear, else LaunchRefused."""
+HINTS = {
+    "UnauthorizedOperation": "the permissions to paste are in nodes/policies/aws-launch.json",
+    "AuthFailure": "beowulf cloud login-check",
+    "InvalidAMIID.NotFound": "images differ by region: set image.REGION, or one that begins with resolve:ssm:",
+}
+
+
+class Aws:
+    """`Provider` for the cluster of that name."""
+
+    def __init__(self, cloud: Cloud, cluster: str) -> None:
+        for name in cloud.options:
+            if name not in OPTIONS and not name.startswith(OPTION_FAMILIES):
+                raise BadInput(f"cloud {cloud.name}: option {name!r} is not known ({', '.join(OPTIONS)})")
+        if not cloud.regions:
+            raise BadInput(f"cloud {cloud.name}: name at least one region", hint="regions: [us-east-1]")
+        self.name = cloud.name
+        self._cloud, self._cluster = cloud, cluster
+        self._session = boto3.session.Session()
+        self._clients: dict[str, Any] = {}
+        self._lock = threading.Lock()
+
+    def create(self, request: LaunchRequest) -> Instance:
+        region = request.offer.region
+        try:
+            reply = self._client(region).run_instances(**launch(self._cloud, request))
+        except (ClientError, BotoCoreError) as error:
+            raise_kind("RunInstances", error)
+        instance = self._instance(region, reply["Instances"][0])
+        if instance.state is InstanceState.GONE:
+            raise TokenSpent(f"{instance.instance_id} of this token has ended")
+        return instance
+
+    def list(self) -> Sequence[Instance]:
+        """Raises when one region does not answer: half a list would prove machines absent that are not."""
+        found = []
+        for region in self._cloud.regions:
+            try:
+                pages = self._client(region).get_paginator("describe_instances").paginate(
+                    Filters=[{"Name": f"tag:{CLUSTER_TAG}", "Values": [self._cluster]}],
+                    PaginationConfig={"PageSize": 1000},
+                )  # fmt: skip
+                rows = [row for page in pages for part in page["Reservations"] for row in part["Instances"]]
+            except (ClientError, BotoCoreError) as error:
+                raise_kind(f"DescribeInstances in {region}", error)
+            found += [self._instance(region, row) for row in rows]
+        return found
+
+    def destroy(self, instance_id: str) -> None:
+        region, _, own_id = instance_id.partition("/")
+        try:
+            self._client(region).terminate_instances(InstanceIds=[own_id])
+        except (ClientError, BotoCoreError) as error:
+            if code_of(error) != "InvalidInstanceID.NotFound":
+                raise_kind("TerminateInstances", error)
+
+    def check(self) -> Sequence[Check]:
+        checks = [self._who()]
+        if checks[0].ok:
+            checks += [check for region in self._cloud.regions for check in self._may(region)]
+        return checks
+
+    def spot_prices(self, region: str, machine_types: Sequence[str]) -> Mapping[tuple[str, str], float]:
+        """(zone, machine type) → dollars an hour now. Raises CloudError."""
+        newest: dict[tuple[str, str], tuple[Any, float]] = {}
+        try:
+            pages = self._client(region).get_paginator("describe_spot_price_history").paginate(
+                InstanceTypes=list(machine_types), ProductDescriptions=["Linux/UNIX"], StartTime=datetime.now(UTC)
+            )  # fmt: skip
+            for row in (row for page in pages for row in page["SpotPriceHistory"]):
+                place = (row["AvailabilityZone"], str(row["InstanceType"]))
+                price = (row["Timestamp"], float(row["SpotPrice"]))
+                newest[place] = max(newest.get(place, price), price)
+        except (ClientError, BotoCoreError) as error:
+            raise_kind("DescribeSpotPriceHistory", error)
+        return {place: price for place, (_, price) in newest.items()}
+
+    def _client(self, region: str) -> Any:
+        with self._lock:  # boto3's sessions are not for several threads, its clients are
+            if region not in self._clients:
+                endpoint = self._cloud.endpoint or None
+                self._clients[region] = self._session.client("ec2", region, endpoint_url=endpoint, config=config())
+            return self._clients[region]
+
+    def _instance(self, region: str, row: Any) -> Instance:
+        tags = {tag["Key"]: tag["Value"] for tag in row.get("Tags", ())}
+        inside = self._cloud.options.get("address") == "private"
+        address = row.get("PrivateIpAddress", "") if inside else row.get("PublicIpAddress", "")
+        return Instance(
+            instance_id=f"{region}/{row['InstanceId']}",
+            machine_id=tags.get(MACHINE_TAG, ""),
+            token=tags.get(TOKEN_TAG, row.get("ClientToken", "")),
+            state=STATES[row["State"]["Name"]],
+            region=region,
+            zone=row.get("Placement", {}).get("AvailabilityZone", ""),
+            address=address,
+            user=self._cloud.user or USER,
+            launched_at=row["LaunchTime"].timestamp(),
+        )
+
+    def _who(self) -> Check:
+        region, endpoint = self._cloud.regions[0], self._cloud.endpoint or None
+        try:
+            client = self._session.client("sts", region_name=region, endpoint_url=endpoint, config=config())
+            return Check("credentials", True, client.get_caller_identity()["Arn"])
+        except (ClientError, BotoCoreError) as error:
+            hint = "aws configure, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the head's environment"
+            return Check("credentials", False, said(error), hint)
+
+    def _may(self, region: str) -> Sequence[Check]:
+        """Asked with DryRun. Who may end nothing but machines with our tag is told "no" for one that does not exist, so
+        that permission is only known once there is a machine."""
+        client = self._client(region)
+        if not (self._cloud.image or f"image.{region}" in self._cloud.options):
+            return [
+                Check(f"image in {region}", False, "none is set", "image: resolve:ssm:/aws/service/… in the settings")
+            ]
+        offer = Offer(self.name, region, "", "t3.micro", 2, 1024)
+        request = LaunchRequest("login-check", "login-check", self._cluster, offer, Market.ON_DEMAND, "", "", 0.0, 0.0)
+        checks = [
+            permission(f"ec2:RunInstances in {region}", client.run_instances, launch(self._cloud, request)),
+            permission(f"ec2:DescribeInstances in {region}", client.describe_instances, {}),
+        ]
+        if all(check.ok for check in checks):
+            mine = [one.instance_id for one in self.list() if one.region == region]
+            what, ids = f"ec2:TerminateInstances in {region}", [mine[0].partition("/")[2] if mine else NOBODY]
+            check = permission(what, client.terminate_instances, {"InstanceIds": ids})
+            unknown = Check(what, True, "only to be known once there is a machine of ours")
+            checks.append(check if mine or check.ok else unknown)
+        return checks
+
+
+def launch(cloud: Cloud, request: LaunchRequest) -> dict[str, Any]:
+    """RunInstances' arguments: the same request always gives the same ones."""
+    offer = request.offer
+    tags = {
+        **request.tags,
+        "Name": f"beowulf {request.cluster} {request.machine_id}",
+        CLUSTER_TAG: request.cluster,
+        MACHINE_TAG: request.machine_id,
+        TOKEN_TAG: request.token,
+    }
+    listed = [{"Key": key, "Value": value} for key, value in sorted(tags.items())]
+    given: dict[str, Any] = {
+        "MinCount": 1,
+        "MaxCount": 1,
+        "ClientToken": request.token,
+        "ImageId": image(cloud, offer.region),
+        "InstanceType": offer.machine_type,
+        "UserData": request.user_data,
+        "InstanceInitiatedShutdownBehavior": "terminate",  # so the dead-man's shutdown also ends the bill
+        "MetadataOptions": {"HttpTokens": "required", "HttpEndpoint": "enabled", "HttpPutResponseHopLimit": 1},
+        "TagSpecifications": [{"ResourceType": kind, "Tags": listed} for kind in ("instance", "volume")],
+        **places(cloud, offer.zone),
+    }
+    if cloud.options.get("disk_gib"):
+        disk = {"VolumeSize": int(cloud.options["disk_gib"]), "VolumeType": "gp3", "DeleteOnTermination": True}
+        given["BlockDeviceMappings"] = [{"DeviceName": "/dev/sda1", "Ebs": disk}]
+    if request.market is Market.SPOT:
+        spot = {
+            "SpotInstanceType": "one-time",
+            "InstanceInterruptionBehavior": "terminate",
+            **({"MaxPrice": f"{request.max_hourly_usd:.6f}"} if request.max_hourly_usd > 0 else {}),
+        }
+        given["InstanceMarketOptions"] = {"MarketType": "spot", "SpotOptions": spot}
+    return given
+
+
+def places(cloud: Cloud, zone: str) -> dict[str, Any]:
+    """Zone, subnet and groups. A zone or subnet that is named narrows the token to that zone, so both are part of the
+    request that a token stands for."""
+    subnet = cloud.options.get(f"subnet.{zone}", cloud.network)
+    group, placement = cloud.options.get("security_group", ""), cloud.options.get("placement_group", "")
+    named = {**({"AvailabilityZone": zone} if zone else {}), **({"GroupName": placement} if placement else {})}
+    return {
+        **({"SubnetId": subnet} if subnet else {}),
+        **({"SecurityGroupIds": [group]} if group else {}),
+        **({"Placement": named} if named else {}),
+    }
+
+
+def image(cloud: Cloud, region: str) -> str:
+    found = cloud.options.get(f"image.{region}", cloud.image)
+    if not found:
+        raise LaunchRefused(f"cloud {cloud.name} has no image for {region}", hint="set image: in the settings file")
+    return found
+
+
+def config() -> Config:
+    return Config(retries=ONCE, connect_timeout=CONNECT_S, read_timeout=ANSWER_S)  # type: ignore[arg-type]
+
+
+def permission(what: str, call: Any, given: Mapping[str, Any]) -> Check:
+    """Asked with DryRun, to which "yes" is an error of its own; so is not finding an instance that cannot exist."""
+    try:
+        call(**given, DryRun=True)
+    except (ClientError, BotoCoreError) as error:
+        if code_of(error) in ("DryRunOperation", "InvalidInstanceID.NotFound"):
+            return Check(what, True, "allowed")
+        return Check(what, False, said(error), HINTS.get(code_of(error), ""))
+    return Check(what, False, "answered a dry run as if it had acted")
+
+
+def raise_kind(action: str, error: ClientError | BotoCoreError) -> NoReturn:
+    message = f"{action}: {said(error)}"
+    if isinstance(error, ClientError):
+        code = code_of(error)
+        status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+        kind = KINDS.get(code, Unclear if status >= 500 or status == 0 else LaunchRefused)
+        raise kind(message, hint=HINTS.get(code, "")) from error
+    if isinstance(error, NoCredentialsError | ParamValidationError):
+        raise LaunchRefused(message, hint="beowulf cloud login-check") from error
+    raise Unclear(message) from error
+
+
+def code_of(error: Exception) -> str:
+    return str(error.response.get("Error", {}).get("Code", "")) if isinstance(error, ClientError) else ""
+
+
+def said(error: ClientError | BotoCoreError) -> str:
+    if isinstance(error, ClientError):
+        told = error.response.get("Error", {})
+        return f"{told.get('Code', '?')}: {told.get('Message', '')}"
+    return str(error)

@@ -1,0 +1,58 @@
+"""What Azure's errors mean for a launch attempt. https://learn.microsoft.com/troubleshoot/azure/virtual-machines/
+(allocation-failure, error-not-available, and azure/quotas for the limits)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
+
+from beowulf.model.errors import CloudError, LaunchRefused, NoCapacity, QuotaReached, Unclear
+
+LOG_IN = "az login, or set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET"
+CODES: tuple[tuple[str, type[CloudError]], ...] = (
+    ("QuotaExceeded|LimitReached|LimitExceeded", QuotaReached),
+    ("SkuNotAvailable|AllocationFailed|OverconstrainedAllocation|OverconstrainedZonal|ZoneNotFound", NoCapacity),
+    ("TooManyRequests|Throttl|RetryableError|AnotherOperationInProgress|Conflict|OperationPreempted", Unclear),
+    ("InternalExecutionError|InternalOperationError|InternalServerError|ServerTimeout|NetworkingInternal", Unclear),
+)
+WORDS: tuple[tuple[str, type[CloudError]], ...] = (
+    ("quota", QuotaReached),
+    ("max price|not available in location|no capacity", NoCapacity),
+)
+"""OperationNotAllowed says either in its message alone."""
+
+
+@contextmanager
+def translated(what: str) -> Iterator[None]:
+    """Errors of the SDKs become ours; ``what`` was tried."""
+    try:
+        yield
+    except ClientAuthenticationError as error:
+        raise LaunchRefused(f"{what}: {error.message}", hint=LOG_IN) from error
+    except HttpResponseError as error:
+        code, message, status = told(error)
+        raise kind_of(code, message, status)(f"{what}: {code or status}: {message}") from error
+    except (AzureError, OSError) as error:  # nothing came back, or nothing was sent
+        raise Unclear(f"{what}: {error}") from error
+
+
+def told(error: HttpResponseError) -> tuple[str, str, int]:
+    """(code, message, HTTP status); a failed operation's error comes with status 200."""
+    inner = error.error
+    code = str(getattr(inner, "code", "") or "")
+    message = str(getattr(inner, "message", "") or error.message)
+    return code, message, int(error.status_code or 0)
+
+
+def kind_of(code: str, message: str, status: int) -> type[CloudError]:
+    if status == 429 or status >= 500:
+        return Unclear
+    for pattern, kind in CODES:
+        if re.search(pattern, code):
+            return kind
+    if code == "OperationNotAllowed":
+        return next((kind for pattern, kind in WORDS if re.search(pattern, message, re.IGNORECASE)), LaunchRefused)
+    return LaunchRefused

@@ -1,0 +1,211 @@
+"""Here or there: one job that waits, what it may spend, and every offer that would do. The answer is a value.
+
+Without a deadline machines are rented where the job then ends clearly sooner, and of those that do, the one whose hour
+gained costs least. With one, money is only spent on keeping it, and as late as that allows: what runs here may be over
+sooner than its limit says, and then nothing has to be paid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+from beowulf.model.cloud import Market, Offer
+from beowulf.model.job import Burst
+from beowulf.model.market import MarketRules
+from beowulf.scheduler.errand import CHECKPOINT_S, Errand, Quote, not_believed, quote
+from beowulf.scheduler.spotting import DEFAULT_POLICY, SPOT_POLICIES, Race, market_now, needed_s
+from beowulf.scheduler.wording import moment, spoken, usd
+
+NEVER = float("inf")
+LEAST_GAIN_S = 300.0
+LEAST_GAIN = 0.1  # of the time it still takes here
+MARGIN = 0.05  # of the time it takes there
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """``here_start``, ``here_end``: as the planner foretells, in seconds since the epoch; inf: nobody knows."""
+
+    errand: Errand
+    burst: Burst
+    submitted_at: float
+    here_start: float
+    here_end: float
+    money_usd: float  # the least of what job, user, project and month have left
+    racing: bool = False  # it ran on rented machines before
+    watched: tuple[float, float] = (0.0, 0.0)  # seconds that spot was watched, and that it was there
+
+    @property
+    def deadline_at(self) -> float:
+        return self.submitted_at + self.burst.deadline_s if self.burst.deadline_s else NEVER
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One offer in one market. ``but``: why it is not taken; "" for one that could be."""
+
+    quote: Quote
+    but: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """``rows``: those that could be taken first, the cheapest before. ``again_at``: when time alone changes this."""
+
+    here_start: float
+    here_end: float
+    rows: tuple[Row, ...] = ()
+    choice: Quote | None = None
+    sentence: str = ""
+    again_at: float = NEVER
+
+
+Choice: TypeAlias = tuple[Quote | None, str, float]
+"""(what to buy, the sentence, when to look again)"""
+
+
+def compare(wish: Wish, offers: Sequence[Offer], rules: MarketRules, now: float) -> Comparison:
+    """``offers``: those whose machines fit the job's request."""
+    rows = [_judged(wish, offer, market, rules, now) for offer in offers for market in Market]
+    rows.sort(key=_order)
+    able = [row.quote for row in rows if not row.but]
+    comparison = Comparison(wish.here_start, wish.here_end, tuple(rows))
+    if not rows:
+        return replace(comparison, sentence="no machine on offer fits the job")
+    if not able:
+        return replace(comparison, sentence=f"nothing on offer may be taken: {_name(rows[0].quote)} {rows[0].but}")
+    choice, sentence, again_at = POLICIES[wish.burst.policy](wish, able, rules, now)
+    return replace(comparison, choice=choice, sentence=sentence, again_at=again_at)
+
+
+def _order(row: Row) -> tuple[bool, float, float, str, str, str, Market]:
+    quoted, offer = row.quote, row.quote.offer
+    place = (offer.site, offer.zone, offer.machine_type, quoted.market)
+    return bool(row.but), quoted.cost_usd, quoted.end_at, *place
+
+
+def _judged(wish: Wish, offer: Offer, market: Market, rules: MarketRules, now: float) -> Row:
+    doubt = not_believed(offer, market, rules, now)
+    quoted = quote(wish.errand, offer, market, rules, now)
+    return Row(quoted, doubt or _forbidden(wish.burst, quoted, rules) or _too_dear(wish, quoted))
+
+
+def _forbidden(burst: Burst, quoted: Quote, rules: MarketRules) -> str:
+    offer, market = quoted.offer, quoted.market
+    allowed = {Market.SPOT: burst.use_spot, Market.ON_DEMAND: burst.on_demand}
+    if burst.providers and offer.provider not in burst.providers:
+        return "is not of the job's providers"
+    if not allowed[market]:
+        return f"is {market}, which the job does not take"
+    if (offer.site, offer.zone, offer.machine_type, market) in rules.sold_out:
+        return "was not to be had lately"
+    return ""
+
+
+def _too_dear(wish: Wish, quoted: Quote) -> str:
+    price, most = quoted.offer.price(quoted.market), wish.burst.max_price_usd
+    if most and price > most:
+        return f"costs {usd(price)} an hour, more than the job's max_price of {usd(most)}"
+    if quoted.end_at == NEVER:
+        return "would run nobody knows how long: give the job a max_duration"
+    if not quoted.worst_usd <= wish.money_usd:
+        return f"may cost {usd(quoted.worst_usd)}, and {usd(max(0.0, wish.money_usd))} may still be spent"
+    return ""
+
+
+def _never(wish: Wish, able: Sequence[Quote], rules: MarketRules, now: float) -> Choice:
+    return None, "the job's burst.policy is never", NEVER
+
+
+def _prefer(wish: Wish, able: Sequence[Quote], rules: MarketRules, now: float) -> Choice:
+    chosen = min(able, key=lambda one: (one.end_at, one.cost_usd))
+    return chosen, f"{_offered(chosen)}, as the job prefers", NEVER
+
+
+def _auto(wish: Wish, able: Sequence[Quote], rules: MarketRules, now: float) -> Choice:
+    if wish.deadline_at < NEVER and wish.here_end <= wish.deadline_at:
+        return None, f"ends here by {moment(wish.here_end)}, in time for nothing", NEVER
+    if wish.deadline_at < NEVER:
+        kept = _in_time(wish, able, rules, now)
+        if kept is not None:
+            return kept
+    least = max(LEAST_GAIN_S, LEAST_GAIN * (wish.here_end - now)) if wish.here_end < NEVER else 0.0
+    sooner = [one for one in able if one.end_at <= wish.here_end - least]
+    if not sooner:
+        return None, f"nothing on offer ends clearly sooner than here, by {moment(wish.here_end)}", NEVER
+    if wish.here_end == NEVER:
+        chosen = min(sooner, key=lambda one: (one.cost_usd, one.end_at))
+        return chosen, f"{_offered(chosen)}; when it would run here, nobody knows", NEVER
+    chosen = min(sooner, key=lambda one: (one.cost_usd / (wish.here_end - one.end_at), one.cost_usd))
+    return chosen, f"{_offered(chosen)}, {spoken(wish.here_end - chosen.end_at)} sooner than here", NEVER
+
+
+def _in_time(wish: Wish, able: Sequence[Quote], rules: MarketRules, now: float) -> Choice | None:
+    """None where nothing keeps the deadline any more."""
+    due = wish.deadline_at
+    sure = [one for one in able if one.market is Market.ON_DEMAND and one.end_at <= due]
+    spots = [one for one in able if one.market is Market.SPOT and one.end_at <= due]
+    spot = min(spots, key=_cheapness, default=None)
+    if not sure:
+        said = f"{_offered(spot)}, in time for {moment(due)} unless it is taken back" if spot else ""
+        return (spot, said, NEVER) if spot else None
+    safe, fastest = min(sure, key=_cheapness), min(sure, key=lambda one: one.end_at)
+    spot = spot if spot is not None and spot.cost_usd < safe.cost_usd else None
+    race = race_of(wish, fastest, spot is not None, rules, now)
+    market = market_now(race, SPOT_POLICIES[DEFAULT_POLICY])
+    if wish.racing and market is None and wish.burst.use_spot:
+        return None, "waits for spot, as long as the deadline allows", now + rules.tick_s
+    if spot is not None and market is Market.SPOT:
+        return _at_last(spot, race.slack_s - needed_s(race, market), wish, rules, now)
+    return _at_last(safe, due - safe.end_at, wish, rules, now)
+
+
+def _cheapness(quoted: Quote) -> tuple[float, float]:
+    return quoted.cost_usd, quoted.end_at
+
+
+def _at_last(quoted: Quote, spare_s: float, wish: Wish, rules: MarketRules, now: float) -> Choice:
+    """Bought once waiting any longer would be too long; at once by a job that was there already."""
+    margin_s = max(LEAST_GAIN_S, MARGIN * (quoted.end_at - now))  # machines come late, and predictions err
+    if spare_s - margin_s > rules.tick_s and not wish.racing:
+        until = now + spare_s - margin_s
+        return None, f"may wait for machines here until {moment(until)}; then {_offered(quoted)}", until
+    return quoted, f"{_offered(quoted)}, in time for {moment(wish.deadline_at)}", NEVER
+
+
+def race_of(wish: Wish, fastest: Quote, spot: bool, rules: MarketRules, now: float) -> Race:
+    """Work is counted in seconds of the fastest machine that may be had for certain: the safety net is made of it."""
+    left_s = fastest.end_at - fastest.start_at
+    done_s = left_s * wish.errand.done_s / wish.errand.run_s if wish.errand.run_s else 0.0
+    return Race(
+        elapsed_s=now - wish.submitted_at,
+        deadline_s=wish.burst.deadline_s,
+        done_s=done_s,
+        length_s=done_s + left_s,
+        changeover_s=fastest.start_at - now,
+        on=None,
+        spot=spot,
+        lost_s=CHECKPOINT_S if wish.errand.resumes else left_s,
+        look_s=rules.tick_s,
+        seen_s=wish.watched[0],
+        seen_spot_s=wish.watched[1],
+    )
+
+
+def _name(quoted: Quote) -> str:
+    return f"{quoted.offer.machine_type} of {quoted.offer.site} ({quoted.market})"
+
+
+def _offered(quoted: Quote) -> str:
+    """``2 g4dn.xlarge of aws:us-east-1 (spot) end by 2026-… for $1.20``"""
+    machines = f"{quoted.count} {_name(quoted)}"
+    return f"{machines} end{'s' if quoted.count == 1 else ''} by {moment(quoted.end_at)} for {usd(quoted.cost_usd)}"
+
+
+POLICIES: dict[str, Callable[[Wish, Sequence[Quote], MarketRules, float], Choice]] = {
+    "never": _never,
+    "auto": _auto,
+    "prefer": _prefer,
+}

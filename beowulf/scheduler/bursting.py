@@ -1,0 +1,210 @@
+"""What to rent now, and for whom: every job that waits and may burst is bargained for, in the queue's order.
+
+The same requests are matched against imaginary nodes, one per offer. What is bought for one job takes its place out of
+the queue before the next one is looked at, and its worst case out of everybody's money.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from beowulf.model.cloud import Offer
+from beowulf.model.job import Job, JobId
+from beowulf.model.market import UNLIMITED, Accelerator, Left, MarketRules
+from beowulf.model.node import Endpoint, Facts, Gpu, Node, NodeState
+from beowulf.scheduler.answers import CANCELLED, DEPENDENCY, QUOTA, Grow, Plan
+from beowulf.scheduler.bargain import NEVER, Comparison, Wish, compare
+from beowulf.scheduler.errand import errand_of
+from beowulf.scheduler.estimates import UNKNOWN, History, estimate, length_s
+from beowulf.scheduler.foresight import starts_of
+from beowulf.scheduler.owned import bought, disappointed
+from beowulf.scheduler.policies import policy_of
+from beowulf.scheduler.queueing import Queue
+from beowulf.scheduler.request import Request, request_of
+from beowulf.scheduler.room import Offer as Fit
+from beowulf.scheduler.room import empty_room, not_wanted
+from beowulf.scheduler.room import offer as answer
+from beowulf.scheduler.state import State
+
+LOOKED_AT = 32  # jobs per plan
+BOUGHT = 8  # gangs per plan
+FORESEEN = 200  # plans ahead
+KEPT_BY_SYSTEM = 0.08  # of the memory that is sold, kernel and firmware keep about so much at the most
+KEPT_BY_DRIVER = 0.07
+
+HINDERED = (QUOTA, DEPENDENCY, CANCELLED)  # more machines would not help
+
+
+def grow(state: State, decided: Plan, now: float) -> tuple[tuple[Grow, ...], float]:
+    """What to rent, and when time alone changes the answer."""
+    if not state.rules.market.offers:
+        return (), NEVER
+    buyer = Buyer(state, now)
+    jobs = list(_wanting(state, decided, now))
+    return buyer.over(jobs) if jobs else ((), NEVER)
+
+
+def _wanting(state: State, decided: Plan, now: float) -> Iterator[Job]:
+    """Who waits and may burst, in the queue's order; at most `LOOKED_AT`."""
+    lines = {key: line for key, line in state.lines.items() if line.spec.burst.policy != "never" and not line.cancelled}
+    if not lines:
+        return
+    starting = {start.job_id for start in decided.starts}
+    dead = {job_id for job_id, _ in decided.dead}
+    queue = Queue(replace(state, lines=type(state.lines)(lines)), now, policy_of(state.rules))
+    looked_at = 0
+    for line, ticket in queue:
+        queue.next(line, ticket)
+        job_id = ticket[3]
+        if job_id in starting or job_id in dead or decided.waiting[job_id].code in HINDERED:
+            continue
+        yield state.snapshot.jobs[job_id]
+        looked_at += 1
+        if looked_at == LOOKED_AT:
+            return
+
+
+class Buyer:
+    """One round of purchases while it is made."""
+
+    def __init__(self, state: State, now: float) -> None:
+        self._state, self._now = state, now
+        self._rules = state.rules.market
+        self._snapshot = state.snapshot
+        self._coming = bought(state.snapshot)
+        self._room = self._rules.machines - sum(machine.live for machine in state.snapshot.machines.values())
+        self._helped = set(self._coming)
+
+    def over(self, jobs: Sequence[Job]) -> tuple[tuple[Grow, ...], float]:
+        found = [one for job in jobs if (one := self._completed(job)) is not None]
+        again_at = NEVER
+        waiting = [job for job in jobs if job.id not in self._helped]
+        while waiting and len(found) < BOUGHT:
+            starts = self._starts(waiting)
+            for number, job in enumerate(waiting):
+                compared = self._compared(job, starts[job.id])
+                again_at = min(again_at, compared.again_at)
+                if compared.choice is not None:
+                    found.append(self._buy(job, compared))
+                    waiting = waiting[number + 1 :]
+                    break
+            else:
+                break
+        return tuple(found), again_at
+
+    def _starts(self, jobs: Sequence[Job]) -> Mapping[JobId, float]:
+        """Those that were helped are out of the queue."""
+        if not jobs:
+            return {}
+        pending = self._snapshot.pending.mutate()
+        for job_id in self._helped:
+            pending.pop(job_id, None)
+        left = replace(self._snapshot, pending=pending.finish(), changes=())
+        return starts_of(left, self._now, {job.id for job in jobs}, self._state.rules, FORESEEN)
+
+    def _compared(self, job: Job, start_at: float) -> Comparison:
+        return compared(self._state, job, start_at, replace(self._rules, machines=self._room), self._now)
+
+    def _buy(self, job: Job, compared: Comparison) -> Grow:
+        chosen = compared.choice
+        assert chosen is not None
+        self._helped.add(job.id)
+        self._room -= chosen.count
+        self._rules = replace(self._rules, left=spent(self._rules.left, job, chosen.worst_usd))
+        return Grow(job.id, chosen.offer, chosen.market, chosen.count, compared.sentence)
+
+    def _completed(self, job: Job) -> Grow | None:
+        """What a gang still lacks of whose machines some are there: more of the same."""
+        mine = self._coming.get(job.id, [])
+        lacking = job.spec.min_nodes - len(mine)
+        if not mine or not 0 < lacking <= self._room:
+            return None
+        first = mine[0]
+        same = replace(self._rules, offers=(first.offer,), machines=self._room)
+        again = compared(self._state, job, NEVER, same, self._now, lacking)
+        chosen = next((row.quote for row in again.rows if not row.but and row.quote.market is first.market), None)
+        if chosen is None:
+            return None
+        self._room -= lacking
+        self._rules = replace(self._rules, left=spent(self._rules.left, job, chosen.worst_usd))
+        names = f"{len(mine)} of its {job.spec.min_nodes} machines are there or on their way"
+        return Grow(job.id, first.offer, first.market, lacking, names)
+
+
+def compared(state: State, job: Job, start_at: float, rules: MarketRules, now: float, nodes: int = 0) -> Comparison:
+    """Here or there, for one job. ``nodes``: only so many of the gang are to be had there."""
+    request = request_of(job.spec, job.owner, (), job.most_nodes)
+    count = nodes or job.spec.min_nodes
+    vain = disappointed(state.snapshot, job)
+    offers = [
+        one
+        for one in rules.offers
+        if count <= rules.machines and (one.site, one.machine_type) not in vain and fits(request, one, rules)
+    ]
+    run_s = run_of(job, state.history)
+    errand = replace(errand_of(job, run_s, speed_here(state, request, rules), rules), nodes=count)
+    here_end = start_at + errand.run_s if start_at < UNKNOWN else NEVER
+    wish = Wish(
+        errand, job.spec.burst, job.submitted_at, start_at, here_end, money(job, rules.left), _racing(state, job)
+    )
+    return compare(wish, offers, rules, now)
+
+
+def run_of(job: Job, history: History) -> float:
+    """By earlier runs of its kind, or else by its limit; inf where nobody knows."""
+    guess = estimate(job.spec, job.owner, history)
+    limit = length_s(job.spec, job.owner, history)
+    return min(guess.run_s, limit) if guess else limit
+
+
+def money(job: Job, left: Left) -> float:
+    """The least of what its owner, its project, the month and the job itself may still spend."""
+    most = min(job.spec.burst.budget_usd or UNLIMITED, left.job_usd)
+    users = left.users.get(job.owner, UNLIMITED)
+    projects = left.projects.get(job.spec.budget, UNLIMITED)
+    return min(left.month_usd, users, projects, most - left.jobs.get(job.id, 0.0))
+
+
+def spent(left: Left, job: Job, amount_usd: float) -> Left:
+    def less(table: Mapping[str, float], name: str) -> Mapping[str, float]:
+        return {**table, name: table[name] - amount_usd} if name in table else table
+
+    jobs = {**left.jobs, job.id: left.jobs.get(job.id, 0.0) + amount_usd}
+    month = left.month_usd - amount_usd
+    return Left(month, less(left.users, job.owner), less(left.projects, job.spec.budget), left.job_usd, jobs)
+
+
+def imaginary(offer: Offer, kind: Accelerator) -> Node:
+    """The node that a machine of this offer would be, with the least it may have."""
+    gpu_mib = int(offer.accelerator_memory_mib * (1.0 - KEPT_BY_DRIVER))
+    plain = Gpu(0, offer.accelerator, kind.vendor, offer.accelerator, gpu_mib, compute_capability=kind.capability)
+    gpus = tuple(replace(plain, index=index) for index in range(offer.accelerators))
+    memory_mib = int(offer.memory_mib * (1.0 - KEPT_BY_SYSTEM))
+    facts = Facts(cpus=tuple(range(offer.cpus)), memory_mib=memory_mib, gpus=gpus)
+    name = f"{offer.machine_type}@{offer.site}"
+    return Node(name, Endpoint(name), 0, site=offer.site, rented=True, state=NodeState.UP, facts=facts)
+
+
+def fits(request: Request, offer: Offer, rules: MarketRules) -> bool:
+    """Accelerators that need programs of their own are for jobs that name them."""
+    kind = rules.accelerators.get(offer.accelerator, Accelerator())
+    if offer.accelerators and kind.vendor != "nvidia" and not request.resources.gpu_kinds:
+        return False
+    node = imaginary(offer, kind)
+    return not_wanted(request, node) is None and isinstance(answer(request, empty_room(node), 0), Fit)
+
+
+def speed_here(state: State, request: Request, rules: MarketRules) -> float:
+    """Of the slowest accelerator here that would do; 0 where the job wants none, or nobody knows."""
+    if not request.resources.gpus:
+        return 0.0
+    nodes = [node for node in state.snapshot.nodes.values() if node.schedulable and not node.rented]
+    able = [node for node in nodes if isinstance(answer(request, empty_room(node), 0), Fit)]
+    kinds = {gpu.kind for node in able for gpu in node.facts.gpus}
+    return min((rules.accelerators.get(kind, Accelerator()).speed for kind in kinds), default=0.0)
+
+
+def _racing(state: State, job: Job) -> bool:
+    machines = state.snapshot.machines
+    return any(node in machines for attempt in job.attempts for node in attempt.allocation.nodes)

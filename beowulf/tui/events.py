@@ -1,0 +1,78 @@
+"""The list of events: the last ones there were, then each as it comes."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import ClassVar
+
+from textual import work
+from textual.binding import Binding, BindingType
+from textual.worker import get_current_worker
+
+from beowulf.client.client import Client
+from beowulf.model.errors import BeowulfError
+from beowulf.tui.feed import State
+from beowulf.tui.grid import Column, Rows
+from beowulf.tui.pane import BAD, Json, Pane
+from beowulf.views import matches
+from beowulf.views.events import EventRow, event_row, is_bad
+
+KEPT = 2000
+BATCH = 500
+
+
+class EventsPane(Pane):
+    """Newest first."""
+
+    TITLE = "Events"
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("d", "screen.describe", "Describe")]
+
+    def __init__(self, client: Client) -> None:
+        super().__init__([Column("TIME"), Column("EVENT"), Column("ABOUT"), Column("WHAT", 200)], id="events")
+        self.empty = "nothing has happened yet"
+        self._client = client
+        self._events: OrderedDict[str, tuple[Json, EventRow]] = OrderedDict()
+        self._after = 0
+        self._asking = False
+
+    def update_rows(self, state: State, now: float) -> None:
+        if self._after == 0 and state.cursor > KEPT:
+            self._after = state.cursor - KEPT
+        if not self._asking and self._after < state.cursor:
+            self._asking = True
+            self._ask()
+        self._draw()
+
+    def job_of(self, key: str) -> str:
+        """The job that the event of a row is about; ``""`` if none."""
+        return str(self._events[key][0].get("job_id") or "") if key in self._events else ""
+
+    def node_of(self, key: str) -> str:
+        return str(self._events[key][0].get("node_id") or "") if key in self._events else ""
+
+    @work(thread=True, group="events")
+    def _ask(self) -> None:
+        worker = get_current_worker()
+        try:
+            found = list(self._client.events(self._after, limit=BATCH))
+        except (BeowulfError, OSError):
+            found = []  # the feed tells that the head is away
+        if not worker.is_cancelled:
+            self.app.call_from_thread(self._came, found)
+
+    def _came(self, found: list[Json]) -> None:
+        self._asking = False
+        for event in found:
+            self._events[str(event["seq"])] = (event, event_row(event))
+            self._after = max(self._after, int(event["seq"]))
+        while len(self._events) > KEPT:
+            self._events.popitem(last=False)
+        if found:
+            self._draw()
+
+    def _draw(self) -> None:
+        known = self._events
+        keys = [key for key in reversed(known) if not self.words or matches(self.words, *known[key][1])]
+        if self.sorted_by:
+            keys = self.in_order(keys, {key: known[key][1] for key in keys})
+        self.show(Rows(keys, lambda key: known[key][1], lambda key: BAD if is_bad(known[key][0]) else ""))

@@ -1,0 +1,142 @@
+"""The shipped cloud-config, really run on the hosts behind emulated instances."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from emulator.cloud_config import read_config
+from emulator.starting import Emulator, until
+
+from beowulf.burst.user_data import Values, user_data
+from beowulf.cloud.aws import Aws
+from beowulf.cloud.provider import LaunchRequest
+from beowulf.model.cloud import Market, Offer
+from beowulf.model.renting import Cloud
+
+TEMPLATES = Path(__file__).resolve().parents[2] / "nodes" / "cloud-init"
+LARGEST_USER_DATA = 16_384  # bytes, EC2's limit, the smallest of the three
+pytestmark = pytest.mark.usefixtures("aws_credentials")
+
+
+@dataclass
+class Rented:
+    """A machine of the emulated EC2, launched as a head would."""
+
+    emulator: Emulator
+    folder: Path
+    values: Values
+    instance_id: str = ""
+
+    @property
+    def machine(self) -> dict[str, Any]:
+        return next(one for one in self.emulator.machines() if one["id"] == self.instance_id)
+
+    def ssh(self, command: str, user: str = "beowulf") -> subprocess.CompletedProcess[str]:
+        """With the cluster's key, the host key pinned to the one made before the launch."""
+        known = self.folder / "known_hosts"
+        known.write_text(f"{self.machine['address']} {self.values.host_key_public}\n")
+        options = ["-F", "none", "-o", f"UserKnownHostsFile={known}", "-o", "BatchMode=yes", "-o", "ConnectTimeout=5"]
+        where = f"{user}@{self.machine['address']}"
+        argv = ["ssh", *options, "-i", str(self.folder / "cluster"), where, command]
+        return subprocess.run(argv, capture_output=True, text=True)
+
+    def await_boot(self) -> None:
+        until(lambda: self.machine["address"])
+        until(lambda: self.ssh("true").returncode == 0, what="no ssh")
+
+
+@pytest.fixture
+def rent(cloud: Callable[..., Emulator], tmp_path: Path) -> Callable[..., Rented]:
+    def start(lease_s: str, market: Market = Market.ON_DEMAND) -> Rented:
+        emulator = cloud("ec2")
+        for name in ("host", "cluster"):
+            argv = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(tmp_path / name)]
+            subprocess.run(argv, check=True)
+        values = Values(
+            cluster="lab", machine="aws-1", user="beowulf", home="/home/beowulf", lease_s=lease_s,
+            host_key_private=(tmp_path / "host").read_text(),
+            host_key_public=(tmp_path / "host.pub").read_text().strip(),
+            authorized_key=(tmp_path / "cluster.pub").read_text().strip(),
+        )  # fmt: skip
+        text = user_data((TEMPLATES / "aws.yaml").read_text(), values)
+        offer = Offer("aws", "us-east-1", "us-east-1a", "t3.micro", 2, 1024, hourly_usd=0.01, spot_hourly_usd=0.0031)
+        request = LaunchRequest("t-1", "aws-1", "lab", offer, market, text, values.authorized_key, 900.0, 0.0)
+        provider = Aws(Cloud("aws", "aws", ("us-east-1",), image="ami-1", endpoint=emulator.url), "lab")
+        rented = Rented(emulator, tmp_path, values)
+        rented.instance_id = provider.create(request).instance_id.partition("/")[2]
+        return rented
+
+    return start
+
+
+@pytest.mark.parametrize("template", sorted(TEMPLATES.glob("*.yaml")), ids=lambda path: path.name)
+def test_every_template_is_a_cloud_config_that_fits(template: Path) -> None:
+    values = Values(
+        "lab", "aws-1", "beowulf", "/home/beowulf", "900", "-----BEGIN\nx\n-----END\n", "ssh-ed25519 A", "k"
+    )
+    text = user_data(template.read_text(), values)
+    assert len(text.encode()) < LARGEST_USER_DATA
+    config = read_config(text)
+    assert "sudo" not in str(config.get("users", ""))
+    assert "{{" not in text
+
+
+@pytest.mark.root
+def test_a_machine_whose_head_is_gone_for_ever_ends_itself(rent: Callable[..., Rented]) -> None:
+    """F8: no word ever comes, there is no state anywhere, and still the bill ends."""
+    rented = rent("2")
+    until(lambda: rented.machine["state"] == "terminated", 60)
+    assert rented.machine["reason"] == "shut down from inside"
+    assert rented.machine["billed_s"] == 60
+
+
+@pytest.mark.root
+def test_a_lease_keeps_it_alive_and_its_end_ends_it(rent: Callable[..., Rented]) -> None:
+    """Renewed, it outlives its first lease; a word of another boot and one without end do not count for more."""
+    rented = rent("4")
+    rented.await_boot()
+    renew = f"f={rented.values.lease_file}; mkdir -p $(dirname $f); "
+    until_then = "echo $(cat /proc/sys/kernel/random/boot_id) $(($(cut -d. -f1 /proc/uptime) + {})) > $f"
+    started = float(rented.ssh("cut -d' ' -f1 /proc/uptime").stdout)
+    elapsed = 0.0
+    while elapsed < 6:
+        ran = rented.ssh(renew + until_then.format(4) + "; cut -d' ' -f1 /proc/uptime")
+        assert ran.returncode == 0, rented.emulator.console(rented.instance_id)
+        elapsed = float(ran.stdout) - started
+    rented.ssh(f"echo another-boot 99999999999 > {rented.values.lease_file}")
+    rented.ssh(renew + until_then.format(99999999))
+    until(lambda: rented.machine["state"] == "terminated", 60)
+
+
+@pytest.mark.root
+def test_who_may_do_what_on_it(rent: Callable[..., Rented]) -> None:
+    rented = rent("900")
+    rented.await_boot()
+    assert rented.ssh("true", user="root").returncode != 0
+    assert rented.ssh("shutdown -h now").returncode != 0
+    assert rented.ssh("cat /etc/ssh/ssh_host_ed25519_key").returncode != 0
+    assert rented.ssh("echo > /etc/beowulf/dead-man").returncode != 0
+    until(lambda: rented.ssh("pgrep -f dead-man").stdout)
+    assert rented.ssh("pkill -f dead-man").returncode != 0
+    # Only with a token (IMDSv2), and then there are no credentials to be had.
+    ask = "curl -s -o /dev/null -w '%{http_code}' "
+    assert rented.ssh(ask + "http://169.254.169.254/latest/meta-data/instance-id").stdout == "401"
+
+
+@pytest.mark.root
+def test_a_spot_notice_reaches_the_agents_folder(rent: Callable[..., Rented]) -> None:
+    """F28's first half: within seconds there is a line with the machine's own clock at which it goes."""
+    rented = rent("900", Market.SPOT)
+    rented.await_boot()
+    rented.emulator.reclaim(rented.instance_id, 120)
+    notice = str(Path(rented.values.lease_file).with_name("notice"))
+    boot, at = until(lambda: rented.ssh(f"cat {notice}").stdout.split())
+    now = float(rented.ssh("cut -d' ' -f1 /proc/uptime").stdout)
+    assert boot == rented.ssh("cat /proc/sys/kernel/random/boot_id").stdout.strip()
+    assert 60 < float(at) - now < 121
+    assert rented.ssh(f"stat -c %U {notice}").stdout.strip() == "beowulf"
