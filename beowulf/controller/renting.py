@@ -18,7 +18,7 @@ from beowulf.controller.rented import Call, CreateMachine, DestroyMachine, Forge
 from beowulf.model import event as ev
 from beowulf.model import rented
 from beowulf.model.apply_machines import MOVES
-from beowulf.model.cloud import Machine, MachineState, Market
+from beowulf.model.cloud import Machine, MachineState
 from beowulf.model.node import NodeState
 from beowulf.model.rules import Rules
 
@@ -133,7 +133,7 @@ def _watch(draft: Draft, machine: Machine) -> None:
     if since_s >= keeping.RENEW_SHARE * machine.lease_s:
         _renew(draft, machine)
     asked_s = abs(draft.now - draft.volatile.rented.asked.get(machine.id, 0.0))
-    if machine.market is Market.SPOT and not machine.reclaim_at and asked_s >= ASK_RECLAIM_S:
+    if keeping.taken_back(machine) and not machine.reclaim_at and asked_s >= ASK_RECLAIM_S:
         draft.volatile.rented.asked[machine.id] = draft.now
         paths = {"notice": f"{draft.snapshot.nodes[machine.id].root}/{NOTICE_FILE}", "uptime": UPTIME}
         questions = [{"name": name, "path": path, "timeout_s": ASK_RECLAIM_S} for name, path in paths.items()]

@@ -19,7 +19,7 @@ from slurm_conf import installed
 
 from beowulf.cloud.commands import LoginHost, Ran
 from beowulf.cloud.provider import Instance, InstanceState, LaunchRequest
-from beowulf.cloud.slurm import Slurm
+from beowulf.cloud.slurm import NOTICE_S, Slurm
 from beowulf.lab import Lab
 from beowulf.model.cloud import Market, Offer
 from beowulf.model.errors import LaunchRefused, TokenSpent, Unclear
@@ -231,6 +231,19 @@ def test_without_a_head_the_pilot_ends_by_its_lease(bed: Bed) -> None:
     states = lambda: {one.instance_id: one.state for one in site.list()}  # noqa: E731
     wait_for(lambda: states().get(made.instance_id, InstanceState.GONE) is InstanceState.GONE, "the lease to end")
     assert states()[renewed.instance_id] is InstanceState.RUNNING
+
+
+def test_a_pilot_near_its_limit_leaves_a_notice(bed: Bed) -> None:
+    """Slurm's own signal to the batch script, some minutes before the limit."""
+    site = bed.site("cafe")
+    made = bed.opened(site, site.create(bed.request("limited")).instance_id)
+    bed.slurm.run("scancel", "--batch", "--signal=USR1", made.instance_id)
+    host = next(name for name, host in bed.slurm.lab.hosts.items() if host.address == made.address)
+    told = f"cat /home/{USER}/.beowulf/cafe/slurm-limited/notice /proc/sys/kernel/random/boot_id /proc/uptime"
+    wait_for(lambda: bed.slurm.lab.run(host, ["sh", "-c", told]).returncode == 0, "the notice")
+    boot_id, at, own_boot_id, uptime, _ = bed.slurm.lab.run(host, ["sh", "-c", told]).stdout.split()
+    assert boot_id == own_boot_id and 100 < float(at) - float(uptime) <= NOTICE_S
+    assert [one.state for one in site.list() if one.token == "limited"] == [InstanceState.RUNNING]
 
 
 def test_other_jobs_are_nobodys_machines(bed: Bed) -> None:
