@@ -37,10 +37,17 @@ def job_summary(job: Job, reason: str) -> dict[str, Any]:
         "ranks": attempt.allocation.world_size if attempt else 0,
         "attempts": len(job.attempts),
         "submitted_at": job.submitted_at,
+        "promised_at": job.promised_at,
+        "first_started_at": first_started(job),
         "placed_at": attempt.placed_at if attempt else 0.0,
         "started_at": attempt.started_at if attempt else 0.0,
         "ended_at": job.ended_at,
     }
+
+
+def first_started(job: Job) -> float:
+    first = job.attempts[0] if job.attempts else None
+    return (first.started_at or first.placed_at) if first else 0.0
 
 
 def job_order(job: Job) -> tuple[int, int]:

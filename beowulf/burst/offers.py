@@ -30,6 +30,7 @@ def market_of(renting: Renting, catalogue: Iterable[Offer], accelerators: Mappin
         accelerators=accelerators,
         boot_s={DEFAULT: BOOT_S[DEFAULT], **boot_s},
         lease_s=renting.lease_s,
+        ready_timeout_s=renting.ready_timeout_s,
         idle_s=renting.idle_release_s,
         machines=renting.machines,
     )

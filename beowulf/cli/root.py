@@ -31,6 +31,7 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "cloud": ("beowulf.cli.cloud:cloud", "Rented machines: offers, list, cost, give back."),
     "doctor": ("beowulf.cli.doctor:doctor", "What is wrong with the nodes, and what mends it."),
     "ssh": ("beowulf.cli.ssh:ssh", "A shell on a node, or one command there."),
+    "ssh-config": ("beowulf.cli.ssh_config:ssh_config", "Lines for ~/.ssh/config: ssh bw-n1, rsync, editors."),
     "top": ("beowulf.cli.top:top", "Machines, jobs, GPUs and events on one screen."),
     "events": ("beowulf.cli.events:events", "Everything that happened, in order."),
     "metrics": ("beowulf.cli.metrics:metrics", "The cluster's figures, as a monitoring system reads them."),

@@ -70,6 +70,7 @@ class Controller:
         self.failure: BeowulfError | None = None
         self._store = store
         self._policy = policy
+        self._rules = policy.rules
         self._clock = clock
         self._mint = mint
         self._inbox: queue.SimpleQueue[Input] = queue.SimpleQueue()
@@ -84,7 +85,8 @@ class Controller:
 
     @property
     def rules(self) -> Rules:
-        return self._policy.rules
+        """Those of the last plan: with the money that was left then."""
+        return self._rules
 
     @property
     def policy(self) -> Policy:
@@ -216,7 +218,8 @@ class Controller:
             self.snapshot = without_old(self.snapshot, RECENT_ENDED)
 
     def _plan(self, draft: Draft) -> None:
-        plan, self._memo = scheduler.replan(draft.snapshot, draft.now, renting.rules_now(draft), self._memo)
+        self._rules = renting.rules_now(draft)
+        plan, self._memo = scheduler.replan(draft.snapshot, draft.now, self._rules, self._memo)
         for start in plan.starts:
             gang.place(draft, start.job_id, start.allocation)
         for stop in plan.stops:
@@ -225,6 +228,9 @@ class Controller:
             draft.record(ev.JobEnded(draft.now, job_id, Result.CANCELLED, sentence))
         if plan.grow and self._mint is not None:
             renting.grow(draft, plan.grow, self._mint)
+        for one in plan.reservations:
+            if one.at < float("inf") and not draft.snapshot.jobs[one.job_id].promised_at:
+                draft.record(ev.StartPromised(draft.now, one.job_id, one.at))
         self.waiting = plan.waiting
         self._stale = bool(plan.dead)
         self._plan_again_at = min(plan.again_at, draft.now + RANKS_EVERY_S) if plan.waiting else float("inf")

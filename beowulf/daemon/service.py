@@ -17,6 +17,7 @@ import structlog
 from beowulf import transport
 from beowulf.api.server import ApiServer
 from beowulf.burst.offers import market_of
+from beowulf.cloud import registry
 from beowulf.cloud.shelf import read_accelerators, read_catalogue
 from beowulf.controller.commands import Caller, RecordProfile
 from beowulf.controller.inputs import LogsComplete
@@ -78,7 +79,8 @@ class Service:
         self._fleet = Fleet(self._sink, cluster=self._store.cluster, epoch=self._store.epoch, keys=keys, settings=links)
         self._logs = LogFiles(home.jobs, self._fleet.send, self._logs_complete)
         trees = TreeStore(home.trees)
-        stager = Stager(over(self._fleet), trees, WheelHouse(home.wheels))
+        depots = registry.depots(policy.renting.clouds, self._store.cluster)
+        stager = Stager(over(self._fleet), trees, WheelHouse(home.wheels), depots=depots)
         self._housekeeping = Housekeeping(lambda: self._controller.snapshot, stager, trees)
         self._hands = WorkingHands(
             home,

@@ -54,6 +54,7 @@ class JobScreen(Screen[None]):
     JobScreen TabPane { padding: 0 1; }
     JobScreen #search { display: none; height: 1; border: none; padding: 0 1; }
     JobScreen #search.open { display: block; }
+    JobScreen.-short #sentence, JobScreen.-short Tabs, JobScreen.-short Footer { display: none; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q", "back", "Back", key_display="esc"),
@@ -70,6 +71,7 @@ class JobScreen(Screen[None]):
         self, client: Client, job_id: str, state: State, clock: Callable[[], float], *, tab: str = "story"
     ) -> None:
         super().__init__()
+        self.VERTICAL_BREAKPOINTS = [(0, "-short"), (12, "-tall")]
         self.job_id = job_id
         self._client = client
         self._state = state
