@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from emulator.starting import Emulator, until
 from real_head import RealHead
 
-from beowulf.model.job import Burst, JobSpec
+from beowulf.model.job import Burst, Checkpointing, JobSpec
 
 pytestmark = [pytest.mark.root, pytest.mark.cluster, pytest.mark.usefixtures("aws_credentials")]
 
@@ -44,8 +45,14 @@ def bursting(tmp_path: Path, ec2: Emulator) -> Iterator[RealHead]:
     head.down()
 
 
-def spec(script: str, nodes: int = 1, **more: Any) -> JobSpec:
-    return JobSpec("burst", script, min_nodes=nodes, max_nodes=nodes, max_duration_s=120.0, burst=Burst("prefer", use_spot=False), **more)
+def spec(script: str, nodes: int = 1, *, spot: bool = False, **more: Any) -> JobSpec:
+    burst = Burst("prefer", use_spot=spot, on_demand=not spot)
+    return JobSpec("burst", script, min_nodes=nodes, max_nodes=nodes, max_duration_s=120.0, burst=burst, **more)
+
+
+def nothing_is_left(head: RealHead, ec2: Emulator) -> None:
+    until(lambda: not ec2.live(), 60, "the machines to be given back")
+    until(lambda: not head.client.machines()["machines"], 60, "the store to know it")
 
 
 def test_a_gang_runs_on_rented_machines_and_they_are_gone_afterwards(bursting: RealHead, ec2: Emulator) -> None:
@@ -53,9 +60,73 @@ def test_a_gang_runs_on_rented_machines_and_they_are_gone_afterwards(bursting: R
     done = bursting.ended(job, 120)
     assert done["word"] == "COMPLETED", done["reason"] + bursting.log()
     assert len(ec2.machines()) == 2
-    until(lambda: not ec2.live(), 60, "the machines to be given back")
-    until(lambda: not bursting.client.machines()["machines"], 60, "the store to know it")
+    nothing_is_left(bursting, ec2)
     assert bursting.client.nodes() == []
     assert not list((bursting.home / "machine-keys").iterdir())
     [line] = bursting.client.cost(by="job")["lines"]
     assert (line["name"], line["machines"]) == (job, 2) and line["cost_usd"] > 0
+
+
+FAILPOINTS = (
+    "launch.before_intent",
+    "launch.after_intent",
+    "launch.in_flight",
+    "launch.after_call",
+    "launch.after_commit",
+    "destroy.before_intent",
+    "destroy.after_intent",
+    "destroy.after_call",
+    "destroy.after_commit",
+)
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name.startswith("launch") else pytest.mark.slow) for name in FAILPOINTS]
+)
+def test_a_head_killed_in_the_middle_rents_one_machine_and_ends_it(
+    name: str, bursting: RealHead, ec2: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F1, with real hosts."""
+    bursting.down()
+    monkeypatch.setenv("BEOWULF_FAILPOINT", f"{name}:kill")
+    bursting.up()
+    job = bursting.submit(spec("hostname"))
+    bursting.wait_for(lambda: bursting.process is not None and bursting.process.poll() == -9, f"{name} to kill it")
+    monkeypatch.delenv("BEOWULF_FAILPOINT")
+    bursting.up()
+    done = bursting.ended(job, 120)
+    assert done["word"] == "COMPLETED", done["reason"] + bursting.log()
+    nothing_is_left(bursting, ec2)
+    assert len(ec2.machines()) == 1
+
+
+SAVES_WHEN_ASKED = """
+import os, signal, sys, time
+from pathlib import Path
+folder = Path(os.environ["BEOWULF_CHECKPOINT"])
+if list(folder.glob("*")):
+    sys.exit(0)
+def save(number, frame):
+    folder.mkdir(exist_ok=True)
+    (folder / "state").write_text("half done")
+    with open(os.environ["BEOWULF_REPORT"], "a") as report:
+        report.write('{"checkpoint": "state", "step": 5}\\n')
+signal.signal(signal.SIGUSR1, save)
+while True:
+    time.sleep(0.1)
+"""
+
+
+def test_a_spot_machine_that_is_taken_back_gets_a_checkpoint_first(bursting: RealHead, ec2: Emulator) -> None:
+    """F28: notice → signal → checkpoint home → queued again → the next machine goes on from it."""
+    script = f"exec python3 -c {shlex.quote(SAVES_WHEN_ASKED)}"
+    job = bursting.submit(spec(script, spot=True, checkpoint=Checkpointing("ckpt")))
+    bursting.is_running(job, 120)
+    ec2.reclaim(ec2.live()[0]["id"], 60.0)
+    done = bursting.ended(job, 120)
+    assert done["word"] == "COMPLETED", done["reason"] + bursting.log()
+    first, second = done["attempts"]
+    assert first["ending"] == "PREEMPTED" and "takes it back" in first["reason"]
+    assert first["allocation"]["shares"][0]["node"] != second["allocation"]["shares"][0]["node"]
+    assert second["from_step"] == 5 and done["retries"] == 0
+    nothing_is_left(bursting, ec2)
