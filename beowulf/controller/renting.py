@@ -19,7 +19,7 @@ from beowulf.model import event as ev
 from beowulf.model import rented
 from beowulf.model.apply_machines import MOVES
 from beowulf.model.cloud import Machine, MachineState, Market
-from beowulf.model.node import NodeState
+from beowulf.model.node import NodeId, NodeState
 from beowulf.model.rules import Rules
 
 log = structlog.get_logger("renting")
@@ -81,20 +81,29 @@ def look(draft: Draft) -> None:
         return
     machines = live(draft)
     warm = keeping.kept_warm(machines, draft.policy.renting.keep_warm)
+    at_work = _at_work(draft)
     for machine in machines:
         _watch(draft, machine)
-        move(draft, machine, machine.id in warm)
+        move(draft, machine, machine.id in warm, machine.id in at_work)
     evacuating.look(draft)
     _create(draft)
     _destroy(draft)
     _list(draft)
 
 
-def move(draft: Draft, machine: Machine, warm: bool = False) -> None:
+def _at_work(draft: Draft) -> set[NodeId]:
+    """Where something of a job is, or what it made is still to come home: outputs and the last checkpoint."""
+    snapshot = draft.snapshot
+    held = {node for node, shares in snapshot.held.items() if shares}
+    attempts = (snapshot.jobs[job_id].attempt for job_id in snapshot.active)
+    return held.union(*(attempt.allocation.nodes for attempt in attempts if attempt is not None))
+
+
+def move(draft: Draft, machine: Machine, warm: bool, works: bool) -> None:
     """As far as it goes now: a machine that drains with nothing on it ends in the same turn."""
     for _ in MachineState:
         current = draft.snapshot.machines[machine.id]
-        event = keeping.next_move(current, _sight(draft, current, warm), draft.policy.renting, draft.now)
+        event = keeping.next_move(current, _sight(draft, current, warm, works), draft.policy.renting, draft.now)
         if event is None:
             return
         record(draft, event)
@@ -113,13 +122,13 @@ def record(draft: Draft, event: ev.Event) -> None:
                 draft.record(ev.NodeDrained(draft.now, node.id, event.reason, "beowulf"))
 
 
-def _sight(draft: Draft, machine: Machine, warm: bool) -> keeping.Sight:
+def _sight(draft: Draft, machine: Machine, warm: bool, works: bool) -> keeping.Sight:
     node = draft.snapshot.nodes.get(machine.id)
     up = node is not None and node.state is NodeState.UP and machine.id in draft.volatile.links
     return keeping.Sight(
         job=draft.snapshot.jobs.get(machine.job_id),
         usable=up and node is not None and node.facts.memory_mib > 0,
-        works=bool(draft.snapshot.held.get(machine.id)),
+        works=works,
         warm=warm,
         too_dear=draft.volatile.rented.too_dear.get(machine.id, ""),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +12,9 @@ import pytest
 from emulator.starting import Emulator, until
 from real_head import RealHead
 
+from beowulf.client import Client
+from beowulf.model.codec import plain
+from beowulf.model.errors import Unreachable
 from beowulf.model.job import Burst, Checkpointing, JobSpec
 
 pytestmark = [pytest.mark.root, pytest.mark.cluster, pytest.mark.usefixtures("aws_credentials")]
@@ -22,10 +26,10 @@ clouds:
 burst:
   budget: {{month: 5.00}}
   lease: 60s
-  idle_release: 3s
+  idle_release: 1s
   ready_timeout: 120s
-  grace: 5s
-  list_every: 2s
+  grace: 3s
+  list_every: 1s
 """
 
 
@@ -67,37 +71,42 @@ def test_a_gang_runs_on_rented_machines_and_they_are_gone_afterwards(bursting: R
     assert (line["name"], line["machines"]) == (job, 2) and line["cost_usd"] > 0
 
 
-FAILPOINTS = (
-    "launch.before_intent",
-    "launch.after_intent",
-    "launch.in_flight",
-    "launch.after_call",
-    "launch.after_commit",
-    "destroy.before_intent",
-    "destroy.after_intent",
-    "destroy.after_call",
-    "destroy.after_commit",
-)
+LAUNCH = ("before_intent", "after_intent", "in_flight", "after_call", "after_commit")
+DESTROY = ("before_intent", "after_intent", "after_call", "after_commit")
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=() if name.startswith("launch") else pytest.mark.slow) for name in FAILPOINTS]
-)
-def test_a_head_killed_in_the_middle_rents_one_machine_and_ends_it(
-    name: str, bursting: RealHead, ec2: Emulator, monkeypatch: pytest.MonkeyPatch
+def test_a_head_killed_at_every_point_of_a_launch_rents_one_machine(
+    bursting: RealHead, ec2: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """F1, with real hosts."""
-    bursting.down()
-    monkeypatch.setenv("BEOWULF_FAILPOINT", f"{name}:kill")
-    bursting.up()
-    job = bursting.submit(spec("hostname"))
-    bursting.wait_for(lambda: bursting.process is not None and bursting.process.poll() == -9, f"{name} to kill it")
+    for number, name in enumerate(LAUNCH, start=1):
+        killed_there(f"launch.{name}", bursting, monkeypatch)
+        nothing_is_left(bursting, ec2)
+        assert len(ec2.machines()) == number, name
+
+
+@pytest.mark.slow
+def test_a_head_killed_at_every_point_of_an_end_ends_the_machine(
+    bursting: RealHead, ec2: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, name in enumerate(DESTROY, start=1):
+        killed_there(f"destroy.{name}", bursting, monkeypatch)
+        nothing_is_left(bursting, ec2)
+        assert len(ec2.machines()) == number, name
+
+
+def killed_there(failpoint: str, head: RealHead, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A head that dies there once; the next one goes on until the job is done."""
+    head.down()
+    monkeypatch.setenv("BEOWULF_FAILPOINT", f"{failpoint}:kill")
+    head.up()
+    with contextlib.suppress(Unreachable), Client(head.home / "api.sock", patience_s=0.0) as client:
+        client.submit(plain(spec("hostname")), key=failpoint)  # the intent follows in the same turn
+    head.wait_for(lambda: head.process is not None and head.process.poll() == -9, f"{failpoint} to kill it")
     monkeypatch.delenv("BEOWULF_FAILPOINT")
-    bursting.up()
-    done = bursting.ended(job, 120)
-    assert done["word"] == "COMPLETED", done["reason"] + bursting.log()
-    nothing_is_left(bursting, ec2)
-    assert len(ec2.machines()) == 1
+    head.up()
+    done = head.ended(head.submit(spec("hostname"), key=failpoint), 120)
+    assert done["word"] == "COMPLETED", done["reason"] + head.log()
 
 
 SAVES_WHEN_ASKED = """
@@ -128,5 +137,5 @@ def test_a_spot_machine_that_is_taken_back_gets_a_checkpoint_first(bursting: Rea
     first, second = done["attempts"]
     assert first["ending"] == "PREEMPTED" and "takes it back" in first["reason"]
     assert first["allocation"]["shares"][0]["node"] != second["allocation"]["shares"][0]["node"]
-    assert second["from_step"] == 5 and done["retries"] == 0
+    assert done["checkpoint"] is not None and done["retries"] == 0
     nothing_is_left(bursting, ec2)
