@@ -148,10 +148,12 @@ class Controller:
                 log.error("commit failed", error=str(error))
                 held = self._refuse(batch, error)
                 time.sleep(1.0)
-            except BeowulfError as error:  # another controller took over, or a defect of ours: never go on guessing
-                log.critical("controller stops", error=str(error))
-                self.failure = error
-                self._refuse(batch, error)
+            except Exception as error:  # another controller took over, or a defect of ours: never go on guessing
+                self.failure = (
+                    error if isinstance(error, BeowulfError) else BeowulfError(f"a defect of ours: {error!r}")
+                )
+                log.critical("controller stops", error=str(self.failure), exc_info=self.failure is not error)
+                self._refuse(batch, self.failure)
                 self.wake()
                 return
 

@@ -18,7 +18,7 @@ from beowulf.controller.rented import Call, CreateMachine, DestroyMachine, Forge
 from beowulf.model import event as ev
 from beowulf.model import rented
 from beowulf.model.apply_machines import MOVES
-from beowulf.model.cloud import Machine, MachineState, Market
+from beowulf.model.cloud import Machine, MachineState
 from beowulf.model.node import NodeId, NodeState
 from beowulf.model.rules import Rules
 
@@ -81,29 +81,20 @@ def look(draft: Draft) -> None:
         return
     machines = live(draft)
     warm = keeping.kept_warm(machines, draft.policy.renting.keep_warm)
-    at_work = _at_work(draft)
     for machine in machines:
         _watch(draft, machine)
-        move(draft, machine, machine.id in warm, machine.id in at_work)
+        move(draft, machine, machine.id in warm)
     evacuating.look(draft)
     _create(draft)
     _destroy(draft)
     _list(draft)
 
 
-def _at_work(draft: Draft) -> set[NodeId]:
-    """Where something of a job is, or what it made is still to come home: outputs and the last checkpoint."""
-    snapshot = draft.snapshot
-    held = {node for node, shares in snapshot.held.items() if shares}
-    attempts = (snapshot.jobs[job_id].attempt for job_id in snapshot.active)
-    return held.union(*(attempt.allocation.nodes for attempt in attempts if attempt is not None))
-
-
-def move(draft: Draft, machine: Machine, warm: bool, works: bool) -> None:
+def move(draft: Draft, machine: Machine, warm: bool = False) -> None:
     """As far as it goes now: a machine that drains with nothing on it ends in the same turn."""
     for _ in MachineState:
         current = draft.snapshot.machines[machine.id]
-        event = keeping.next_move(current, _sight(draft, current, warm, works), draft.policy.renting, draft.now)
+        event = keeping.next_move(current, _sight(draft, current, warm), draft.policy.renting, draft.now)
         if event is None:
             return
         record(draft, event)
@@ -122,16 +113,22 @@ def record(draft: Draft, event: ev.Event) -> None:
                 draft.record(ev.NodeDrained(draft.now, node.id, event.reason, "beowulf"))
 
 
-def _sight(draft: Draft, machine: Machine, warm: bool, works: bool) -> keeping.Sight:
+def _sight(draft: Draft, machine: Machine, warm: bool) -> keeping.Sight:
     node = draft.snapshot.nodes.get(machine.id)
     up = node is not None and node.state is NodeState.UP and machine.id in draft.volatile.links
     return keeping.Sight(
         job=draft.snapshot.jobs.get(machine.job_id),
         usable=up and node is not None and node.facts.memory_mib > 0,
-        works=works,
+        works=bool(draft.snapshot.held.get(machine.id)) or _brings_home(draft, machine.id),
         warm=warm,
         too_dear=draft.volatile.rented.too_dear.get(machine.id, ""),
     )
+
+
+def _brings_home(draft: Draft, node: NodeId) -> bool:
+    """An attempt is over there, but what it made (outputs, a checkpoint) may still be on its way to the head."""
+    attempts = (draft.snapshot.jobs[job_id].attempt for job_id in draft.snapshot.active)
+    return any(one is not None and not one.ended_at and node in one.shares for one in attempts)
 
 
 def _watch(draft: Draft, machine: Machine) -> None:
@@ -142,7 +139,7 @@ def _watch(draft: Draft, machine: Machine) -> None:
     if since_s >= keeping.RENEW_SHARE * machine.lease_s:
         _renew(draft, machine)
     asked_s = abs(draft.now - draft.volatile.rented.asked.get(machine.id, 0.0))
-    if machine.market is Market.SPOT and not machine.reclaim_at and asked_s >= ASK_RECLAIM_S:
+    if keeping.taken_back(machine) and not machine.reclaim_at and asked_s >= ASK_RECLAIM_S:
         draft.volatile.rented.asked[machine.id] = draft.now
         paths = {"notice": f"{draft.snapshot.nodes[machine.id].root}/{NOTICE_FILE}", "uptime": UPTIME}
         questions = [{"name": name, "path": path, "timeout_s": ASK_RECLAIM_S} for name, path in paths.items()]
