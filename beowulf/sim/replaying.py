@@ -11,7 +11,7 @@ from beowulf.model.job import Job, JobId, Result
 from beowulf.model.node import NodeId
 from beowulf.model.rules import Rules
 from beowulf.model.snapshot import Snapshot
-from beowulf.scheduler import POLICIES, Memo, Plan, Start, replan
+from beowulf.scheduler import PLACEMENTS, POLICIES, Memo, Plan, Start, replan
 from beowulf.sim import world
 from beowulf.sim.cluster import kinds_of
 from beowulf.sim.trace import Trace, TraceJob
@@ -196,3 +196,7 @@ def _moments(trace: Trace, run: _Run) -> Iterator[tuple[float, int, Sequence[Tra
 def policy_names() -> tuple[str, ...]:
     """Those of the table, also entries somebody added to it."""
     return tuple(POLICIES)
+
+
+def placement_names() -> tuple[str, ...]:
+    return tuple(PLACEMENTS)
