@@ -9,7 +9,7 @@ from beowulf.views.cluster import totals
 
 
 def summary(state: State, bill: str, *, read_only: bool) -> Text:
-    """``beowulf  6/7 nodes up · … · $1.05/h, $4.10 of $50.00 this month``. ``bill``: what it says of rented machines."""
+    """``beowulf  6/7 nodes up · … · $1.05/h, $4.10 of $50.00 this month``. ``bill``: of rented machines."""
     if state.stale:
         return Text(f"head not reachable, retrying ({state.stale})", style="bold red", no_wrap=True)
     if not state.heard:

@@ -207,7 +207,8 @@ def machine(name: str, state: str, hourly_usd: float, age_s: float) -> dict[str,
     offer = {"provider": "aws", "region": "us-east-1", "zone": "us-east-1a", "machine_type": "g4dn.xlarge",
              "hourly_usd": hourly_usd, "spot_hourly_usd": 0.2}  # fmt: skip
     return {"id": name, "state": state, "offer": offer, "market": "on-demand", "job_id": "44",
-            "created_at": NOW - age_s, "gone_at": 0.0, "spent_usd": hourly_usd * age_s / 3600, "worst_usd": 0.9, "reason": ""}  # fmt: skip
+            "created_at": NOW - age_s, "gone_at": 0.0,
+            "spent_usd": hourly_usd * age_s / 3600, "worst_usd": 0.9, "reason": ""}  # fmt: skip
 
 
 def report(rank: int, step: int) -> dict[str, Any]:
