@@ -15,6 +15,7 @@ from beowulf.client.submitting import read_text
 from beowulf.model.errors import BadInput
 
 if TYPE_CHECKING:
+    from beowulf.model.renting import Caps
     from beowulf.model.rules import Rules
     from beowulf.model.snapshot import Snapshot
     from beowulf.sim import Measures, Trace
@@ -29,6 +30,8 @@ ROWS = (
     ("fairness", "fairness", "{:.3f}"),
     ("start error", "start_error_median_s", "{:.0f} s"),
     ("requeued", "requeued", "{:d}"),
+    ("rented machines", "rented", "{:d}"),
+    ("cost", "cost_usd", "${:.2f}"),
 )
 
 
@@ -37,6 +40,7 @@ ROWS = (
         "beowulf simulate trace.swf --nodes nodes/lab.yaml --policy fair --policy fifo --plot replay.svg",
         "beowulf events --json > lab.jsonl && beowulf simulate lab.jsonl --policy short",
         'beowulf simulate --what-if "+2 RTX3090" --what-if "-n[03-04]"',
+        "beowulf simulate trace.swf --nodes nodes/lab.yaml --settings settings.yaml --burst auto",
         "beowulf simulate --generate 2000 --seed 7 --nodes nodes/lab.yaml",
     )
 )
@@ -45,8 +49,9 @@ ROWS = (
 @click.option("--threads", type=click.IntRange(1), default=4, show_default=True, help="Of machines without max_cpus.")
 @click.option("--processors", type=click.IntRange(1), help="Instead of an inventory: so many machines of one thread.")
 @click.option("--policy", "policies", multiple=True, help="A policy's name; several are compared.")
-@click.option("--settings", type=click.Path(path_type=Path), help="A settings file; its section scheduler holds.")
+@click.option("--settings", type=click.Path(path_type=Path), help="A settings file: scheduler, clouds, budgets.")
 @click.option("--generate", type=click.IntRange(1), help="Make a trace of so many jobs instead of reading one.")
+@click.option("--burst", type=click.Choice(["auto", "prefer"]), help="All jobs may rent machines of --settings.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Of --generate and --failures.")
 @click.option("--failures", type=click.FloatRange(0), default=0.0, help="Failures per node and hour.")
 @click.option("--repair", type=click.FloatRange(1), default=3600.0, show_default=True, help="Seconds to come back.")
@@ -69,6 +74,7 @@ def simulate(
     policies: tuple[str, ...],
     settings: Path | None,
     generate: int | None,
+    burst: str | None,
     seed: int,
     failures: float,
     repair: float,
@@ -80,9 +86,9 @@ def simulate(
     TRACE is in the Standard Workload Format (.swf), or the lab's own history as `beowulf events --json` prints it; then
     the nodes are its own, too, unless others are given.
     """
-    from beowulf.sim import Failures, measured, replay, svg
+    from beowulf.sim import Failures, bursting, measured, replay, svg
 
-    rules = _rules(settings)
+    rules, caps = _terms(settings)
     chosen = [replace(rules, policy=_known(name)) for name in policies or (rules.policy,)]
     given = _cluster(nodes, threads, processors)
     if changes and trace is None and generate is None:
@@ -90,16 +96,17 @@ def simulate(
         cluster = given or own
     else:
         jobs, cluster = _workload(trace, given, generate, seed)
+    jobs = bursting(jobs, burst) if burst else jobs
     if not jobs.jobs:
         raise BadInput("holds no job to replay", where=str(trace or "the head's history"))
     if changes:
         if len(chosen) > 1 or plot is not None:
             raise BadInput("goes with one policy and no --plot", where="--what-if")
-        compare(jobs, cluster, chosen[0], Failures(failures, repair, seed), changes, said.json)
+        compare(jobs, cluster, chosen[0], Failures(failures, repair, seed), caps, changes, said.json)
         return
     outcomes = {}
     for one in chosen:
-        outcomes[one.policy] = replay(jobs, cluster, one, Failures(failures, repair, seed))
+        outcomes[one.policy] = replay(jobs, cluster, one, Failures(failures, repair, seed), caps)
     found = {name: measured(outcome) for name, outcome in outcomes.items()}
     if plot is not None:
         plot.write_text(svg(outcomes))
@@ -112,10 +119,18 @@ def simulate(
     _table(found)
 
 
-def _rules(settings: Path | None) -> Rules:
+def _terms(path: Path | None) -> tuple[Rules, Caps]:
+    """The rules of a settings file, with what its clouds have on offer, and its budgets."""
+    from beowulf.burst.offers import market_of
+    from beowulf.cloud.shelf import read_accelerators, read_catalogue
     from beowulf.specs.settings import Settings, parse_settings
 
-    return (parse_settings(read_text(settings), name=str(settings)) if settings else Settings()).rules
+    settings = parse_settings(read_text(path), name=str(path)) if path else Settings()
+    if path is None or not settings.renting.clouds:
+        return settings.rules, settings.renting.caps
+    kinds = {one.kind: one.accelerator for one in read_accelerators()}
+    market = market_of(settings.renting, read_catalogue(path.parent), kinds)
+    return replace(settings.rules, market=market), settings.renting.caps
 
 
 def _known(name: str) -> str:
