@@ -14,11 +14,12 @@ from beowulf.scheduler.foresight import start_of
 from beowulf.scheduler.kept import Kept, kept_promises, start_error_s
 from beowulf.scheduler.limits import Limit
 from beowulf.scheduler.planning import Memo
-from beowulf.scheduler.policies import POLICIES, Policy, Standing
+from beowulf.scheduler.policies import PLACEMENTS, POLICIES, Objective, Policy, Prospect, Standing
 from beowulf.scheduler.resizing import Resize, resizes
 from beowulf.scheduler.suggestions import Suggestion, handed_in_anew
 
 __all__ = [
+    "PLACEMENTS",
     "POLICIES",
     "Comparison",
     "End",
@@ -28,9 +29,11 @@ __all__ = [
     "Kept",
     "Limit",
     "Memo",
+    "Objective",
     "Placement",
     "Plan",
     "Policy",
+    "Prospect",
     "Reason",
     "Refusal",
     "Reservation",

@@ -13,7 +13,7 @@ from beowulf.model.node import NodeId
 from beowulf.model.renting import Caps
 from beowulf.model.rules import Rules
 from beowulf.model.snapshot import Snapshot
-from beowulf.scheduler import POLICIES, Grow, Memo, Plan, Start, replan
+from beowulf.scheduler import PLACEMENTS, POLICIES, Grow, Memo, Plan, Start, replan
 from beowulf.sim import renting, world
 from beowulf.sim.cluster import kinds_of
 from beowulf.sim.trace import Trace, TraceJob
@@ -287,3 +287,7 @@ def _moments(trace: Trace, run: _Run) -> Iterator[tuple[float, int, Sequence[Tra
 def policy_names() -> tuple[str, ...]:
     """Those of the table, also entries somebody added to it."""
     return tuple(POLICIES)
+
+
+def placement_names() -> tuple[str, ...]:
+    return tuple(PLACEMENTS)

@@ -20,9 +20,8 @@ from beowulf.tui.dialogs import Pairs
 from beowulf.tui.events import EventsPane
 from beowulf.tui.feed import Feed, Json, State
 from beowulf.tui.grid import Grid
-from beowulf.tui.job import CancelWanted, JobScreen
 from beowulf.tui.keys import key_pairs
-from beowulf.tui.orders import Orders
+from beowulf.tui.orders import CancelWanted, Orders
 from beowulf.tui.pane import Pane, Redraw
 from beowulf.tui.panes import ClusterPane, GpusPane, JobsPane, StagingPane, node_of
 from beowulf.tui.themes import COLOUR_BLIND, following
@@ -248,12 +247,17 @@ class Overview(Screen[None]):
         return ("", node_of(key)) if isinstance(pane, (ClusterPane, GpusPane)) else (key, "")
 
     def _open_job(self, job_id: str, *, tab: str = "story") -> None:
-        self.app.push_screen(JobScreen(self.client, job_id, self.state, self.clock, tab=tab))
+        from beowulf.tui.job import (
+            JobScreen,  # with its plots a tenth of a second, which the first screen need not wait for
+        )
+
+        self.app.push_screen(JobScreen(self.client, job_id, self.clock, tab=tab))
 
     def _describe_node(self, name: str) -> None:
-        node = self.state.nodes.get(name)
-        if node is not None:
-            self.app.push_screen(Pairs(printable(name), node_details(node, self.clock())))
+        self.orders.ask(
+            lambda: self.client.node(name),
+            lambda node: self.app.push_screen(Pairs(printable(name), node_details(node, self.clock()))),
+        )
 
     def action_cancel(self) -> None:
         self.cancel(self.pane.meant)

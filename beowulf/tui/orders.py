@@ -5,17 +5,27 @@ from __future__ import annotations
 import shlex
 import subprocess
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
+from textual.message import Message
 from textual.screen import Screen
 
 from beowulf.client.client import Client
 from beowulf.model.errors import BeowulfError
 from beowulf.tui.dialogs import Ask, Confirm
 from beowulf.tui.feed import Json
-from beowulf.tui.submit import NewJob
 from beowulf.views import job_row, printable
+
+T = TypeVar("T")
+
+
+@dataclass
+class CancelWanted(Message):
+    """Another screen asks the first one to cancel these."""
+
+    job_ids: list[str]
 
 
 class Orders:
@@ -64,12 +74,18 @@ class Orders:
                 self._say(f"job {job_id} is queued", False)
 
         if self._allowed():
+            from beowulf.tui.submit import NewJob  # the job file's reader takes its time to import
+
             self._screen.app.push_screen(NewJob(self._client), answered)
 
     def shell(self, node: str) -> None:
         """The screen makes way until the shell ends."""
         if self._allowed():
             self._do(lambda: self._from_thread(self._go_there, self._client.ssh_command(node)), "")
+
+    def ask(self, question: Callable[[], T], told: Callable[[T], object]) -> None:
+        """``told`` gets the answer, in the screen's own thread."""
+        self._do(lambda: self._from_thread(told, question()), "")
 
     def _go_there(self, argv: Sequence[str]) -> None:
         with self._screen.app.suspend():

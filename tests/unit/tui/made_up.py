@@ -138,6 +138,9 @@ class MadeUp:
         spec = {"name": found["name"], "launcher": "torchrun", "argv": ["python", "train.py"], "queue": "default"}
         return {**found, "spec": spec, "attempts": attempts}
 
+    def node(self, name: str) -> dict[str, Any]:
+        return next(node for node in self.nodes if node["id"] == name)  # type: ignore[no-any-return]
+
     def why(self, job_id: str) -> dict[str, Any]:
         return {"sentence": f"job {job_id} waits", "limits": [], "starts_at": NOW + 1200}
 
