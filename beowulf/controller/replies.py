@@ -32,6 +32,8 @@ def on_created(draft: Draft, item: MachineCreated) -> None:
     if item.error is not None:
         if machine is not None and machine.live and not machine.instance_id:
             _not_created(draft, machine, item.error)
+        elif call is not None:  # a list has named its instance meanwhile
+            renting.answered(draft, call)
     elif item.instance is not None:
         if call is not None:
             renting.answered(draft, call)

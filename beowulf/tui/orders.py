@@ -54,6 +54,17 @@ class Orders:
 
         self._screen.app.push_screen(Confirm(question), answered)
 
+    def give_back(self, machines: Sequence[str]) -> None:
+        if not machines or not self._allowed():
+            return
+
+        def answered(yes: bool | None) -> None:
+            for name in machines if yes else ():
+                self._do(partial(self._client.terminate, name), f"{name} is given back when its jobs have ended")
+
+        question = f"Give {' '.join(machines)} back? Each ends when what runs there has ended."
+        self._screen.app.push_screen(Confirm(question), answered)
+
     def drain(self, names: Sequence[str]) -> None:
         if not names or not self._allowed():
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,7 +18,7 @@ from test_gcp import google_credentials
 from test_slurm_site import Bed, bed
 
 from beowulf.model.cloud import Offer
-from beowulf.model.job import Burst, JobSpec
+from beowulf.model.job import Burst, Checkpointing, JobSpec, Retry
 from beowulf.specs.catalogue import catalogue_text
 
 __all__ = ["azure_credentials", "bed", "google_credentials"]
@@ -29,17 +30,46 @@ GANG = JobSpec(
 )
 
 
-def burst(head: RealHead, clouds: str, offers: list[Offer]) -> list[list[str]]:
-    """What the two ranks said, after the job: rank, world, host. The head is left up."""
+# As a training script does: at the signal it saves what it has and says so; the second attempt goes on from there.
+SAVES = """
+import json, os, pathlib, signal, socket, time
+folder = pathlib.Path(os.environ["BEOWULF_CHECKPOINT"])
+def save(*_):
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "state").write_text(os.environ["RANK"])
+    with open(os.environ["BEOWULF_REPORT"], "a") as report:
+        report.write(json.dumps({"checkpoint": str(folder), "step": 1}) + "\\n")
+signal.signal(signal.SIGUSR1, save)
+print(os.environ["RANK"], os.environ["WORLD_SIZE"], socket.gethostname(), flush=True)
+while not (folder / "state").exists() or os.environ["BEOWULF_ATTEMPT"] == "1":
+    time.sleep(0.1)
+"""
+LONG = replace(
+    GANG,
+    argv=("python3", "-c", SAVES),
+    checkpoint=Checkpointing("saved"),
+    retry=Retry(("node_fail", "preempted")),
+)
+
+
+def start(head: RealHead, clouds: str, offers: list[Offer], spec: JobSpec = GANG) -> str:
+    """The job's id; the head is up."""
     head.home.mkdir()
     money = "burst:\n  budget: {month: 50}\n  idle_release: 2s\n  list_every: 1s\n  lease: 60s\n"
     (head.home / "settings.yaml").write_text(clouds + money)
     (head.home / "catalogue.yaml").write_text(catalogue_text(offers, heading="of a test"))
     head.up()
-    job = head.submit(GANG)
-    ended = head.ended(job, 90)
-    assert ended["word"] == "COMPLETED", head.log()
-    return sorted(head.text(job, rank).decode().split() for rank in ("0", "1"))
+    return head.submit(spec)
+
+
+def said(head: RealHead, job: str, attempt: int = 1) -> list[list[str]]:
+    """What the two ranks said: rank, world, host."""
+    return sorted(head.text(job, rank, attempt).decode().split() for rank in ("0", "1"))
+
+
+def completed(head: RealHead, job: str) -> list[list[str]]:
+    assert head.ended(job, 90)["word"] == "COMPLETED", head.log()
+    return said(head, job)
 
 
 def offer(provider: str, region: str, machine_type: str) -> Offer:
@@ -57,8 +87,8 @@ def gone(emulator: Emulator) -> None:
 def test_on_google(cloud: Start, fresh_head: RealHead) -> None:
     emulator = cloud("gcp", boot_s=0.2)
     clouds = f"clouds:\n  gcp: {{regions: [us-central1], endpoint: '{emulator.url}', options: {{project: emulated}}}}\n"
-    said = burst(fresh_head, clouds, [offer("gcp", "us-central1", "e2-micro")])
-    assert [line[:2] for line in said] == [["0", "2"], ["1", "2"]] and said[0][2] != said[1][2]
+    told = completed(fresh_head, start(fresh_head, clouds, [offer("gcp", "us-central1", "e2-micro")]))
+    assert [line[:2] for line in told] == [["0", "2"], ["1", "2"]] and told[0][2] != told[1][2]
     gone(emulator)
 
 
@@ -68,17 +98,25 @@ def test_on_azure(cloud: Start, fresh_head: RealHead, monkeypatch: pytest.Monkey
     options: dict[str, Any] = {"subscription": SUBSCRIPTION, "resource_group": GROUP, "identity": IDENTITY}
     lines = "".join(f"      {key}: {value}\n" for key, value in {**options, "authority": emulator.url}.items())
     clouds = f"clouds:\n  azure:\n    regions: [eastus]\n    network: net/hosts\n    endpoint: {emulator.url}\n"
-    said = burst(fresh_head, f"{clouds}    options:\n{lines}", [offer("azure", "eastus", "Standard_B2s")])
-    assert [line[:2] for line in said] == [["0", "2"], ["1", "2"]] and said[0][2] != said[1][2]
+    job = start(fresh_head, f"{clouds}    options:\n{lines}", [offer("azure", "eastus", "Standard_B2s")])
+    told = completed(fresh_head, job)
+    assert [line[:2] for line in told] == [["0", "2"], ["1", "2"]] and told[0][2] != told[1][2]
     gone(emulator)
 
 
 @pytest.mark.skipif(not installed(), reason="no slurm-wlm, munge")
-def test_on_slurm(bed: Bed, fresh_head: RealHead, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_slurm_beyond_the_limit_of_the_first_pilots(
+    bed: Bed, fresh_head: RealHead, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Slurm says that the time is up (as it would itself); the gang saves, and goes on on the next pilots."""
     monkeypatch.setenv("HOME", str(bed.home))
     options = f"{{login: {bed.slurm.login}, programs: {PROGRAMS}}}"
     machines = "[{machine_type: main, cpus: 2, memory: 512MB}]"
     clouds = f"clouds:\n  hpc:\n    provider: slurm\n    options: {options}\n    machines: {machines}\n"
-    said = burst(fresh_head, clouds, [])
-    assert [line[:2] for line in said] == [["0", "2"], ["1", "2"]] and {line[2] for line in said} == {"n2", "n3"}
+    job = start(fresh_head, clouds, [], LONG)
+    until(lambda: all(len(line) == 3 for line in said(fresh_head, job)), 60, "the gang to run")
+    first = set(bed.slurm.run("squeue", "-h", "-o", "%i").split())
+    bed.slurm.run("scancel", "--batch", "--signal=USR1", *first)
+    assert [line[:2] for line in completed(fresh_head, job)] == [["0", "2"], ["1", "2"]]
+    assert {line[2] for line in said(fresh_head, job, 2)} == {"n2", "n3"}
     until(lambda: not bed.jobs() and not bed.of_user(), 60, "every pilot to be given back")

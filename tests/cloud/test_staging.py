@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from beowulf.agent.bulk_fetch import fetched
 from beowulf.client.s3 import fetch
 from beowulf.client.submitting import packed_spec
 from beowulf.cloud import registry
-from beowulf.model.errors import BadInput, CloudError
+from beowulf.model.errors import BadInput, BeowulfError, CloudError
 from beowulf.model.renting import Cloud
 from beowulf.specs.job import parse_job
 
@@ -129,3 +130,11 @@ def test_a_job_file_may_mount_it(sources: Any, tmp_path: Path, monkeypatch: pyte
     spec, packed = packed_spec(request)
     assert [(mount.target, mount.tree.files) for mount in spec.mounts] == [("data", 2), ("", 1)]
     assert [entry.path for entry in packed[1].entries] == ["one.csv"]
+
+
+def test_a_bucket_without_its_sdk_is_said_by_name(monkeypatch: pytest.MonkeyPatch, s3: Emulator) -> None:
+    for module in ("boto3", "beowulf.cloud.s3"):
+        monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(BeowulfError) as caught:
+        registry.depots(clouds(s3), "lab")
+    assert "is not installed" in caught.value.message and "beowulf[aws]" in caught.value.hint

@@ -1,6 +1,9 @@
 """``python tests/system SEED [SEED …]`` plays histories again; ``python tests/system 0-499`` many."""
 
 import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).parents[1] / "cloud"))
 
 from history import Broken, play
 

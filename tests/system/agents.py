@@ -83,11 +83,13 @@ class Agent:
         self.now = 0.0
         self.boot = 1
         self.powered, self.linked, self.reachable = True, False, True
+        self.over = False  # a rented machine that was given back
         self.generation = 0
         self.keepers: dict[str, Keeper] = {}
         self.tombstones: set[str] = set()
         self.up, self.down = Line(chance, moods.latest_s), Line(chance, moods.latest_s)
-        self.answers: Callable[[Agent], dict[str, Any]] = lambda agent: {}
+        self.answers: Callable[[Agent, str], dict[str, Any]] = lambda agent, topic: {}
+        self.stay_up: Callable[[float], None] = lambda lease_s: None
 
     def say(self, kind: str, **fields: Any) -> None:
         if self.linked:
@@ -116,7 +118,10 @@ class Agent:
             handler(header, str(header.get("attempt", "")))
 
     def on_ask(self, header: Mapping[str, Any], tag: str) -> None:
-        self.say("answers", id=header["id"], answers=self.answers(self), time=self.now)
+        self.say("answers", id=header["id"], answers=self.answers(self, header["id"]), time=self.now)
+
+    def on_stay_up(self, header: Mapping[str, Any], tag: str) -> None:
+        self.stay_up(header["lease_s"])
 
     def on_prepare(self, header: Mapping[str, Any], tag: str) -> None:
         if tag in self.tombstones:
@@ -258,6 +263,9 @@ class Agent:
     def _say_cleared(self, tag: str, keeper: Keeper) -> None:
         record = {"exits": keeper.exits, "killed": 0, "unkillable": [], "reason": keeper.reason}
         self.say("cleared", attempt=tag, spool=keeper.spool, **record)
+
+    def heal(self) -> None:
+        self.powered = self.reachable = not self.over
 
     def die(self, disk: bool) -> None:
         """Power is lost: no process survives; with ``disk`` what was written does."""

@@ -5,9 +5,14 @@ from __future__ import annotations
 import random
 import tempfile
 import traceback
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import rented
 from invariants import Watch
+from rented import Auditor, RentedWorld
+from simulated import FAIR, FOUL
 from structlog.testing import capture_logs
 from world import ADMIN, Doom, Moods, Wish, World
 
@@ -48,9 +53,18 @@ class History:
     def __init__(self, folder: Path, seed: int) -> None:
         self.seed = seed
         self.chance = random.Random(f"history {seed}")
-        self.world = World(folder, NAMES, seed, self._moods())
+        self.world, self.audit = self._world(folder)
         self.watch = Watch(self.world)
         self.told: list[str] = []  # what was done, for who reads a failure
+
+    def _world(self, folder: Path) -> tuple[World, Auditor | None]:
+        """Every other seed has a cloud beside fewer machines of its own."""
+        if self.seed % 2:
+            return World(folder, NAMES, self.seed, self._moods()), None
+        weather = replace(FOUL, notice_s=self.chance.choice([0.0, 30.0]))
+        cap_usd = self.chance.choice([1.5, 40.0, 40.0])
+        world = RentedWorld(folder, NAMES[:2], self.seed, self._moods(), weather, cap_usd)
+        return world, Auditor(world)
 
     def _moods(self) -> Moods:
         return Moods(
@@ -62,7 +76,7 @@ class History:
     def run(self) -> None:
         with capture_logs() as logs:
             self.world.head_up()
-            for name in NAMES:
+            for name in list(self.world.agents):
                 self.world.add(name)
             for _ in range(STEPS):
                 self._happen()
@@ -74,7 +88,7 @@ class History:
 
     def _step(self, seconds: float) -> None:
         self.world.step(seconds)
-        faults = self.watch.faults()
+        faults = [*self.watch.faults(), *(self.audit.faults() if self.audit else ())]
         if faults:
             self._fail(faults)
 
@@ -98,7 +112,7 @@ class History:
     def _submit(self) -> None:
         if len(self.world.wishes) >= 22:
             return
-        spec = self.chance.choice(SPECS)
+        spec = self.chance.choice(SPECS if self.audit is None else (*SPECS, *rented.SPECS * 3))
         array = (1, 2, 3) if self.chance.random() < 0.1 else ()
         known = [wish.job for wish in self.world.wishes if wish.job]
         if known and self.chance.random() < 0.1:
@@ -133,14 +147,14 @@ class History:
         self.world.power_off(self.chance.choice(sorted(self.world.agents)), disk=self.chance.random() < 0.6)
 
     def _heal(self) -> None:
-        agent = self.world.agents[self.chance.choice(sorted(self.world.agents))]
-        agent.powered = agent.reachable = True
+        self.world.agents[self.chance.choice(sorted(self.world.agents))].heal()
 
     def _lose_for_ever(self) -> None:
         """A machine is gone; sooner or later the admin removes it and puts another in its place."""
-        if len(self.world.agents) >= 6 or self.world.controller is None:
+        machines = sorted(name for name in self.world.agents if name.startswith("n"))
+        if len(machines) >= 6 or self.world.controller is None:
             return
-        name = self.chance.choice(sorted(self.world.agents))
+        name = self.chance.choice(machines)
         if name not in self.world.snapshot.nodes:
             return
         self.told[-1] += f" {name}"
@@ -148,7 +162,7 @@ class History:
         self.world.step(20.0)
         if self.world.controller is None or self.world.ask(co.RemoveNode(ADMIN, name)) != name:
             return
-        new = f"n{len(self.world.agents) + 1}"
+        new = f"n{len(machines) + 1}"
         self.world.machine(new)
         self.world.add(new)
 
@@ -158,8 +172,17 @@ class History:
     def _empty_disk(self) -> None:
         self.world.disk_full = False
 
+    def _stranger(self) -> None:
+        if isinstance(self.world, RentedWorld):
+            self.world.cloud.stranger()
+
+    def _throttle(self) -> None:
+        if isinstance(self.world, RentedWorld):
+            self.world.cloud.throttled_until = self.world.now + self.chance.choice([20.0, 100.0])
+
     def _step_clock(self) -> None:
-        self.world.clock_off_s += self.chance.choice([-600.0, 600.0, 3.0])
+        if self.audit is None:
+            self.world.clock_off_s += self.chance.choice([-600.0, 600.0, 3.0])
 
     def _quiet(self) -> None:
         """Everything heals; everybody must come to an end."""
@@ -169,25 +192,40 @@ class History:
         for agent in self.world.agents.values():
             agent.moods = self.world.moods
             agent.up.latest_s = agent.down.latest_s = self.world.moods.latest_s
-        for _ in range(QUIET_STEPS):
+        if isinstance(self.world, RentedWorld):
+            self.world.cloud.weather = FAIR
+        for number in range(QUIET_STEPS):
+            if number == QUIET_STEPS // 2 and self.audit is not None:
+                self._give_up()
             for agent in self.world.agents.values():
-                agent.powered = agent.reachable = True
+                agent.heal()
             self._start_head()
             for wish in self.world.wishes:
                 if not wish.job:
                     self.world.submit(wish)
             for agent in list(self.world.agents.values()):
                 node = self.world.snapshot.nodes.get(agent.name)
-                if node is None and agent.generation == 0:
+                if node is None and agent.generation == 0 and agent.name.startswith("n"):
                     self.world.add(agent.name)
                 elif node is not None and node.drained:
                     self.world.ask(co.ResumeNode(ADMIN, agent.name))
             self._step(3.0)
-            if not self.world.live() and not any(self.world.snapshot.held.values()):
+            if not list(self._left_over()):
                 break
-        left = list(self.watch.left_over())
+        left = list(self._left_over())
         if left:
             self._fail(left)
+
+    def _give_up(self) -> None:
+        """What waits now waits for money that is spent, or for more machines than there are without."""
+        for job in self.world.live().values():
+            if job.state == "PENDING":
+                self.world.ask(co.Cancel(ADMIN, job.id))
+
+    def _left_over(self) -> Iterator[str]:
+        yield from self.watch.left_over()
+        if self.audit is not None:
+            yield from self.audit.left_over()
 
 
 HAPPENINGS = {
@@ -203,6 +241,8 @@ HAPPENINGS = {
     "fill_disk": 2,
     "empty_disk": 8,
     "step_clock": 2,
+    "stranger": 1,
+    "throttle": 2,
 }
 
 

@@ -125,7 +125,7 @@ class World:
         return agent
 
     @staticmethod
-    def answers(agent: Agent) -> dict[str, Any]:
+    def answers(agent: Agent, topic: str) -> dict[str, Any]:
         card = f"== query\n0, NVIDIA GeForce RTX 3090, {GPU_MIB}, GPU-{agent.name}, 535.1, 8.6, [N/A]\n"
         said = {"status": "Cpus_allowed_list:\t0-2\n", "memory": "MemTotal: 2048000 kB\n"}
         said |= {"nvidia": card} if agent.gpus else {}
@@ -150,10 +150,14 @@ class World:
         flaky: Any = FlakyStore(self.store, self)
         self.inbox = []
         try:
-            self.controller = Controller(flaky, self.policy, clock=lambda: self.now + self.clock_off_s)
+            clock = lambda: self.now + self.clock_off_s  # noqa: E731
+            self.controller = Controller(flaky, self.policy, clock=clock, mint=self.mint)
+            self.controller._volatile.rented.chance = self.chance
             self.controller.begin(self)
         except (Killed, StoreError):
             self.head_killed()
+
+    mint: Any = None
 
     def head_killed(self) -> None:
         """Nothing is said to anybody; what was not committed, performed or answered is gone."""
@@ -208,8 +212,8 @@ class World:
         self.die_at("answer")
 
     def _send(self, action: act.Send, snapshot: Snapshot) -> None:
-        agent = self.agents[action.node]
-        if agent.linked:
+        agent = self.agents.get(action.node)
+        if agent is not None and agent.linked:
             agent.down.put(self.now, action.header)
 
     def _connect(self, action: act.Connect, snapshot: Snapshot) -> None:

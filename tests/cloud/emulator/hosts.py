@@ -81,7 +81,7 @@ class Hosts:
 
     # One host
 
-    def prepare(self, machine: Machine) -> None:
+    def prepare(self, machine: Machine, address: str) -> None:
         """Its network and its disk. Done again after a crash half-way."""
         space, disk, number = self._space(machine.id), self._disk(machine.id), machine.number
         if self.alive(machine.id):
@@ -107,7 +107,7 @@ class Hosts:
             (disk / name).mkdir(parents=True)
             (disk / name).chmod(mode)
         _run("cp", "-a", "/etc", str(disk))
-        init.settle_etc(disk / "etc", machine.id, machine.address)
+        init.settle_etc(disk / "etc", machine.id, address)
 
     def boot(self, machine: Machine) -> None:
         """Comes back when the host's first process lives; its sshd listens soon after."""

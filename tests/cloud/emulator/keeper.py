@@ -23,6 +23,7 @@ class Keeper:
         self._world, self._hosts, self._metadata = world, hosts, metadata
         self._pool = ThreadPoolExecutor(max_workers=4)
         self._busy: set[str] = set()
+        self._prepared: set[str] = set()
         self._stopped = threading.Event()
 
     def start(self) -> None:
@@ -60,6 +61,8 @@ class Keeper:
         world = self._world
         if machine.state == PENDING and now >= machine.made_at + world.rule("boot_s"):
             self._apart(machine, self._boot)
+        elif machine.state == PENDING and self._real and machine.id not in self._prepared:
+            self._apart(machine, self._prepare)  # what the real ones do in that time, too
         elif machine.state == RUNNING and machine.reclaim_at and now >= machine.reclaim_at:
             world.end(machine, "spot reclaimed")
         elif machine.state in (PENDING, RUNNING) and machine.life_ends_at and now >= machine.life_ends_at:
@@ -78,11 +81,16 @@ class Keeper:
                 machine.ended_at = self._world.now()
                 self._world.save(machine)
 
+    def _prepare(self, machine: Machine) -> None:
+        self._hosts.prepare(machine, self._hosts.address(machine.number))
+        self._hosts.serve_metadata(machine, self._metadata)
+        self._prepared.add(machine.id)
+
     def _boot(self, machine: Machine) -> None:
         if self._real:
+            if machine.id not in self._prepared:
+                self._prepare(machine)
             machine.address = self._hosts.address(machine.number)
-            self._hosts.prepare(machine)
-            self._hosts.serve_metadata(machine, self._metadata)
             self._hosts.boot(machine)
         with self._world.changing():
             if machine.state == PENDING and self._world.get(machine.id) is machine:  # no reset came between
@@ -94,6 +102,7 @@ class Keeper:
         if self._real:
             self._hosts.cut(machine.id)
             self._hosts.clear(machine.id)
+            self._prepared.discard(machine.id)
         with self._world.changing():
             machine.state, machine.ended_at = ENDED, self._world.now()
             if self._world.get(machine.id) is machine:
