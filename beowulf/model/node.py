@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TypeAlias
@@ -155,6 +155,9 @@ class Failures:
         return self.faded(now).weight / (MEMORY_S / 3600.0)
 
 
+UNSEEN = 0.25  # failures in `MEMORY_S` that any node is believed capable of
+
+
 class NodeState(StrEnum):
     """`UNKNOWN` until the first link; `DOWN` when three heartbeats were missed or the link cannot be made."""
 
@@ -230,3 +233,8 @@ def without_others(node: Node) -> Node:
     """As if nobody but jobs of ours used it."""
     gpus = tuple(replace(gpu, foreign="") for gpu in node.facts.gpus)
     return replace(node, facts=replace(node.facts, gpus=gpus, foreign_cpus=(), foreign=""))
+
+
+def gang_mtbf_s(nodes: Iterable[Node]) -> float:
+    """Mean time between failures of a gang that any of these brings down, by what was seen of them lately."""
+    return MEMORY_S / sum(node.failures.weight + UNSEEN for node in nodes)
