@@ -10,7 +10,7 @@ from beowulf.sim.measures import Measures, measured
 from beowulf.sim.plot import svg
 from beowulf.sim.replaying import Failures, Outcome, Ran, placement_names, policy_names, replay
 from beowulf.sim.swf import read_swf
-from beowulf.sim.trace import Trace, TraceJob
+from beowulf.sim.trace import Trace, TraceJob, bursting
 
 __all__ = [
     "Failures",
@@ -19,6 +19,7 @@ __all__ = [
     "Ran",
     "Trace",
     "TraceJob",
+    "bursting",
     "cluster_of",
     "flat_cluster",
     "generated",
