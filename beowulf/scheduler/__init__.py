@@ -6,8 +6,11 @@ get a reservation, which nothing that starts later delays; a job that no node kn
 
 from beowulf.scheduler.answers import Grow, Placement, Plan, Reason, Refusal, Reservation, Start, Stop
 from beowulf.scheduler.bargain import Comparison, Row
+from beowulf.scheduler.bursting import imaginary
 from beowulf.scheduler.comparing import comparison, comparison_of
 from beowulf.scheduler.deciding import plan, replan
+from beowulf.scheduler.errand import Quote, errand_of
+from beowulf.scheduler.errand import quote as quote_of
 from beowulf.scheduler.estimates import Estimate
 from beowulf.scheduler.explaining import End, Explanation, dry_run, expected_end, explain, queue
 from beowulf.scheduler.foresight import start_of
@@ -31,6 +34,7 @@ __all__ = [
     "Placement",
     "Plan",
     "Policy",
+    "Quote",
     "Reason",
     "Refusal",
     "Reservation",
@@ -43,12 +47,15 @@ __all__ = [
     "comparison",
     "comparison_of",
     "dry_run",
+    "errand_of",
     "expected_end",
     "explain",
     "handed_in_anew",
+    "imaginary",
     "kept_promises",
     "plan",
     "queue",
+    "quote_of",
     "replan",
     "resizes",
     "start_error_s",

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from heapq import heappop, heappush
 
 from beowulf.model.job import Job, JobId, Result
+from beowulf.model.market import MarketRules
 from beowulf.model.node import NodeId
 from beowulf.model.rules import Rules
 from beowulf.model.snapshot import Snapshot
 from beowulf.scheduler import POLICIES, Memo, Plan, Start, replan
 from beowulf.sim import world
 from beowulf.sim.cluster import kinds_of
+from beowulf.sim.renting import Buyer, Rented
 from beowulf.sim.trace import Trace, TraceJob
 
 NEVER = float("inf")
-END, REPAIR, FAIL, LOOK = range(4)
+END, REPAIR, FAIL, LOOK, READY, RELEASE = range(6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,9 @@ class Outcome:
     delayed: int  # reservations that a lower start delayed; counted in an audit only
     busy: tuple[tuple[float, int, int], ...]  # (time, threads in use, jobs that wait) after each plan
     failures: int = 0
+    cost_usd: float = 0.0  # of rented machines, what leaves them included
+    egress_usd: float = 0.0
+    rented_jobs: int = 0
 
 
 @dataclass(slots=True)
@@ -69,9 +74,14 @@ class _Run:
     plans: int = 0
     delayed: int = 0
     failed: int = 0
+    buyer: Buyer | None = None
     chance: random.Random = field(init=False)
+    rented: Rented = field(init=False)
+    planned_by: Rules = field(init=False)
 
     def __post_init__(self) -> None:
+        self.rented = Rented(self.rules.market)
+        self.planned_by = replace(self.rules, market=MarketRules()) if self.buyer else self.rules
         self.snapshot = self.cluster
         self.chance = random.Random(self.failures.seed)
 
@@ -95,7 +105,18 @@ class _Run:
             elif what in (FAIL, REPAIR):
                 self.end(ends, now)
                 ends = self.power(name, what == REPAIR, now)
+            elif what == READY:
+                self.snapshot = self.rented.ready(self.snapshot, name, now)
+                self.come_back(RELEASE, [self.rented.unused(name, now)])
+            elif what == RELEASE:
+                self.end(ends, now)
+                ends = []
+                self.snapshot = self.rented.release(self.snapshot, name, now)
         self.end(ends, now)
+
+    def come_back(self, what: int, those: Iterable[tuple[float, str]]) -> None:
+        for at, name in those:
+            heappush(self.heap, (at, what, 0, name))
 
     def power(self, node: NodeId, on: bool, now: float) -> list[tuple[Job, Result]]:
         self.snapshot = world.powered(self.snapshot, node, on)
@@ -119,6 +140,7 @@ class _Run:
             attempt = job.attempts[-1]
             threads = sum(len(share.cpus) for share in attempt.allocation.shares)
             self.in_use -= threads
+            self.come_back(RELEASE, self.rented.used(self.snapshot, job, now))
             if result is Result.COMPLETED:
                 promised = self.promised.get(job.id, NEVER)
                 trace = self.jobs[job.id]
@@ -126,7 +148,7 @@ class _Run:
         self.snapshot = world.ended(self.snapshot, ends, now)
 
     def plan(self, now: float) -> Plan:
-        decided, self.memo = replan(self.snapshot, now, self.rules, self.memo)
+        decided, self.memo = replan(self.snapshot, now, self.planned_by, self.memo)
         self.plans += 1
         for one in decided.reservations:
             self.promised.setdefault(one.job_id, one.at)
@@ -142,6 +164,12 @@ class _Run:
         if decided.stops:
             self.end([(self.snapshot.jobs[stop.job_id], Result.PREEMPTED) for stop in decided.stops], now)
             return self.plan(now)
+        grow, again_at = self.buyer(self.snapshot, decided, now) if self.buyer else (decided.grow, NEVER)
+        for bought in grow:
+            self.snapshot, coming = self.rented.buy(self.snapshot, bought, now)
+            self.come_back(READY, coming)
+        if again_at < NEVER:
+            heappush(self.heap, (again_at, LOOK, 0, ""))
         if decided.again_at < NEVER:
             heappush(self.heap, (decided.again_at, LOOK, 0, ""))
         return decided
@@ -158,14 +186,24 @@ class _Run:
         """Nobody runs, and nobody waits for anything that will come."""
         if self.snapshot.active:
             return False
-        return not self.snapshot.pending or not any(what in (REPAIR, LOOK) for _, what, _, _ in self.heap)
+        coming = any(what in (REPAIR, LOOK, READY) for _, what, _, _ in self.heap)
+        return not (self.snapshot.pending and coming) and not any(one[1] == RELEASE for one in self.heap)
 
 
 def replay(
-    trace: Trace, cluster: Snapshot, rules: Rules, failures: Failures | None = None, *, audit: bool = False
+    trace: Trace,
+    cluster: Snapshot,
+    rules: Rules,
+    failures: Failures | None = None,
+    *,
+    audit: bool = False,
+    buyer: Buyer | None = None,
 ) -> Outcome:
-    """How ``trace`` goes on ``cluster``. With ``audit``, every reservation is looked at again after the starts."""
-    run = _Run(cluster, rules, failures or Failures(), audit)
+    """How ``trace`` goes on ``cluster``. With ``audit``, every reservation is looked at again after the starts.
+
+    ``buyer`` decides what is rented in the planner's place.
+    """
+    run = _Run(cluster, rules, failures or Failures(), audit, buyer=buyer)
     for node in sorted(cluster.nodes):
         run.expect_failure(node, trace.jobs[0].submitted_at if trace.jobs else 0.0)
     for now, number, arrivals in _moments(trace, run):
@@ -178,7 +216,10 @@ def replay(
             run.busy.append((now, run.in_use, 0))
     never = tuple(run.jobs[job_id] for job_id in sorted(run.snapshot.pending, key=int))
     threads = sum(len(node.usable_cpus) for node in cluster.nodes.values())
-    return Outcome(tuple(run.ran), never, threads, run.plans, run.delayed, tuple(run.busy), run.failed)
+    return Outcome(
+        tuple(run.ran), never, threads, run.plans, run.delayed, tuple(run.busy), run.failed,
+        run.rented.cost_usd + run.rented.egress_usd, run.rented.egress_usd, run.rented.jobs,
+    )  # fmt: skip
 
 
 def _moments(trace: Trace, run: _Run) -> Iterator[tuple[float, int, Sequence[TraceJob]]]:
