@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
+from immutables import Map
+
 from beowulf.model.cloud import Offer
 from beowulf.model.job import Job, JobId
 from beowulf.model.market import UNLIMITED, Accelerator, Left, MarketRules
@@ -37,13 +39,14 @@ KEPT_BY_DRIVER = 0.07
 HINDERED = (QUOTA, DEPENDENCY, CANCELLED)  # more machines would not help
 
 
-def grow(state: State, decided: Plan, now: float) -> tuple[tuple[Grow, ...], float]:
-    """What to rent, and when time alone changes the answer."""
-    if not state.rules.market.offers:
-        return (), NEVER
+def grow(state: State, decided: Plan, now: float) -> tuple[tuple[Grow, ...], float, Map[str, float]]:
+    """What to rent, when time alone changes the answer, and `State.quiet` anew."""
+    jobs = list(_wanting(state, decided, now)) if state.rules.market.offers else []
+    if not jobs:
+        return (), NEVER, Map()
     buyer = Buyer(state, decided, now)
-    jobs = list(_wanting(state, decided, now))
-    return buyer.over(jobs) if jobs else ((), NEVER)
+    found = buyer.over(jobs)
+    return found, min(buyer.quiet.values(), default=NEVER), Map(buyer.quiet)
 
 
 def _wanting(state: State, decided: Plan, now: float) -> Iterator[Job]:
@@ -77,29 +80,35 @@ class Buyer:
         self._coming = bought(state.snapshot)
         self._room = self._rules.machines - sum(machine.live for machine in state.snapshot.machines.values())
         self._helped = set(self._coming)
+        self.quiet: dict[str, float] = {}
 
-    def over(self, jobs: Sequence[Job]) -> tuple[tuple[Grow, ...], float]:
+    def over(self, jobs: Sequence[Job]) -> tuple[Grow, ...]:
         found = [one for job in jobs if (one := self._completed(job)) is not None]
-        again_at = NEVER
-        waiting = []
-        for job in jobs:
-            # Without a start here it is bought for soonest: who is not bought for then is not asked when it starts.
-            worst = self._compared(job, NEVER) if job.id not in self._helped else None
-            if worst is not None:
-                again_at = min(again_at, worst.again_at)
-                waiting += [job] if worst.choice is not None else []
+        waiting = [job for job in jobs if job.id not in self._helped and self._urgent(job)]
         while waiting and len(found) < BOUGHT:
             starts = self._starts(waiting)
             for number, job in enumerate(waiting):
                 compared = self._compared(job, starts[job.id])
-                again_at = min(again_at, compared.again_at)
                 if compared.choice is not None:
                     found.append(self._buy(job, compared))
                     waiting = waiting[number + 1 :]
                     break
             else:
                 break
-        return tuple(found), again_at
+        return tuple(found)
+
+    def _urgent(self, job: Job) -> bool:
+        """Whether it would be bought for if nobody knew when it starts here: who is not then is not in any case."""
+        tag = f"{job.id}.{len(job.attempts) + 1}"
+        until = self._state.quiet.get(tag, 0.0)
+        if until <= self._now:
+            worst = self._compared(job, NEVER)
+            if worst.choice is not None:
+                return True
+            until = worst.again_at
+        if until < NEVER:
+            self.quiet[tag] = until
+        return False
 
     def _starts(self, jobs: Sequence[Job]) -> Mapping[JobId, float]:
         """Those that were helped are out of the queue."""
@@ -186,9 +195,9 @@ def compared(
 
 def run_of(job: Job, history: History) -> float:
     """By earlier runs of its kind, or else by its limit; inf where nobody knows. A deadline asks for the limit."""
-    guess = estimate(job.spec, job.owner, history)
     limit = length_s(job.spec, job.owner, history)
-    return min(guess.run_s, limit) if guess and not job.spec.burst.deadline_s else limit
+    guess = estimate(job.spec, job.owner, history) if not job.spec.burst.deadline_s else None
+    return min(guess.run_s, limit) if guess else limit
 
 
 def money(job: Job, left: Left) -> float:

@@ -11,7 +11,7 @@ from beowulf.model.job import Burst, Job
 from beowulf.model.market import DEFAULT, Line, MarketRules
 from beowulf.model.rules import Rules
 from beowulf.model.snapshot import Snapshot
-from beowulf.scheduler import Grow, Plan, errand_of, plan, quote_of
+from beowulf.scheduler import Grow, Memo, Plan, errand_of, quote_of, replan
 from beowulf.scheduler.bursting import fits, run_of
 from beowulf.scheduler.estimates import History
 from beowulf.scheduler.request import request_of
@@ -105,8 +105,11 @@ def blind(trace: Trace, cluster: Snapshot, setting: Setting) -> Outcome:
     real = {(one.site, one.machine_type): one for one in setting.offers}
     unseen = replace(setting, offers=tuple(replace(one, egress_usd_per_gb=0.0) for one in setting.offers)).rules()
 
+    memo: Memo | None = None
+
     def buy(snapshot: Snapshot, decided: Plan, now: float) -> tuple[tuple[Grow, ...], float]:
-        found = plan(snapshot, now, unseen)
+        nonlocal memo
+        found, memo = replan(snapshot, now, unseen, memo)
         bought = tuple(replace(one, offer=real[one.offer.site, one.offer.machine_type]) for one in found.grow)
         return bought, found.again_at
 
