@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -158,11 +159,8 @@ class Azure:
     def _machine(self, request: LaunchRequest, name: str, interface: str) -> dict[str, Any]:
         offer = request.offer
         login = {"path": f"/home/{ADMIN}/.ssh/authorized_keys", "keyData": request.authorized_key}
-        spot = {
-            "priority": "Spot",
-            "evictionPolicy": "Delete",
-            "billingProfile": {"maxPrice": request.max_hourly_usd},
-        }
+        most = {"maxPrice": most_usd(request.max_hourly_usd)}
+        spot = {"priority": "Spot", "evictionPolicy": "Delete", "billingProfile": most}
         return {
             "location": offer.region,
             "tags": self._tags(request),
@@ -175,10 +173,7 @@ class Azure:
                     "computerName": name,
                     "adminUsername": ADMIN,
                     "customData": base64.b64encode(request.user_data.encode()).decode(),
-                    "linuxConfiguration": {
-                        "disablePasswordAuthentication": True,
-                        "ssh": {"publicKeys": [login]},
-                    },
+                    "linuxConfiguration": {"disablePasswordAuthentication": True, "ssh": {"publicKeys": [login]}},
                 },
                 "networkProfile": {
                     "networkInterfaces": [{"id": interface, "properties": {"primary": True, "deleteOption": "Delete"}}]
@@ -283,6 +278,11 @@ def machine_name(request: LaunchRequest) -> str:
     """At most 64 letters, digits and ``-``; the token's digest makes it this attempt's alone."""
     machine = re.sub("[^a-z0-9-]", "-", request.machine_id.lower())[:40].strip("-")
     return f"bw-{machine}-{hashlib.sha256(request.token.encode()).hexdigest()[:12]}"
+
+
+def most_usd(hourly: float) -> float:
+    """Azure takes five decimals. Rounded up: rounded down, a price with more of them could never be met."""
+    return math.ceil(hourly * 1e5 - 1e-9) / 1e5
 
 
 def image(text: str) -> dict[str, str]:

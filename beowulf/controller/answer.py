@@ -11,6 +11,7 @@ from beowulf.controller import gang, renting
 from beowulf.controller.draft import Connect, Draft, Drop
 from beowulf.controller.verdict import Verdict
 from beowulf.model import event as ev
+from beowulf.model.cloud import MachineState
 from beowulf.model.errors import BadInput, Forbidden, NotFound, Refused
 from beowulf.model.job import Job, JobSpec, JobState, Result
 from beowulf.model.node import Node, NodeId, Profile
@@ -172,6 +173,9 @@ def _drain(draft: Draft, command: co.DrainNode) -> str:
 def _resume(draft: Draft, command: co.ResumeNode) -> str:
     _admin(command.caller, "resume nodes")
     node = _node(draft, command.node)
+    machine = draft.snapshot.machines.get(node.id)
+    if machine is not None and machine.state in (MachineState.DRAINING, MachineState.TERMINATING):
+        raise Refused(f"{node.id} is given back: {machine.reason}", hint="beowulf cloud list")
     draft.record(ev.NodeResumed(draft.now, node.id, command.caller.user))
     draft.volatile.failures.pop(node.id, None)
     return node.id

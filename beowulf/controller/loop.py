@@ -81,6 +81,7 @@ class Controller:
         self._checked = 0.0
         self._stale = True  # whether the plan may have changed
         self._memo: scheduler.Memo | None = None
+        self._planned_at = 0.0
         self._plan_again_at = 0.0  # when time alone may change it
 
     @property
@@ -148,10 +149,12 @@ class Controller:
                 log.error("commit failed", error=str(error))
                 held = self._refuse(batch, error)
                 time.sleep(1.0)
-            except BeowulfError as error:  # another controller took over, or a defect of ours: never go on guessing
-                log.critical("controller stops", error=str(error))
-                self.failure = error
-                self._refuse(batch, error)
+            except Exception as error:  # another controller took over, or a defect of ours: never go on guessing
+                self.failure = (
+                    error if isinstance(error, BeowulfError) else BeowulfError(f"a defect of ours: {error!r}")
+                )
+                log.critical("controller stops", error=str(self.failure), exc_info=self.failure is not error)
+                self._refuse(batch, self.failure)
                 self.wake()
                 return
 
@@ -184,10 +187,10 @@ class Controller:
                 answers.append((item.reply, _answer(draft, item.command)))
             elif not isinstance(item, Stop):
                 inputs.handle(draft, item, reports)
-        if draft.now - self._checked >= DEADLINES_EVERY_S:
+        if abs(draft.now - self._checked) >= DEADLINES_EVERY_S:  # the clock may be set back
             self._checked = draft.now
             deadlines.check(draft)
-        self._stale = self._stale or bool(draft.events) or draft.now >= self._plan_again_at
+        self._stale = self._stale or bool(draft.events) or not self._planned_at <= draft.now < self._plan_again_at
         if self._stale:
             self._plan(draft)
         try:
@@ -233,6 +236,7 @@ class Controller:
                 draft.record(ev.StartPromised(draft.now, one.job_id, one.at))
         self.waiting = plan.waiting
         self._stale = bool(plan.dead)
+        self._planned_at = draft.now
         self._plan_again_at = min(plan.again_at, draft.now + RANKS_EVERY_S) if plan.waiting else float("inf")
 
     def _commit(self, draft: Draft, reports: list[Report]) -> None:

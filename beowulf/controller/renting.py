@@ -18,8 +18,8 @@ from beowulf.controller.rented import Call, CreateMachine, DestroyMachine, Forge
 from beowulf.model import event as ev
 from beowulf.model import rented
 from beowulf.model.apply_machines import MOVES
-from beowulf.model.cloud import Machine, MachineState, Market
-from beowulf.model.node import NodeState
+from beowulf.model.cloud import Machine, MachineState
+from beowulf.model.node import NodeId, NodeState
 from beowulf.model.rules import Rules
 
 log = structlog.get_logger("renting")
@@ -119,10 +119,16 @@ def _sight(draft: Draft, machine: Machine, warm: bool) -> keeping.Sight:
     return keeping.Sight(
         job=draft.snapshot.jobs.get(machine.job_id),
         usable=up and node is not None and node.facts.memory_mib > 0,
-        works=bool(draft.snapshot.held.get(machine.id)),
+        works=bool(draft.snapshot.held.get(machine.id)) or _brings_home(draft, machine.id),
         warm=warm,
         too_dear=draft.volatile.rented.too_dear.get(machine.id, ""),
     )
+
+
+def _brings_home(draft: Draft, node: NodeId) -> bool:
+    """An attempt is over there, but what it made (outputs, a checkpoint) may still be on its way to the head."""
+    attempts = (draft.snapshot.jobs[job_id].attempt for job_id in draft.snapshot.active)
+    return any(one is not None and not one.ended_at and node in one.shares for one in attempts)
 
 
 def _watch(draft: Draft, machine: Machine) -> None:
@@ -133,7 +139,7 @@ def _watch(draft: Draft, machine: Machine) -> None:
     if since_s >= keeping.RENEW_SHARE * machine.lease_s:
         _renew(draft, machine)
     asked_s = abs(draft.now - draft.volatile.rented.asked.get(machine.id, 0.0))
-    if machine.market is Market.SPOT and not machine.reclaim_at and asked_s >= ASK_RECLAIM_S:
+    if keeping.taken_back(machine) and not machine.reclaim_at and asked_s >= ASK_RECLAIM_S:
         draft.volatile.rented.asked[machine.id] = draft.now
         paths = {"notice": f"{draft.snapshot.nodes[machine.id].root}/{NOTICE_FILE}", "uptime": UPTIME}
         questions = [{"name": name, "path": path, "timeout_s": ASK_RECLAIM_S} for name, path in paths.items()]

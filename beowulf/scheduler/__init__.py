@@ -6,7 +6,6 @@ get a reservation, which nothing that starts later delays; a job that no node kn
 
 from beowulf.scheduler.answers import Grow, Placement, Plan, Reason, Refusal, Reservation, Start, Stop
 from beowulf.scheduler.bargain import Comparison, Row
-from beowulf.scheduler.bursting import imaginary
 from beowulf.scheduler.comparing import comparison, comparison_of
 from beowulf.scheduler.deciding import plan, replan
 from beowulf.scheduler.errand import Quote, errand_of
@@ -17,11 +16,12 @@ from beowulf.scheduler.foresight import start_of
 from beowulf.scheduler.kept import Kept, kept_promises, start_error_s
 from beowulf.scheduler.limits import Limit
 from beowulf.scheduler.planning import Memo
-from beowulf.scheduler.policies import POLICIES, Policy, Standing
+from beowulf.scheduler.policies import PLACEMENTS, POLICIES, Objective, Policy, Prospect, Standing
 from beowulf.scheduler.resizing import Resize, resizes
 from beowulf.scheduler.suggestions import Suggestion, handed_in_anew
 
 __all__ = [
+    "PLACEMENTS",
     "POLICIES",
     "Comparison",
     "End",
@@ -31,9 +31,11 @@ __all__ = [
     "Kept",
     "Limit",
     "Memo",
+    "Objective",
     "Placement",
     "Plan",
     "Policy",
+    "Prospect",
     "Quote",
     "Reason",
     "Refusal",
@@ -51,7 +53,6 @@ __all__ = [
     "expected_end",
     "explain",
     "handed_in_anew",
-    "imaginary",
     "kept_promises",
     "plan",
     "queue",

@@ -217,13 +217,9 @@ def spent(left: Left, job: Job, amount_usd: float) -> Left:
     return Left(month, less(left.users, job.owner), less(left.projects, job.spec.budget), left.job_usd, jobs)
 
 
-def imaginary(offer: Offer, rules: MarketRules) -> Node:
-    """The node that a machine of this offer would be, with the least it may have."""
-    return _imaginary(offer, rules.accelerators.get(offer.accelerator, Accelerator()))
-
-
 @lru_cache(maxsize=20_000)
-def _imaginary(offer: Offer, kind: Accelerator) -> Node:
+def imaginary(offer: Offer, kind: Accelerator) -> Node:
+    """The node that a machine of this offer would be, with the least it may have."""
     gpu_mib = int(offer.accelerator_memory_mib * (1.0 - KEPT_BY_DRIVER))
     plain = Gpu(0, offer.accelerator, kind.vendor, offer.accelerator, gpu_mib, compute_capability=kind.capability)
     gpus = tuple(replace(plain, index=index) for index in range(offer.accelerators))
@@ -242,7 +238,7 @@ def fits(request: Request, offer: Offer, rules: MarketRules) -> bool:
 def _fits(request: Request, offer: Offer, kind: Accelerator) -> bool:
     if offer.accelerators and kind.vendor != "nvidia" and not request.resources.gpu_kinds:
         return False
-    node = _imaginary(offer, kind)
+    node = imaginary(offer, kind)
     return not_wanted(request, node) is None and isinstance(answer(request, empty_room(node), 0), Fit)
 
 

@@ -1,85 +1,124 @@
-"""Rented machines in a replay: they come after a while, are billed by the second, and go when they idle too long."""
+"""Rented machines in a replay: ordered by the plan, a node once they have booted, given back when idle or reclaimed.
+
+Money goes by the same ledger and caps as the head's; prices are those of the offers.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from typing import TypeAlias
+from dataclasses import replace
+from datetime import UTC, datetime
 
-from beowulf.model.apply import apply
-from beowulf.model.cloud import Machine, MachineId, MachineState
-from beowulf.model.event import NodeAdded, NodeRemoved, NodeUp
-from beowulf.model.job import Job
-from beowulf.model.market import MarketRules
-from beowulf.model.node import Endpoint, NodeId
+from beowulf.burst import keeping, ledger
+from beowulf.model.cloud import Machine, MachineId, MachineState, Market
+from beowulf.model.market import DEFAULT, Accelerator, MarketRules
+from beowulf.model.node import Endpoint, NodeState
+from beowulf.model.renting import Caps
+from beowulf.model.rules import Rules
 from beowulf.model.snapshot import Change, Snapshot, noted
-from beowulf.scheduler import Grow, Plan, errand_of, imaginary, quote_of
-
-Buyer: TypeAlias = Callable[[Snapshot, Plan, float], tuple[tuple[Grow, ...], float]]
-"""(what to rent now, when to look again), in the planner's place."""
+from beowulf.scheduler import Grow
+from beowulf.scheduler.bursting import imaginary
 
 
-@dataclass(slots=True)
-class Rented:
-    """``ready`` and ``idle`` are what the replay has to come back to: (time, machine)."""
+def of_the_day(rules: Rules, at: float) -> Rules:
+    """The offers as if their prices were those of the trace's first day, and held for ever."""
+    day = datetime.fromtimestamp(at, UTC).date().isoformat()
+    offers = tuple(replace(offer, as_of=day) if offer.as_of else offer for offer in rules.market.offers)
+    return replace(rules, market=replace(rules.market, offers=offers, stale_after_s=float("inf")))
 
-    market: MarketRules
-    cost_usd: float = 0.0
-    egress_usd: float = 0.0
-    machines: int = 0
-    jobs: int = 0
-    idle_until: dict[MachineId, float] = field(default_factory=dict)
 
-    def buy(self, snapshot: Snapshot, one: Grow, now: float) -> tuple[Snapshot, list[tuple[float, MachineId]]]:
-        """The machines on their way, and when each takes the job: booted, and with its data."""
-        job = snapshot.jobs[one.job_id]
-        ready_at = quote_of(errand_of(job, 0.0, 0.0, self.market), one.offer, one.market, self.market, now).start_at
-        coming, machines = [], snapshot.machines
-        for _ in range(one.count):
-            self.machines += 1
-            name = f"rented-{self.machines}"
-            machine = Machine(
-                name, self.machines, "", one.offer, one.market, one.job_id, "", now, self.market.lease_s,
-                MachineState.BOOTING, created_at=now,
-            )  # fmt: skip
-            machines = machines.set(name, machine)
-            coming.append((ready_at, name))
-        return noted(replace(snapshot, machines=machines), Change()), coming
+def priced(rules: Rules, snapshot: Snapshot, caps: Caps, now: float) -> Rules:
+    """The rules with the money that is left at this moment."""
+    if not rules.market.offers:
+        return rules
+    jobs = [snapshot.jobs[job_id] for index in (snapshot.pending, snapshot.active) for job_id in index]
+    left = ledger.left(snapshot.machines.values(), jobs, caps, now)
+    return replace(rules, market=replace(rules.market, left=left))
 
-    def ready(self, snapshot: Snapshot, name: MachineId, now: float) -> Snapshot:
-        machine = snapshot.machines[name]
-        moved = replace(machine, state=MachineState.READY, ready_at=now)
-        snapshot = replace(snapshot, machines=snapshot.machines.set(name, moved))
-        facts = imaginary(machine.offer, self.market).facts
-        snapshot = apply(snapshot, NodeAdded(now, name, Endpoint(name), "", site=machine.offer.site))
-        return apply(snapshot, NodeUp(now, name, f"/sim/{name}", facts))
 
-    def used(self, snapshot: Snapshot, job: Job, now: float) -> list[tuple[float, MachineId]]:
-        """An attempt of the job ended: what its machines idle from now on, once its results are home."""
-        mine = [node for node in job.attempts[-1].allocation.nodes if node in snapshot.machines]
-        if not mine:
-            return []
-        errand, offer = errand_of(job, 0.0, 0.0, self.market), snapshot.machines[mine[0]].offer
-        there = quote_of(errand, offer, snapshot.machines[mine[0]].market, self.market, now)
-        self.egress_usd += there.egress_usd
-        self.jobs += 1
-        return [self._idle(name, now + there.end_at - there.start_at) for name in mine]
+def ordered(
+    snapshot: Snapshot, wish: Grow, market: MarketRules, caps: Caps, now: float
+) -> tuple[Snapshot, list[Machine]]:
+    """As many machines of the wish as the caps allow."""
+    job, made = snapshot.jobs[wish.job_id], []
+    for _ in range(wish.count):
+        number = snapshot.machines_made + 1
+        machine = Machine(
+            id=f"{wish.offer.provider}-{number}",
+            number=number,
+            token="",
+            offer=wish.offer,
+            market=wish.market,
+            job_id=job.id,
+            parameters="",
+            intended_at=now,
+            lease_s=market.lease_s,
+            state=MachineState.BOOTING,
+            created_at=now,
+            owner=job.owner,
+            project=job.spec.budget,
+            max_hourly_usd=wish.offer.price(wish.market),
+            lease_until=now + market.ready_timeout_s + market.lease_s + market.tick_s,
+        )
+        if ledger.over_budget(machine, snapshot.machines.values(), job, caps, now):
+            break
+        machines = snapshot.machines.set(machine.id, machine)
+        snapshot = noted(replace(snapshot, machines=machines, machines_made=number), Change())
+        made.append(machine)
+    return snapshot, made
 
-    def _idle(self, name: MachineId, since: float) -> tuple[float, MachineId]:
-        self.idle_until[name] = since + self.market.idle_s
-        return self.idle_until[name], name
 
-    def unused(self, name: MachineId, now: float) -> tuple[float, MachineId]:
-        """It is ready, and nobody has started on it yet: the next plan may."""
-        return self._idle(name, now + 1.0)
+def boot_s(market: MarketRules, machine: Machine) -> float:
+    return market.boot_s.get(machine.offer.provider, market.boot_s.get(DEFAULT, 0.0))
 
-    def release(self, snapshot: Snapshot, name: NodeId, now: float) -> Snapshot:
-        """Gone, if it is still idle and its time is up."""
-        if snapshot.held.get(name) or self.idle_until.get(name, 0.0) > now or name not in snapshot.nodes:
-            return snapshot
-        machine = snapshot.machines[name]
-        billed_s = max(machine.offer.minimum_s, now - machine.created_at)
-        self.cost_usd += machine.hourly_usd * billed_s / 3600.0
-        gone = replace(machine, state=MachineState.GONE, gone_at=now)
-        snapshot = replace(snapshot, machines=snapshot.machines.set(name, gone))
-        return apply(snapshot, NodeRemoved(now, name))
+
+def joined(snapshot: Snapshot, machine_id: MachineId, market: MarketRules, now: float) -> Snapshot:
+    """The machine takes jobs."""
+    machine = snapshot.machines[machine_id]
+    known = imaginary(machine.offer, market.accelerators.get(machine.offer.accelerator, Accelerator()))
+    number = snapshot.generations + 1
+    node = replace(
+        known, id=machine_id, endpoint=Endpoint(machine_id), generation=number, state=NodeState.UP, root="/sim"
+    )
+    ready = replace(machine, state=MachineState.READY, ready_at=now)
+    return noted(
+        replace(
+            snapshot,
+            nodes=snapshot.nodes.set(machine_id, node),
+            machines=snapshot.machines.set(machine_id, ready),
+            generations=number,
+        ),
+        Change(nodes=(machine_id,)),
+    )
+
+
+def renewed(snapshot: Snapshot, machine_id: MachineId, caps: Caps, now: float) -> Snapshot | None:
+    """With a lease that goes on; None where what it may then cost is beyond a cap, as it is for the head."""
+    longer = keeping.renewed(snapshot.machines[machine_id], now)
+    job = snapshot.jobs.get(longer.job_id)
+    if ledger.over_budget(longer, snapshot.machines.values(), job, caps, now):
+        return None
+    return noted(replace(snapshot, machines=snapshot.machines.set(machine_id, longer)), Change())
+
+
+def given_back(snapshot: Snapshot, machine_id: MachineId, now: float) -> Snapshot:
+    """It is gone, and what it cost is final."""
+    machine = snapshot.machines[machine_id]
+    cost = ledger.cost_usd(machine, now)
+    gone = replace(machine, state=MachineState.GONE, gone_at=now, cost_usd=cost)
+    nodes = snapshot.nodes.delete(machine_id) if machine_id in snapshot.nodes else snapshot.nodes
+    machines = snapshot.machines.set(machine_id, gone)
+    return noted(replace(snapshot, nodes=nodes, machines=machines), Change(nodes=(machine_id,)))
+
+
+def idle(snapshot: Snapshot, machine_id: MachineId) -> bool:
+    """Ready, with nothing on it."""
+    return snapshot.machines[machine_id].state is MachineState.READY and not snapshot.held.get(machine_id)
+
+
+def life_s(market: MarketRules, machine: Machine, draw: Callable[[float], float]) -> float:
+    """How long a spot machine is left to us; ``draw(rate)`` is exponential. inf for one at full price."""
+    if machine.market is not Market.SPOT:
+        return float("inf")
+    mean = market.spot_life_s.get(machine.offer.provider, market.spot_life_s.get(DEFAULT, float("inf")))
+    return draw(1.0 / mean)

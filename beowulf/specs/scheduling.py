@@ -7,7 +7,17 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
-from beowulf.model.rules import EVERYBODY, POLICY_NAMES, Maintenance, Project, Quota, Rules, ServiceClass, Weights
+from beowulf.model.rules import (
+    EVERYBODY,
+    PLACEMENT_NAMES,
+    POLICY_NAMES,
+    Maintenance,
+    Project,
+    Quota,
+    Rules,
+    ServiceClass,
+    Weights,
+)
 from beowulf.specs import quantities, words
 from beowulf.specs.complaints import Complaints, Wrong, shown
 from beowulf.specs.kinds import Fields, Key, Many, MapOf, Record, Word
@@ -92,6 +102,18 @@ MAINTENANCE = Record(
 SCHEDULER = Record(
     (
         Key("policy", words.choice(*POLICY_NAMES), "Who goes first, and what those that wait keep.", "fair"),
+        Key(
+            "placement",
+            words.choice(*PLACEMENT_NAMES),
+            "What the choice among unequal devices serves: the soonest end, the fastest that is free, an end no later "
+            "than on an equal share, the least money, or nothing.",
+            "makespan",
+        ),
+        Key(
+            "device_costs",
+            MapOf(quantities.gpu_kind, words.money, "{V100: 2.48}"),
+            "US dollars for one device (or thread) of a kind and hour, for `placement: cost`.",
+        ),
         Key("reservations", words.whole(0, 1000), "Waiting jobs that get one; 0: as the policy says.", "0"),
         Key("weights", WEIGHTS, "What each factor of a job's rank counts."),
         Key("age_full", words.duration, "Waiting this long counts `weights.age`.", "1d"),
@@ -144,6 +166,8 @@ def rules_of(fields: Fields) -> Rules:
     repairs: tuple[Fields, ...] = fields.get("maintenance", ())
     return Rules(
         policy=fields.get("policy", base.policy),
+        placement=fields.get("placement", base.placement),
+        device_usd=fields.get("device_costs", {}),
         depth=fields.get("reservations", base.depth),
         weights=Weights(
             weights.get("age", base.weights.age),

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from beowulf.model.cloud import Market, Offer
 from beowulf.model.job import Burst, Job
 from beowulf.model.market import DEFAULT, Line, MarketRules
+from beowulf.model.renting import Caps
 from beowulf.model.rules import Rules
 from beowulf.model.snapshot import Snapshot
 from beowulf.scheduler import Grow, Memo, Plan, errand_of, quote_of, replan
@@ -17,6 +18,7 @@ from beowulf.scheduler.estimates import History
 from beowulf.scheduler.request import request_of
 from beowulf.sim import Outcome, Trace, TraceJob, replay
 
+RICH = Caps(month_usd=1e9)
 PATIENCE_S = 600.0  # of the way to burst that ours is held against
 
 
@@ -68,12 +70,20 @@ class Tally:
 
 
 def tally(outcome: Outcome) -> Tally:
+    """Machines by the second from their order until they are given back, and the results of what ran there."""
     late = sum(one.ended_at > one.job.submitted_at + one.job.spec.burst.deadline_s + 1.0 for one in outcome.ran)
-    return Tally(outcome.cost_usd, outcome.egress_usd, outcome.rented_jobs, late + len(outcome.never), len(outcome.ran))
+    away = [one for one in outcome.ran if one.offer]
+    egress = sum(_gigabytes(one.job) * one.offer.egress_usd_per_gb for one in away if one.offer)
+    machines = sum(one.cost_usd for one in outcome.machines)
+    return Tally(machines + egress, egress, len(away), late + len(outcome.never), len(outcome.ran))
+
+
+def _gigabytes(job: TraceJob) -> float:
+    return job.spec.burst.results_mib * 1.048576 / 1000.0
 
 
 def ours(trace: Trace, cluster: Snapshot, setting: Setting) -> Outcome:
-    return replay(trace, cluster, setting.rules())
+    return replay(trace, cluster, setting.rules(), caps=RICH)
 
 
 def impatient(trace: Trace, cluster: Snapshot, setting: Setting) -> Outcome:
@@ -88,7 +98,7 @@ def impatient(trace: Trace, cluster: Snapshot, setting: Setting) -> Outcome:
         again = min((job.submitted_at + PATIENCE_S for job in waiting if job not in due), default=float("inf"))
         return tuple(one for job in due if (one := cheapest(job, market, now))), again
 
-    return replay(trace, cluster, setting.rules(), buyer=buy)
+    return replay(trace, cluster, setting.rules(), caps=RICH, buyer=buy)
 
 
 def cheapest(job: Job, market: MarketRules, now: float) -> Grow | None:
@@ -113,13 +123,13 @@ def blind(trace: Trace, cluster: Snapshot, setting: Setting) -> Outcome:
         bought = tuple(replace(one, offer=real[one.offer.site, one.offer.machine_type]) for one in found.grow)
         return bought, found.again_at
 
-    return replay(trace, cluster, setting.rules(), buyer=buy)
+    return replay(trace, cluster, setting.rules(), caps=RICH, buyer=buy)
 
 
 def clairvoyant(trace: Trace, cluster: Snapshot, setting: Setting) -> Outcome:
     """Knows how long every job will run: nothing is rented out of fear of a limit."""
     knowing = tuple(_told(job) for job in trace.jobs)
-    return replay(Trace(knowing, trace.left_out), cluster, setting.rules())
+    return replay(Trace(knowing, trace.left_out), cluster, setting.rules(), caps=RICH)
 
 
 def _told(job: TraceJob) -> TraceJob:

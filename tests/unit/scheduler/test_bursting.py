@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from immutables import Map
 from small_cluster import Cluster, gpus, lab
 
 from beowulf.model.cloud import Machine, MachineState, Market, Offer
@@ -245,6 +246,15 @@ class TestWhatWasBoughtBefore:
             rules=market(sold_out=frozenset({("aws:us-east-1", "", "c5.large", Market.ON_DEMAND)}))
         )
         assert bought(cluster) == []
+
+    def test_who_waits_for_a_machine_that_is_anothers_is_told_so(self) -> None:
+        cluster, gang = self.waiting(nodes=2)
+        cluster.node("m1", cpus=3, site="aws:us-east-1")
+        self.machine(cluster, gang, MachineState.READY, 1)
+        machine = replace(cluster.snapshot.machines["aws-1"], id="m1")
+        cluster.snapshot = replace(cluster.snapshot, machines=Map({"m1": machine}))
+        job = cluster.submit(resources=Resources(cpus=3))
+        assert cluster.why(job).sentence == "m1 was rented for a job that has not started yet"
 
     def test_the_machines_are_the_jobs_own_until_it_starts(self) -> None:
         cluster, job = self.waiting(nodes=2)

@@ -341,3 +341,13 @@ def test_shares_of_other_jobs_are_left_alone() -> None:
     cluster.submit(resources=Resources(cpus=2))
     (start,) = plan(cluster.snapshot, cluster.now).starts
     assert start.allocation.shares[0].cpus == (1, 3)
+
+
+def test_a_node_that_came_and_went_between_two_plans_is_nothing_new() -> None:
+    cluster = lab(1, cpus=1)
+    job = cluster.submit()
+    decided, memo = replan(cluster.snapshot, cluster.now, cluster.rules, None)
+    cluster.node("brief")
+    cluster.see(NodeRemoved(cluster.now, "brief"))
+    again, _ = replan(cluster.snapshot, cluster.now, cluster.rules, memo)
+    assert again == decided and [start.job_id for start in again.starts] == [job]
