@@ -55,7 +55,7 @@ class Azure:
     the public one). ``network`` is VNET/SUBNET in that group."""
 
     def __init__(self, cloud: Cloud, cluster: str) -> None:
-        check_options(cloud, OPTIONS, NEEDED)
+        check_options(cloud, OPTIONS, NEEDED, families=("bucket.",))
         if cloud.network.count("/") != 1:
             raise BadInput(f"network is {cloud.network!r}, not VNET/SUBNET", where=f"cloud {cloud.name}")
         self.name = cloud.name
@@ -258,12 +258,9 @@ class Azure:
 
     @cached_property
     def _how(self) -> dict[str, Any]:
-        """The head tries again by itself, with the same token: the SDK need not."""
-        authority = self._cloud.options.get("authority")
-        elsewhere = {"authority": authority, "disable_instance_discovery": True} if authority else {}
-        endpoint = self._cloud.endpoint
+        endpoint = self._cloud.endpoint  # no retries: the head tries again by itself, with the same token
         at = {"base_url": endpoint, "credential_scopes": [f"{endpoint}/.default"]} if endpoint else {}
-        return {"credential": DefaultAzureCredential(**elsewhere), "retry_total": 0, **at}
+        return {"credential": credential(self._cloud), "retry_total": 0, **at}
 
     @cached_property
     def _compute(self) -> ComputeManagementClient:
@@ -272,6 +269,12 @@ class Azure:
     @cached_property
     def _network(self) -> NetworkManagementClient:
         return NetworkManagementClient(subscription_id=self._cloud.options["subscription"], **self._how)
+
+
+def credential(cloud: Cloud) -> DefaultAzureCredential:
+    authority = cloud.options.get("authority")
+    elsewhere: dict[str, Any] = {"authority": authority, "disable_instance_discovery": True} if authority else {}
+    return DefaultAzureCredential(**elsewhere)
 
 
 def machine_name(request: LaunchRequest) -> str:

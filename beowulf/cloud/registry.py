@@ -11,6 +11,7 @@ from beowulf.model.errors import BeowulfError
 from beowulf.model.renting import Cloud
 
 if TYPE_CHECKING:
+    from beowulf.cloud.blob import Container
     from beowulf.cloud.gcs import Bucket as GoogleBucket
     from beowulf.cloud.s3 import Bucket
 
@@ -25,10 +26,11 @@ PROVIDERS: Mapping[str, str] = {  # called with the `Cloud` and the cluster's na
 DEPOTS: Mapping[str, str] = {  # called with the `Cloud`, the region and the cluster's name
     "aws": "beowulf.cloud.s3:Bucket",
     "gcp": "beowulf.cloud.gcs:Bucket",
+    "azure": "beowulf.cloud.blob:Container",
 }
 
 
-def depots(clouds: Sequence[Cloud], cluster: str) -> Mapping[str, Bucket | GoogleBucket]:
+def depots(clouds: Sequence[Cloud], cluster: str) -> Mapping[str, Bucket | GoogleBucket | Container]:
     """By site, where inputs are put for its machines: wherever an option ``bucket.REGION`` names a bucket. Raises
     `BeowulfError` when its SDK is not installed."""
     return {

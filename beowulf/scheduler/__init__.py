@@ -17,6 +17,7 @@ from beowulf.scheduler.planning import Memo
 from beowulf.scheduler.policies import PLACEMENTS, POLICIES, Objective, Policy, Prospect, Standing
 from beowulf.scheduler.resizing import Resize, resizes
 from beowulf.scheduler.suggestions import Suggestion, handed_in_anew
+from beowulf.scheduler.throughput import concerned
 
 __all__ = [
     "PLACEMENTS",
@@ -45,6 +46,7 @@ __all__ = [
     "Suggestion",
     "comparison",
     "comparison_of",
+    "concerned",
     "dry_run",
     "expected_end",
     "explain",

@@ -7,52 +7,20 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 
-from beowulf.model.cloud import Machine, MachineId
+from beowulf.model.cloud import MachineId
 from beowulf.model.job import Job, JobId, Result
 from beowulf.model.node import NodeId
 from beowulf.model.renting import Caps
 from beowulf.model.rules import Rules
 from beowulf.model.snapshot import Snapshot
 from beowulf.scheduler import PLACEMENTS, POLICIES, Grow, Memo, Plan, Start, replan
-from beowulf.sim import renting, world
+from beowulf.sim import renting, serving, world
 from beowulf.sim.cluster import kinds_of
+from beowulf.sim.outcome import Failures, Outcome, Ran
 from beowulf.sim.trace import Trace, TraceJob
 
 NEVER = float("inf")
 END, REPAIR, FAIL, LOOK, JOIN, RECLAIM, SPARE, RENEW = range(8)
-
-
-@dataclass(frozen=True, slots=True)
-class Failures:
-    """Each node fails at this rate while it is up, and comes back after ``repair_s``. Its jobs are queued again."""
-
-    per_node_hour: float = 0.0
-    repair_s: float = 3600.0
-    seed: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Ran:
-    """One job as it went. ``promised_at``: when the plan at its submit said it would start at the latest; inf: not."""
-
-    job: TraceJob
-    started_at: float
-    ended_at: float
-    threads: int
-    promised_at: float
-    tries: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    ran: tuple[Ran, ...]
-    never: tuple[TraceJob, ...]  # what no node of the cluster can run, or what waited for ever
-    threads: int  # of the whole cluster
-    plans: int
-    delayed: int  # reservations that a lower start delayed; counted in an audit only
-    busy: tuple[tuple[float, int, int], ...]  # (time, threads in use, jobs that wait) after each plan
-    failures: int = 0
-    machines: tuple[Machine, ...] = ()  # that were rented
 
 
 @dataclass(slots=True)
@@ -251,9 +219,14 @@ def replay(
 
     Where the rules have offers, machines are rented within ``caps`` for jobs that may burst.
     """
+    failures = failures or Failures()
+    if not audit and not failures.per_node_hour:
+        alike = serving.served(trace, cluster, rules)
+        if alike is not None:
+            return alike
     begin = trace.jobs[0].submitted_at if trace.jobs else 0.0
     rules = renting.of_the_day(rules, begin) if rules.market.offers else rules
-    run = _Run(cluster, rules, failures or Failures(), audit, caps=caps or Caps())
+    run = _Run(cluster, rules, failures, audit, caps=caps or Caps())
     for node in sorted(cluster.nodes):
         run.expect_failure(node, begin)
     for now, number, arrivals in _moments(trace, run):
