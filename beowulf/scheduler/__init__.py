@@ -19,6 +19,7 @@ from beowulf.scheduler.planning import Memo
 from beowulf.scheduler.policies import PLACEMENTS, POLICIES, Objective, Policy, Prospect, Standing
 from beowulf.scheduler.resizing import Resize, resizes
 from beowulf.scheduler.suggestions import Suggestion, handed_in_anew
+from beowulf.scheduler.throughput import concerned
 
 __all__ = [
     "PLACEMENTS",
@@ -48,6 +49,7 @@ __all__ = [
     "Suggestion",
     "comparison",
     "comparison_of",
+    "concerned",
     "dry_run",
     "errand_of",
     "expected_end",
