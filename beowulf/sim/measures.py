@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from beowulf.sim.replaying import Outcome, Ran
+from beowulf.sim.outcome import Outcome, Ran
 
 SHORT_S = 10.0  # shorter jobs count as this long, so that a second's wait of a second's job is no catastrophe
 
