@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shlex
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -140,6 +141,18 @@ def test_a_spot_machine_that_is_taken_back_gets_a_checkpoint_first(bursting: Rea
     assert first["allocation"]["shares"][0]["node"] != second["allocation"]["shares"][0]["node"]
     assert done["checkpoint"] is not None and done["retries"] == 0
     nothing_is_left(bursting, ec2)
+
+
+@pytest.mark.slow
+def test_machines_of_a_head_that_is_gone_for_ever_end_themselves(bursting: RealHead, ec2: Emulator) -> None:
+    """F8: killed, and its folder with all its state deleted."""
+    job = bursting.submit(spec("sleep 600", nodes=2))
+    bursting.is_running(job, 120)
+    bursting.kill()
+    shutil.rmtree(bursting.home)
+    assert len(ec2.live()) == 2
+    until(lambda: not ec2.live(), 120, "the machines to end themselves")
+    assert len(ec2.machines()) == 2
 
 
 @pytest.mark.slow
