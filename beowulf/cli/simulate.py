@@ -15,6 +15,7 @@ from beowulf.client.submitting import read_text
 from beowulf.model.errors import BadInput
 
 if TYPE_CHECKING:
+    from beowulf.model.renting import Caps
     from beowulf.model.rules import Rules
     from beowulf.model.snapshot import Snapshot
     from beowulf.sim import Measures, Trace
@@ -31,6 +32,8 @@ ROWS = (
     ("fairness", "fairness", "{:.3f}"),
     ("start error", "start_error_median_s", "{:.0f} s"),
     ("requeued", "requeued", "{:d}"),
+    ("rented machines", "rented", "{:d}"),
+    ("cost", "cost_usd", "${:.2f}"),
 )
 
 
@@ -39,6 +42,7 @@ ROWS = (
         "beowulf simulate trace.swf --nodes nodes/lab.yaml --policy fair --policy fifo --plot replay.svg",
         "beowulf events --json > lab.jsonl && beowulf simulate lab.jsonl --policy short",
         'beowulf simulate --what-if "+2 RTX3090" --what-if "-n[03-04]"',
+        "beowulf simulate trace.swf --nodes nodes/lab.yaml --settings settings.yaml --burst auto",
         "beowulf simulate --generate 2000 --seed 7 --nodes nodes/lab.yaml",
         "beowulf simulate gavel.trace --gavel-throughputs throughputs.json --machines '36 K80, 36 P100, 36 V100' "
         "--policy fifo/blind --policy short/makespan",
@@ -51,8 +55,9 @@ ROWS = (
 @click.option("--machines", help="Instead of an inventory: '36 K80, 9 4xV100', machines and their GPUs.")
 @click.option("--gavel-throughputs", type=click.Path(path_type=Path), help="Of a trace of Gavel: its steps/s, as JSON.")
 @click.option("--policy", "policies", multiple=True, help="POLICY or POLICY/PLACEMENT; several are compared.")
-@click.option("--settings", type=click.Path(path_type=Path), help="A settings file; its section scheduler holds.")
+@click.option("--settings", type=click.Path(path_type=Path), help="A settings file: scheduler, clouds, budgets.")
 @click.option("--generate", type=click.IntRange(1), help="Make a trace of so many jobs instead of reading one.")
+@click.option("--burst", type=click.Choice(["auto", "prefer"]), help="All jobs may rent machines of --settings.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Of --generate and --failures.")
 @click.option("--failures", type=click.FloatRange(0), default=0.0, help="Failures per node and hour.")
 @click.option("--repair", type=click.FloatRange(1), default=3600.0, show_default=True, help="Seconds to come back.")
@@ -77,6 +82,7 @@ def simulate(
     policies: tuple[str, ...],
     settings: Path | None,
     generate: int | None,
+    burst: str | None,
     seed: int,
     failures: float,
     repair: float,
@@ -88,9 +94,9 @@ def simulate(
     TRACE is in the Standard Workload Format (.swf), or the lab's own history as `beowulf events --json` prints it; then
     the nodes are its own, too, unless others are given. With --gavel-throughputs it is one of Gavel's.
     """
-    from beowulf.sim import Failures, measured, replay, svg
+    from beowulf.sim import Failures, bursting, measured, replay, svg
 
-    rules = _rules(settings)
+    rules, caps = _terms(settings)
     chosen = {name: _policy(rules, name) for name in policies or (rules.policy,)}
     given = _cluster(nodes, threads, processors, machines)
     if changes and trace is None and generate is None:
@@ -98,16 +104,18 @@ def simulate(
         cluster = given or own
     else:
         jobs, cluster = _workload(trace, given, generate, seed, gavel_throughputs)
+    jobs = bursting(jobs, burst) if burst else jobs
     if not jobs.jobs:
         raise BadInput("holds no job to replay", where=str(trace or "the head's history"))
     if changes:
         if len(chosen) > 1 or plot is not None:
             raise BadInput("goes with one policy and no --plot", where="--what-if")
-        compare(jobs, cluster, next(iter(chosen.values())), Failures(failures, repair, seed), changes, said.json)
+        one = replace(next(iter(chosen.values())), told=jobs.told)
+        compare(jobs, cluster, one, Failures(failures, repair, seed), caps, changes, said.json)
         return
     outcomes = {}
     for name, one in chosen.items():
-        outcomes[name] = replay(jobs, cluster, replace(one, told=jobs.told), Failures(failures, repair, seed))
+        outcomes[name] = replay(jobs, cluster, replace(one, told=jobs.told), Failures(failures, repair, seed), caps)
     found = {name: measured(outcome) for name, outcome in outcomes.items()}
     if plot is not None:
         plot.write_text(svg(outcomes))
@@ -120,10 +128,18 @@ def simulate(
     _table(found)
 
 
-def _rules(settings: Path | None) -> Rules:
+def _terms(path: Path | None) -> tuple[Rules, Caps]:
+    """The rules of a settings file, with what its clouds have on offer, and its budgets."""
+    from beowulf.burst.offers import market_of
+    from beowulf.cloud.shelf import read_accelerators, read_catalogue
     from beowulf.specs.settings import Settings, parse_settings
 
-    return (parse_settings(read_text(settings), name=str(settings)) if settings else Settings()).rules
+    settings = parse_settings(read_text(path), name=str(path)) if path else Settings()
+    if path is None or not settings.renting.clouds:
+        return settings.rules, settings.renting.caps
+    kinds = {one.kind: one.accelerator for one in read_accelerators()}
+    market = market_of(settings.renting, read_catalogue(path.parent), kinds)
+    return replace(settings.rules, market=market), settings.renting.caps
 
 
 def _policy(rules: Rules, name: str) -> Rules:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -54,7 +55,7 @@ class Azure:
     the public one). ``network`` is VNET/SUBNET in that group."""
 
     def __init__(self, cloud: Cloud, cluster: str) -> None:
-        check_options(cloud, OPTIONS, NEEDED)
+        check_options(cloud, OPTIONS, NEEDED, families=("bucket.",))
         if cloud.network.count("/") != 1:
             raise BadInput(f"network is {cloud.network!r}, not VNET/SUBNET", where=f"cloud {cloud.name}")
         self.name = cloud.name
@@ -158,11 +159,8 @@ class Azure:
     def _machine(self, request: LaunchRequest, name: str, interface: str) -> dict[str, Any]:
         offer = request.offer
         login = {"path": f"/home/{ADMIN}/.ssh/authorized_keys", "keyData": request.authorized_key}
-        spot = {
-            "priority": "Spot",
-            "evictionPolicy": "Delete",
-            "billingProfile": {"maxPrice": request.max_hourly_usd},
-        }
+        most = {"maxPrice": most_usd(request.max_hourly_usd)}
+        spot = {"priority": "Spot", "evictionPolicy": "Delete", "billingProfile": most}
         return {
             "location": offer.region,
             "tags": self._tags(request),
@@ -175,10 +173,7 @@ class Azure:
                     "computerName": name,
                     "adminUsername": ADMIN,
                     "customData": base64.b64encode(request.user_data.encode()).decode(),
-                    "linuxConfiguration": {
-                        "disablePasswordAuthentication": True,
-                        "ssh": {"publicKeys": [login]},
-                    },
+                    "linuxConfiguration": {"disablePasswordAuthentication": True, "ssh": {"publicKeys": [login]}},
                 },
                 "networkProfile": {
                     "networkInterfaces": [{"id": interface, "properties": {"primary": True, "deleteOption": "Delete"}}]
@@ -263,12 +258,9 @@ class Azure:
 
     @cached_property
     def _how(self) -> dict[str, Any]:
-        """The head tries again by itself, with the same token: the SDK need not."""
-        authority = self._cloud.options.get("authority")
-        elsewhere = {"authority": authority, "disable_instance_discovery": True} if authority else {}
-        endpoint = self._cloud.endpoint
+        endpoint = self._cloud.endpoint  # no retries: the head tries again by itself, with the same token
         at = {"base_url": endpoint, "credential_scopes": [f"{endpoint}/.default"]} if endpoint else {}
-        return {"credential": DefaultAzureCredential(**elsewhere), "retry_total": 0, **at}
+        return {"credential": credential(self._cloud), "retry_total": 0, **at}
 
     @cached_property
     def _compute(self) -> ComputeManagementClient:
@@ -279,10 +271,21 @@ class Azure:
         return NetworkManagementClient(subscription_id=self._cloud.options["subscription"], **self._how)
 
 
+def credential(cloud: Cloud) -> DefaultAzureCredential:
+    authority = cloud.options.get("authority")
+    elsewhere: dict[str, Any] = {"authority": authority, "disable_instance_discovery": True} if authority else {}
+    return DefaultAzureCredential(**elsewhere)
+
+
 def machine_name(request: LaunchRequest) -> str:
     """At most 64 letters, digits and ``-``; the token's digest makes it this attempt's alone."""
     machine = re.sub("[^a-z0-9-]", "-", request.machine_id.lower())[:40].strip("-")
     return f"bw-{machine}-{hashlib.sha256(request.token.encode()).hexdigest()[:12]}"
+
+
+def most_usd(hourly: float) -> float:
+    """Azure takes five decimals. Rounded up: rounded down, a price with more of them could never be met."""
+    return math.ceil(hourly * 1e5 - 1e-9) / 1e5
 
 
 def image(text: str) -> dict[str, str]:

@@ -73,7 +73,7 @@ class Gcp:
     ``address`` (``private``: the head is inside the network)."""
 
     def __init__(self, cloud: Cloud, cluster: str) -> None:
-        check_options(cloud, OPTIONS)
+        check_options(cloud, OPTIONS, families=("bucket.",))
         self.name = cloud.name
         self._cloud = cloud
         self._cluster = cluster

@@ -11,6 +11,8 @@ from beowulf.model.errors import BeowulfError
 from beowulf.model.renting import Cloud
 
 if TYPE_CHECKING:
+    from beowulf.cloud.blob import Container
+    from beowulf.cloud.gcs import Bucket as GoogleBucket
     from beowulf.cloud.s3 import Bucket
 
 PROVIDERS: Mapping[str, str] = {  # called with the `Cloud` and the cluster's name
@@ -21,17 +23,21 @@ PROVIDERS: Mapping[str, str] = {  # called with the `Cloud` and the cluster's na
 }
 
 
-DEPOT = "beowulf.cloud.s3:Bucket"  # called with the `Cloud`, the region and the cluster's name
+DEPOTS: Mapping[str, str] = {  # called with the `Cloud`, the region and the cluster's name
+    "aws": "beowulf.cloud.s3:Bucket",
+    "gcp": "beowulf.cloud.gcs:Bucket",
+    "azure": "beowulf.cloud.blob:Container",
+}
 
 
-def depots(clouds: Sequence[Cloud], cluster: str) -> Mapping[str, Bucket]:
+def depots(clouds: Sequence[Cloud], cluster: str) -> Mapping[str, Bucket | GoogleBucket | Container]:
     """By site, where inputs are put for its machines: wherever an option ``bucket.REGION`` names a bucket. Raises
     `BeowulfError` when its SDK is not installed."""
     return {
-        f"{cloud.name}:{region}": cast("Bucket", _loaded(cloud, DEPOT)(cloud, region, cluster))
+        f"{cloud.name}:{region}": cast("Bucket", _loaded(cloud, DEPOTS[cloud.provider])(cloud, region, cluster))
         for cloud in clouds
         for region in cloud.regions
-        if cloud.provider == "aws" and f"bucket.{region}" in cloud.options
+        if cloud.provider in DEPOTS and f"bucket.{region}" in cloud.options
     }
 
 

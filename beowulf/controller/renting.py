@@ -220,6 +220,8 @@ def list_now(draft: Draft) -> None:
 
 def terminate(draft: Draft, machine: Machine, reason: str, *, at_once: bool) -> None:
     """People want it gone. A machine that works drains first, unless it shall go at once."""
+    look(draft)  # a job may have found it before it was noted as ready
+    machine = draft.snapshot.machines[machine.id]
     drains = machine.state is MachineState.READY and not at_once
     event = (rented.MachineDraining if drains else rented.MachineEnding)(draft.now, machine.id, reason)
     if (machine.state, type(event)) in MOVES:

@@ -30,6 +30,7 @@ from beowulf.daemon.gpu_watch import GpuWatch
 from beowulf.daemon.hands import WorkingHands
 from beowulf.daemon.head import RunningHead
 from beowulf.daemon.home import Home
+from beowulf.daemon.hooks import Hooks
 from beowulf.daemon.housekeeping import Housekeeping
 from beowulf.daemon.metrics import Metrics
 from beowulf.daemon.metrics_server import MetricsServer
@@ -116,6 +117,15 @@ class Service:
             self._stopping,
         )
         self._api = ApiServer(head, home.socket)
+        self._hooks = Hooks(
+            settings.hooks,
+            home.path / "hooks",
+            self._store.cluster,
+            lambda: self._controller.position,
+            self._store.events,
+            lambda: self._controller.snapshot,
+        )
+        self._controller.subscribe(self._hooks.wake)
         self._metrics_server = MetricsServer(self._metrics.text, settings.metrics_port)
 
     def run(self) -> int:
@@ -131,6 +141,7 @@ class Service:
         self._gpu_watch.start()
         self._api.start()
         self._metrics_server.start()
+        self._hooks.start()
         self._home.pid.write_text(f"{os.getpid()}\n")
         log.info("head is up", home=str(self._home.path), cluster=self._store.cluster, epoch=self._store.epoch)
         while not self._stopping.wait(1.0) and self._controller.failure is None:
@@ -142,6 +153,7 @@ class Service:
         self._gpu_watch.stop()
         self._api.stop()
         self._metrics_server.stop()
+        self._hooks.stop()
         self._controller.stop()
         self._hands.close()
         self._fleet.close()

@@ -46,6 +46,7 @@ class State:
     devices: Mapping[str, int]  # of each kind, on nodes that are up
     gpus: frozenset[str]  # the kinds that are GPUs
     fits: Fits
+    quiet: Map[str, float] = Map()  # attempts to come that nothing is rented for before a moment, the market unchanged
 
 
 def fresh(snapshot: Snapshot, rules: Rules, fits: Fits | None = None) -> State:
@@ -87,6 +88,7 @@ def advanced(state: State, snapshot: Snapshot, rules: Rules) -> State:
     jobs, nodes = changed
     if any((node in snapshot.nodes) != (node in state.place) for node in nodes):
         return fresh(snapshot, rules, state.fits)
+    nodes = [node for node in nodes if node in state.place]  # some may have come and gone meanwhile
     before = state.snapshot.jobs
     pairs = [(before.get(job_id), snapshot.jobs.get(job_id)) for job_id in jobs]
     pairs = [(old, new) for old, new in pairs if old is not new]

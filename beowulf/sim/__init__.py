@@ -7,10 +7,11 @@ from beowulf.sim.generate import generated
 from beowulf.sim.generate_unequal import generated_unequal
 from beowulf.sim.history import read_history
 from beowulf.sim.measures import Measures, measured
+from beowulf.sim.outcome import Failures, Outcome, Ran
 from beowulf.sim.plot import svg
-from beowulf.sim.replaying import Failures, Outcome, Ran, placement_names, policy_names, replay
+from beowulf.sim.replaying import placement_names, policy_names, replay
 from beowulf.sim.swf import read_swf
-from beowulf.sim.trace import Trace, TraceJob
+from beowulf.sim.trace import Trace, TraceJob, bursting
 
 __all__ = [
     "Failures",
@@ -19,6 +20,7 @@ __all__ = [
     "Ran",
     "Trace",
     "TraceJob",
+    "bursting",
     "cluster_of",
     "flat_cluster",
     "generated",

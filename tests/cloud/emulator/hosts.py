@@ -46,6 +46,10 @@ class Hosts:
     def address(self, number: int) -> str:
         return str(self._net()[number + 10])
 
+    def gateway(self) -> str:
+        """Where this machine is in the hosts' network."""
+        return str(self._net()[1])
+
     def _space(self, machine_id: str) -> str:
         return f"cloud-{self._token}-{machine_id}"[:100]
 

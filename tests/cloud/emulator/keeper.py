@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 import threading
 import time
@@ -11,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from emulator.hosts import Hosts
 from emulator.messages import Reply, Request
+from emulator.server import Server
 from emulator.world import ENDED, ENDING, LIVE, PENDING, RUNNING, STOPPED, Machine, World
 
 LOOK_S = 0.05
@@ -43,6 +45,12 @@ class Keeper:
         self._stopped.set()
         self._pool.shutdown(wait=True)
         self._hosts.remove_all([machine.id for machine in self._world.machines()])
+
+    def serve_inside(self, answer: Callable[[Request], Reply]) -> str:
+        """The cloud's address as its hosts reach it (→ URL), until this process ends."""
+        server = Server(socket.create_server((self._hosts.gateway(), 0), backlog=128), answer)
+        server.in_background()
+        return "http://{}:{}".format(*server.server_address)
 
     def cut(self, machine: Machine) -> None:
         """A power cut: the host dies at once; the cloud notices and acts by the shutdown behaviour."""
