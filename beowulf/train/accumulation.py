@@ -53,7 +53,6 @@ class Accumulation:
             if not (ran_out(error) or isinstance(error, Uncut)):
                 raise
             return total, True
-        self._session.times.ready()
         return total / work.targets, False
 
     def _smaller(self, work: Work) -> bool:

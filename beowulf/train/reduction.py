@@ -23,7 +23,9 @@ class Reduction(Protocol):
 
     rank: int
     world: int
-    factor: float  # what a rank multiplies its part by, so that the outcome is the sum over ranks (a mean: the ranks)
+    # What a rank multiplies its part of the batch by, so that the outcome is the mean over the batch: where the
+    # exchange is a mean over ranks, their number; where there is none, what makes its own samples the batch.
+    factor: float
 
     def wrap(self, module: nn.Module, device: torch.device, options: Mapping[str, Any]) -> nn.Module:
         """The model to call. Parameters and buffers are rank 0's afterwards."""
@@ -35,7 +37,8 @@ class Reduction(Protocol):
         """Forward and backward passes inside add to the gradients of this rank; nothing is exchanged."""
 
     def absent(self) -> None:
-        """Take part in the exchange of a step with nothing to add: no forward pass, no buffer touched."""
+        """Take part in the exchange of a step with nothing to add: no forward pass, no buffer touched. Where ranks go
+        their own ways, nothing is exchanged, and only gradients of nought are there afterwards."""
 
     def meet(self) -> None:
         """Take part in what a forward pass of others exchanges, with nothing to add and no gradient."""
@@ -104,12 +107,19 @@ class DistributedReduction:
     def begin(self, samples: int, batch: int) -> None:
         if self.communication is not None:
             self.communication.before_step(samples, batch)
+            self.factor = float(self.world)
+            if self.communication.local and samples:
+                self.factor = batch / samples
 
     def local(self) -> AbstractContextManager[None]:
         return self.model.no_sync()
 
     def absent(self) -> None:
         """A pass through DDP, in the module's place one that gives every parameter a gradient of nought."""
+        if self.apart:
+            for parameter in self.model.parameters():
+                parameter.grad = torch.zeros_like(parameter) if parameter.requires_grad else None
+            return
         outputs = self._nothing()
         torch.autograd.backward(outputs, [torch.ones_like(output) for output in outputs])
 

@@ -131,6 +131,7 @@ class Session:
         work = self.work = Work(seed, step, batch, split, self.rank, loader.together, most)
         if self.reduction.apart and not self.apart:
             self.checkpoints.hold()
+        work.apart = self.reduction.apart
         self._whole = batch.count == loader.micro_batches
         self._counted = loader.count is not None
         self.reduction.begin(work.samples, batch.samples)
@@ -161,7 +162,7 @@ class Session:
         """
         work = self.present()
         work.finished()
-        if work.apart or not work.mine:
+        if not work.mine or (work.apart and not self.reduction.apart):
             self.reduction.absent()
         self.reduction.finish()
         reduced = self.times.mark()
@@ -262,7 +263,7 @@ class Session:
         return work.batch.samples / targets if targets else 1.0
 
     def _mark_ready(self, _: nn.Parameter) -> None:
-        if self.work is None or (self.work.last and not self.work.apart):
+        if self.work is not None and self.work.last and not self.work.over:
             self.times.ready()
 
     def _account(self, work: Work, reduced: Any, updated: Any) -> None:
