@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from beowulf.train.accumulation import Accumulation, LossOf
+from beowulf.train.accumulation import Accumulation, LossOf, unpacking
 from beowulf.train.checkpoint import Checkpoints
 from beowulf.train.cursor import Cursor
 from beowulf.train.loading import Loader, Position
@@ -45,7 +45,7 @@ class Session:
         self.checkpoints = Checkpoints(self, "", writes=False)
         self.apart = False  # ranks stepped their own ways since parameters were last one
         self.moving = False  # in the middle of a change of the parameters, or left there by an error
-        self.moved: Any = None  # the mark after it
+        self.moved: Any = None  # the mark after the last one, or after loading
         self.statistics: Statistics | None = None
         self._parameters: list[nn.Parameter] = []
         self.times = StepTimes(device)
@@ -153,7 +153,7 @@ class Session:
     def accumulate(self, micro_batches: Iterator[Any], loss_of: LossOf) -> torch.Tensor:
         """In place of the loop over micro-batches, on every rank: all of them through ``loss_of(*micro_batch)``, their
         mean loss, and ``backward``; → the mean over this rank's. A rank that runs out of memory goes on with less."""
-        return self.accumulation.run(micro_batches, loss_of)
+        return self.accumulation.run(micro_batches, unpacking(loss_of))
 
     def step(self, *optimizers: torch.optim.Optimizer, clip: float | None = None) -> bool:
         """After the micro-batches of a step: move the parameters by the mean gradient of the whole global batch.
@@ -224,6 +224,7 @@ class Session:
             self.cursor = cursor
             self.apart = False
             self.reduction.loaded()
+            self.moved = self.times.mark()
             if self.statistics is not None:
                 self.statistics.reload()
 
