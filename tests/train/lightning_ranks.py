@@ -1,4 +1,4 @@
-"""What ranks of ``test_over_lightning.py`` run: ``python lightning_ranks.py FOLDER EPOCHS``; stock modules, uneven."""
+"""What ranks of ``test_over_lightning.py`` run: ``python lightning_ranks.py FOLDER``; a stock module, uneven ranks."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from digits import BATCH, MICRO, digits, flat, labels_in, loss_of, network, optimizer_of, statistics_of
 from lightning.pytorch import LightningModule, Trainer
 
@@ -33,7 +34,6 @@ class Module(LightningModule):
 
 
 def main(folder: Path, epochs: int) -> None:
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     with train.session(seed=3) as bw:
         module = Module()
         uneven = Uneven(bw, bw.loader(digits(torch.float64), BATCH, MICRO, count=labels_in))
@@ -46,4 +46,7 @@ def main(folder: Path, epochs: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    dist.init_process_group("gloo")
+    main(Path(sys.argv[1]), 1)
+    main(Path(sys.argv[1]), 2)  # begins with the first one's checkpoint

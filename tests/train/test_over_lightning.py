@@ -16,11 +16,12 @@ STEPS = 15  # of an epoch
 
 
 def test_a_stock_module_trains_as_in_one_process_also_after_a_break(tmp_path: Path) -> None:
-    for epochs in (1, 2):  # the second begins with the first one's checkpoint
-        run_gang(2, SCRIPT, str(tmp_path), str(epochs), BEOWULF_CHECKPOINT=str(tmp_path / "ckpt"), SLURM_NTASKS="2")
+    run_gang(2, SCRIPT, str(tmp_path), BEOWULF_CHECKPOINT=str(tmp_path / "ckpt"), SLURM_NTASKS="2")
+    for epochs in (1, 2):
         wanted, statistics = one_process(torch.float64, epochs * STEPS)
         for rank in range(2):
-            weights, merged, cursor, _ = torch.load(tmp_path / f"{epochs}.{rank}", weights_only=False)
+            weights, merged, cursor, steps = torch.load(tmp_path / f"{epochs}.{rank}", weights_only=False)
             assert cursor == {"seed": 3, "epoch": epochs, "step": epochs * STEPS, "samples": 0}
+            assert steps == STEPS, "the second run began where the first one ended"
             assert relative_error(weights, wanted) <= 1e-12
             assert relative_error(merged, statistics) <= 1e-12
