@@ -6,6 +6,7 @@ import os
 from typing import Any, BinaryIO, Dict, Iterable, Iterator, List, Optional, Set, Tuple
 
 from beowulf.agent.bulk_blocks import block_names
+from beowulf.agent.bulk_fetch import fetched
 from beowulf.agent.bulk_folders import Scratch, give_name, manifest_path, read_manifest
 from beowulf.agent.bulk_frames import CHUNK, Frames, StreamReader
 
@@ -61,7 +62,7 @@ def receive_tree(frames: Frames, root: str, scratch: Scratch, digest: str) -> Di
     steps = json.loads(b"".join(frames.receive_stream()).decode("ascii"))
     stream = StreamReader(frames.receive_stream())
     for entry in wanted:
-        old = cache.by_path[entry[0]] if entry[3] in steps else ""
+        old = cache.by_path.get(entry[0], "")
         _write(os.path.join(folder, entry[0]), entry, _content(stream, entry, old, steps.get(entry[3])))
     if stream.rest():
         raise ValueError("more content came than was asked for")
@@ -104,6 +105,12 @@ def _base(cache: Cache, entry: Entry) -> Optional[List[Any]]:
 
 
 def _content(stream: StreamReader, entry: Entry, old: str, steps: Optional[List[Any]]) -> Iterator[bytes]:
+    """``steps``: None, the whole content comes; ``[["u", URL, length]]``, it is fetched there; else how to make it out
+    of ``old``."""
+    if steps and steps[0][0] == "u":
+        for piece in fetched(steps[0][1], entry[4]):
+            yield piece
+        return
     if steps is None:
         for piece in stream.pieces(entry[4]):
             yield piece

@@ -39,7 +39,10 @@ ClientAliveInterval 30
 def main(order):
     # type: (Dict[str, Any]) -> int
     """Exit code 0 when the lease ended or the job was asked to. ``order``: host_key (private, OpenSSH's form),
-    authorized_key, lease_s, lease_file."""
+    authorized_key, folder (the agent's, where the lease lies), lease_s, notice_s (Slurm's signal comes so long before
+    the job's end)."""
+    own = os.path.expanduser(order["folder"])
+    signal.signal(signal.SIGUSR1, lambda *_: write_notice(own, float(order["notice_s"])))
     signal.signal(signal.SIGTERM, _leave)
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     folder = tempfile.mkdtemp(prefix="beowulf-pilot-")
@@ -49,7 +52,7 @@ def main(order):
         door.bind(("", 0))
         door.listen(64)
         publish("{}:{}".format(own_address(), door.getsockname()[1]))
-        serve(door, folder, Lease(os.path.expanduser(order["lease_file"]), float(order["lease_s"])))
+        serve(door, folder, Lease(os.path.join(own, "lease"), float(order["lease_s"])))
         return 0
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -85,6 +88,16 @@ class Lease:
         except (OSError, ValueError):
             pass  # not written yet
         return boottime() >= self._until
+
+
+def write_notice(folder, left_s):
+    # type: (str, float) -> None
+    """What the agent reads: the machine is taken back in so many seconds."""
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    path = os.path.join(folder, "notice")
+    with open(path + ".new", "w") as file:
+        file.write("{} {:.0f}\n".format(own_boot_id(), boottime() + left_s))
+    os.replace(path + ".new", path)
 
 
 def own_boot_id():

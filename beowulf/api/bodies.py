@@ -88,6 +88,14 @@ class ScanBody:
     endpoint: Endpoint
 
 
+@dataclass(frozen=True, slots=True)
+class TerminateBody:
+    """``at_once``: jobs that run there are not waited for."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+    at_once: bool = False
+
+
 _ADAPTERS: dict[type[Any], TypeAdapter[Any]] = {}
 
 

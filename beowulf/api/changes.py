@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterable
-from dataclasses import asdict
 from typing import Any
 
 from starlette.responses import Response, StreamingResponse
@@ -31,8 +30,8 @@ async def changes(call: Call) -> Response:
     """JSON lines ``{"cursor", "whole", "jobs", "nodes", "gone", "loads"}`` that never end.
 
     ``whole`` lines hold everything (all live jobs, the newest ended ones, all nodes); the others what differs from what
-    was told before, ``gone`` being removed nodes. ``loads`` says how busy nodes were,
-    first of all in the last two minutes: ``{node: [load]}``. ``after`` is the cursor of the last line seen.
+    was told before, ``gone`` being removed nodes. ``loads`` says how busy nodes were, first of all in the last two
+    minutes: ``{node: [load]}``, the newest in full. ``after`` is the cursor of the last line seen.
     """
     told = _Told(call.head, call.number("ended", ENDED))
     return StreamingResponse(_lines(call, told, call.number("after")), media_type=JSON_LINES)
@@ -88,7 +87,7 @@ class _Told:
         live = (snapshot.jobs[job_id] for index in (snapshot.pending, snapshot.active) for job_id in index)
         jobs = [*ended[len(ended) - self._ended :], *live] if self._ended else list(live)
         self._after, self._reasons = position, {}
-        nodes = [render.node(node, snapshot) for node in snapshot.nodes.values()]
+        nodes = [render.node_summary(node, snapshot) for node in snapshot.nodes.values()]
         return {
             "cursor": position,
             "whole": True,
@@ -110,7 +109,7 @@ class _Told:
             "cursor": position,
             "whole": False,
             "jobs": [self._summary(job) for job in jobs],
-            "nodes": [render.node(node, snapshot) for node in known],
+            "nodes": [render.node_summary(node, snapshot) for node in known],
             "gone": [node for node in nodes if node not in snapshot.nodes],
             "loads": self._new_loads(),
         }
@@ -122,7 +121,7 @@ class _Told:
 
     def _new_loads(self) -> dict[NodeId, list[dict[str, Any]]]:
         self._loads, found = self._head.loads(self._loads)
-        return {node: [asdict(load) for load in loads] for node, loads in found.items()}
+        return {node: [*map(render.past_load, loads[:-1]), render.load(loads[-1])] for node, loads in found.items()}
 
     def _summary(self, job: Job) -> dict[str, Any]:
         reason = self._head.reason(job)

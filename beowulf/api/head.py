@@ -7,7 +7,8 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Protocol
 
-from beowulf.controller.commands import Command
+from beowulf.controller.commands import Caller, Command
+from beowulf.model.cloud import Machine
 from beowulf.model.job import Job, JobId, JobSpec
 from beowulf.model.node import Endpoint, NodeId
 from beowulf.model.snapshot import Snapshot
@@ -91,5 +92,26 @@ class Head(Protocol):
 
     def ssh_command(self, node: NodeId) -> list[str]: ...
 
+    @property
+    def rented(self) -> RentedHead: ...
+
     def shutdown(self) -> None:
         """Begins to end the daemon, and returns at once."""
+
+
+class RentedHead(Protocol):
+    """What the head knows of rented machines besides its snapshot. Everything may block."""
+
+    def clouds(self) -> list[dict[str, Any]]:
+        """``{name, provider, listed_at, error}`` of each configured one; 0: no list of it was seen yet."""
+
+    def collect(self, caller: Caller) -> list[dict[str, Any]]:
+        """Has every cloud listed anew and waits for it, for a time. → `clouds`."""
+
+    def machines_since(self, since: float) -> list[Machine]:
+        """Those that were there at ``since`` or later."""
+
+    def month_cap_usd(self) -> float: ...
+
+    def check(self, name: str) -> list[dict[str, Any]]:
+        """``{cloud, what, ok, detail, remedy}`` per line; of all where no name is given."""

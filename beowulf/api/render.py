@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 from typing import Any
 
 from beowulf.controller.commands import Caller
@@ -10,6 +11,7 @@ from beowulf.model.codec import plain
 from beowulf.model.job import Job
 from beowulf.model.node import Node
 from beowulf.model.snapshot import Snapshot
+from beowulf.probe import GpuLoad, Load
 from beowulf.store import StoredEvent, StoredReport
 
 HIDDEN = "(hidden)"
@@ -37,10 +39,17 @@ def job_summary(job: Job, reason: str) -> dict[str, Any]:
         "ranks": attempt.allocation.world_size if attempt else 0,
         "attempts": len(job.attempts),
         "submitted_at": job.submitted_at,
+        "promised_at": job.promised_at,
+        "first_started_at": first_started(job),
         "placed_at": attempt.placed_at if attempt else 0.0,
         "started_at": attempt.started_at if attempt else 0.0,
         "ended_at": job.ended_at,
     }
+
+
+def first_started(job: Job) -> float:
+    first = job.attempts[0] if job.attempts else None
+    return (first.started_at or first.placed_at) if first else 0.0
 
 
 def job_order(job: Job) -> tuple[int, int]:
@@ -65,13 +74,59 @@ def job_whole(job: Job, reason: str, caller: Caller) -> dict[str, Any]:
 
 
 def node(value: Node, snapshot: Snapshot) -> dict[str, Any]:
+    return {**plain(value), **used_of(value, snapshot)}
+
+
+def used_of(value: Node, snapshot: Snapshot) -> dict[str, int]:
     shares = list(snapshot.held[value.id].values()) if value.id in snapshot.held else []
     return {
-        **plain(value),
         "used_cpus": len({cpu for share in shares for cpu in share.cpus}),
         "used_gpus": len({gpu for share in shares for gpu in share.gpus}),
         "used_memory_mib": sum(share.memory_mib for share in shares),
     }
+
+
+def node_summary(value: Node, snapshot: Snapshot) -> dict[str, Any]:
+    """What a list of nodes shows: nothing that only its own page tells."""
+    facts = value.facts
+    told = {
+        "cpus": facts.cpus,
+        "memory_mib": facts.memory_mib,
+        "os": facts.os,
+        "agent_python": facts.agent_python,
+        "slowed": facts.slowed,
+        "foreign": facts.foreign,
+        "gpus": [plain(gpu) for gpu in facts.gpus],
+    }
+    return {**{name: getattr(value, name) for name in SUMMED_UP}, **used_of(value, snapshot), "facts": told}
+
+
+SUMMED_UP = (
+    "id",
+    "site",
+    "groups",
+    "state",
+    "reason",
+    "drained",
+    "draining_reason",
+    "max_cpus",
+    "max_memory_mib",
+    "changed_at",
+)
+
+
+def load(value: Load) -> dict[str, Any]:
+    gpus = [{name: getattr(gpu, name) for name in GPU_LOADED} for gpu in value.gpus]
+    return {**{name: getattr(value, name) for name in LOADED}, "gpus": gpus}
+
+
+def past_load(value: Load) -> dict[str, Any]:
+    """What a line of the last two minutes is drawn from."""
+    return {"at": value.at, "cpu": value.cpu}
+
+
+LOADED = tuple(one.name for one in fields(Load) if one.name != "gpus")
+GPU_LOADED = tuple(one.name for one in fields(GpuLoad))
 
 
 def event(stored: StoredEvent, caller: Caller) -> dict[str, Any]:

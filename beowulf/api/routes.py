@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from starlette.responses import Response
 
-from beowulf.api import bodies, changes, cluster, jobs, nodes
+from beowulf.api import bodies, changes, cloud, cluster, jobs, nodes
 from beowulf.api.call import Call
 
 Handler: TypeAlias = Callable[[Call], Awaitable[Response]]
@@ -63,6 +63,17 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/v1/nodes/{id}/resume", nodes.resume, "End a drain (admin)"),
     Route("POST", "/v1/nodes/{id}/rekey", nodes.rekey, "Accept a new host key (admin)", bodies.RekeyBody),
     Route("GET", "/v1/nodes/{id}/ssh", nodes.ssh, "The command that logs in there (admin)"),
+    Route("GET", "/v1/cloud/machines", cloud.machines, "Rented machines", query=("all",)),
+    Route(
+        "POST",
+        "/v1/cloud/machines/{id}/terminate",
+        cloud.terminate,
+        "Give a rented machine back (admin)",
+        bodies.TerminateBody,
+    ),
+    Route("POST", "/v1/cloud/collect", cloud.collect, "Look in every cloud for what nobody wants (admin)"),
+    Route("GET", "/v1/cloud/cost", cloud.cost, "What was spent in a month", query=("month", "by")),
+    Route("GET", "/v1/cloud/check", cloud.check, "Who we are in each cloud, what we may do (admin)", query=("cloud",)),
     Route("GET", "/v1/doctor", nodes.doctor, "What is wrong, and how to mend it", query=("node",)),
     Route("HEAD", "/v1/trees/{digest}", cluster.has_tree, "Is this folder on the head already?"),
     Route("PUT", "/v1/trees/{digest}", cluster.put_tree, "Hand a folder in as a tar", takes=TAR),

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 
 from beowulf.burst.ledger import TICK_S
 from beowulf.model import rented as ev
-from beowulf.model.cloud import Machine, MachineId, MachineState
+from beowulf.model.cloud import Machine, MachineId, MachineState, Market
 from beowulf.model.job import Job, JobState
+from beowulf.model.market import OWN
 from beowulf.model.renting import Renting
 
 CALLS_SHARE = 0.5  # of the time to get ready, how much of it the provider is asked for the machine
@@ -25,6 +26,11 @@ class Sight:
     works: bool = False  # something of a job is on it
     warm: bool = False  # it is one of those that are kept without work
     too_dear: str = ""  # why its lease cannot be renewed
+
+
+def taken_back(machine: Machine) -> bool:
+    """Whether its provider may end it of its own accord: the spot market, or the time limit at a site of our own."""
+    return machine.market is Market.SPOT or machine.offer.source == OWN
 
 
 def next_move(machine: Machine, sight: Sight, rules: Renting, now: float) -> ev.MachineEvent | None:

@@ -17,5 +17,5 @@ def every_s(machines: Iterable[Machine], linked: Collection[MachineId], orphans:
     known = list(machines)
     lost = any(one.id not in linked for one in known)
     if orphans or lost or any(one.state in _MOVING for one in known):
-        return SOON_S
+        return min(SOON_S, rules.list_every_s)
     return rules.list_every_s if known else max(NOTHING_S, rules.list_every_s)

@@ -50,7 +50,16 @@ def history(
         if array:
             _show_sweep(said, client.values(array), array, sort, lowest, as_csv)
         else:
-            show_jobs(said, client.jobs(state=state, owner=user, name=name, limit=limit))
+            _show_ended(said, client.jobs(state=state, owner=user, name=name, limit=limit))
+
+
+def _show_ended(said: Said, jobs: list[dict[str, Any]]) -> None:
+    from beowulf.views import kept_starts
+
+    show_jobs(said, jobs)
+    kept = kept_starts(jobs)
+    if kept and not said.json:
+        say(kept)
 
 
 def _show_sweep(

@@ -15,6 +15,7 @@ from beowulf.client.submitting import read_text
 from beowulf.model.errors import BadInput
 
 if TYPE_CHECKING:
+    from beowulf.model.renting import Caps
     from beowulf.model.rules import Rules
     from beowulf.model.snapshot import Snapshot
     from beowulf.sim import Measures, Trace
@@ -23,12 +24,16 @@ ROWS = (
     ("jobs", "jobs", "{:d}"),
     ("mean wait", "wait_mean_s", "{:.0f} s"),
     ("p99 wait", "wait_p99_s", "{:.0f} s"),
+    ("mean completion", "completion_mean_s", "{:.0f} s"),
+    ("p99 completion", "completion_p99_s", "{:.0f} s"),
     ("bounded slowdown", "slowdown_mean", "{:.2f}"),
     ("utilisation", "utilisation", "{:.1%}"),
     ("makespan", "makespan_s", "{:.0f} s"),
     ("fairness", "fairness", "{:.3f}"),
     ("start error", "start_error_median_s", "{:.0f} s"),
     ("requeued", "requeued", "{:d}"),
+    ("rented machines", "rented", "{:d}"),
+    ("cost", "cost_usd", "${:.2f}"),
 )
 
 
@@ -37,16 +42,22 @@ ROWS = (
         "beowulf simulate trace.swf --nodes nodes/lab.yaml --policy fair --policy fifo --plot replay.svg",
         "beowulf events --json > lab.jsonl && beowulf simulate lab.jsonl --policy short",
         'beowulf simulate --what-if "+2 RTX3090" --what-if "-n[03-04]"',
+        "beowulf simulate trace.swf --nodes nodes/lab.yaml --settings settings.yaml --burst auto",
         "beowulf simulate --generate 2000 --seed 7 --nodes nodes/lab.yaml",
+        "beowulf simulate gavel.trace --gavel-throughputs throughputs.json --machines '36 K80, 36 P100, 36 V100' "
+        "--policy fifo/blind --policy short/makespan",
     )
 )
 @click.argument("trace", required=False, type=click.Path(path_type=Path))
 @click.option("--nodes", type=click.Path(path_type=Path), help="An inventory: the machines to replay on.")
 @click.option("--threads", type=click.IntRange(1), default=4, show_default=True, help="Of machines without max_cpus.")
 @click.option("--processors", type=click.IntRange(1), help="Instead of an inventory: so many machines of one thread.")
-@click.option("--policy", "policies", multiple=True, help="A policy's name; several are compared.")
-@click.option("--settings", type=click.Path(path_type=Path), help="A settings file; its section scheduler holds.")
+@click.option("--machines", help="Instead of an inventory: '36 K80, 9 4xV100', machines and their GPUs.")
+@click.option("--gavel-throughputs", type=click.Path(path_type=Path), help="Of a trace of Gavel: its steps/s, as JSON.")
+@click.option("--policy", "policies", multiple=True, help="POLICY or POLICY/PLACEMENT; several are compared.")
+@click.option("--settings", type=click.Path(path_type=Path), help="A settings file: scheduler, clouds, budgets.")
 @click.option("--generate", type=click.IntRange(1), help="Make a trace of so many jobs instead of reading one.")
+@click.option("--burst", type=click.Choice(["auto", "prefer"]), help="All jobs may rent machines of --settings.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Of --generate and --failures.")
 @click.option("--failures", type=click.FloatRange(0), default=0.0, help="Failures per node and hour.")
 @click.option("--repair", type=click.FloatRange(1), default=3600.0, show_default=True, help="Seconds to come back.")
@@ -66,9 +77,12 @@ def simulate(
     nodes: Path | None,
     threads: int,
     processors: int | None,
+    machines: str | None,
+    gavel_throughputs: Path | None,
     policies: tuple[str, ...],
     settings: Path | None,
     generate: int | None,
+    burst: str | None,
     seed: int,
     failures: float,
     repair: float,
@@ -78,28 +92,30 @@ def simulate(
     """Replay TRACE through the scheduler, policy by policy.
 
     TRACE is in the Standard Workload Format (.swf), or the lab's own history as `beowulf events --json` prints it; then
-    the nodes are its own, too, unless others are given.
+    the nodes are its own, too, unless others are given. With --gavel-throughputs it is one of Gavel's.
     """
-    from beowulf.sim import Failures, measured, replay, svg
+    from beowulf.sim import Failures, bursting, measured, replay, svg
 
-    rules = _rules(settings)
-    chosen = [replace(rules, policy=_known(name)) for name in policies or (rules.policy,)]
-    given = _cluster(nodes, threads, processors)
+    rules, caps = _terms(settings)
+    chosen = {name: _policy(rules, name) for name in policies or (rules.policy,)}
+    given = _cluster(nodes, threads, processors, machines)
     if changes and trace is None and generate is None:
         jobs, own = _history(said)
         cluster = given or own
     else:
-        jobs, cluster = _workload(trace, given, generate, seed)
+        jobs, cluster = _workload(trace, given, generate, seed, gavel_throughputs)
+    jobs = bursting(jobs, burst) if burst else jobs
     if not jobs.jobs:
         raise BadInput("holds no job to replay", where=str(trace or "the head's history"))
     if changes:
         if len(chosen) > 1 or plot is not None:
             raise BadInput("goes with one policy and no --plot", where="--what-if")
-        compare(jobs, cluster, chosen[0], Failures(failures, repair, seed), changes, said.json)
+        one = replace(next(iter(chosen.values())), told=jobs.told)
+        compare(jobs, cluster, one, Failures(failures, repair, seed), caps, changes, said.json)
         return
     outcomes = {}
-    for one in chosen:
-        outcomes[one.policy] = replay(jobs, cluster, one, Failures(failures, repair, seed))
+    for name, one in chosen.items():
+        outcomes[name] = replay(jobs, cluster, replace(one, told=jobs.told), Failures(failures, repair, seed), caps)
     found = {name: measured(outcome) for name, outcome in outcomes.items()}
     if plot is not None:
         plot.write_text(svg(outcomes))
@@ -112,26 +128,41 @@ def simulate(
     _table(found)
 
 
-def _rules(settings: Path | None) -> Rules:
+def _terms(path: Path | None) -> tuple[Rules, Caps]:
+    """The rules of a settings file, with what its clouds have on offer, and its budgets."""
+    from beowulf.burst.offers import market_of
+    from beowulf.cloud.shelf import read_accelerators, read_catalogue
     from beowulf.specs.settings import Settings, parse_settings
 
-    return (parse_settings(read_text(settings), name=str(settings)) if settings else Settings()).rules
+    settings = parse_settings(read_text(path), name=str(path)) if path else Settings()
+    if path is None or not settings.renting.clouds:
+        return settings.rules, settings.renting.caps
+    kinds = {one.kind: one.accelerator for one in read_accelerators()}
+    market = market_of(settings.renting, read_catalogue(path.parent), kinds)
+    return replace(settings.rules, market=market), settings.renting.caps
 
 
-def _known(name: str) -> str:
-    from beowulf.sim import policy_names
+def _policy(rules: Rules, name: str) -> Rules:
+    """``short``, or ``short/blind``."""
+    from beowulf.sim import placement_names, policy_names
 
-    if name not in policy_names():
-        raise BadInput(f"{name!r} is not known ({', '.join(policy_names())})", where="--policy")
-    return name
+    policy, slash, placement = name.partition("/")
+    if policy not in policy_names():
+        raise BadInput(f"{policy!r} is not known ({', '.join(policy_names())})", where="--policy")
+    if slash and placement not in placement_names():
+        raise BadInput(f"placement {placement!r} is not known ({', '.join(placement_names())})", where="--policy")
+    return replace(rules, policy=policy, placement=placement or rules.placement)
 
 
-def _cluster(nodes: Path | None, threads: int, processors: int | None) -> Snapshot | None:
-    from beowulf.sim import cluster_of, flat_cluster
+def _cluster(nodes: Path | None, threads: int, processors: int | None, machines: str | None) -> Snapshot | None:
+    from beowulf.sim import cluster_of, flat_cluster, machines_of
     from beowulf.specs.inventory import parse_inventory
 
-    if nodes is not None and processors is not None:
-        raise BadInput("stands in for an inventory: give one of them", where="--processors", hint="--nodes FILE")
+    stand_ins = [name for name, value in (("--processors", processors), ("--machines", machines)) if value is not None]
+    if len(stand_ins) + (nodes is not None) > 1:
+        raise BadInput("stands in for an inventory: give one of them", where=stand_ins[0], hint="--nodes FILE")
+    if machines is not None:
+        return machines_of(machines)
     if processors is not None:
         return flat_cluster(processors)
     return cluster_of(parse_inventory(read_text(nodes), name=str(nodes)), threads=threads) if nodes else None
@@ -145,8 +176,10 @@ def _history(said: Said) -> tuple[Trace, Snapshot]:
     return read_history(lines, name="history")
 
 
-def _workload(path: Path | None, cluster: Snapshot | None, generate: int | None, seed: int) -> tuple[Trace, Snapshot]:
-    from beowulf.sim import generated, read_history, read_swf
+def _workload(
+    path: Path | None, cluster: Snapshot | None, generate: int | None, seed: int, throughputs: Path | None
+) -> tuple[Trace, Snapshot]:
+    from beowulf.sim import generated, read_gavel, read_history, read_swf, read_throughputs
 
     if (path is None) == (generate is None):
         raise BadInput("give a trace, or --generate N to make one", where="TRACE")
@@ -158,6 +191,9 @@ def _workload(path: Path | None, cluster: Snapshot | None, generate: int | None,
         raise BadInput("is needed: on which machines?", where="--nodes", hint="--nodes nodes/lab.yaml")
     if generate is not None:
         return generated(cluster, generate, seed=seed), cluster
+    if throughputs is not None:
+        rates = read_throughputs(read_text(throughputs), cluster, name=str(throughputs))
+        return read_gavel(text, rates, cluster, name=str(path)), cluster
     return read_swf(text, cluster, name=str(path)), cluster
 
 

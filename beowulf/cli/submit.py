@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from beowulf.cli.common import Said, common, emit, example, pairs, say
+from beowulf.cli.common import Said, common, emit, example, pairs, say, table
 from beowulf.cli.job_options import job_options, overrides
 from beowulf.client.submitting import hand_in, packed_spec, read_text
 
@@ -61,7 +62,9 @@ def _watch(client: Client, job_id: str) -> int:
 
 
 def _plan(said: Said, answer: dict[str, Any]) -> int:
-    possible = answer["fits"] or answer["fits_idle"]
+    burst: dict[str, Any] = answer.get("burst") or {}
+    rented = any(one["chosen"] for one in burst.get("offers", ()))
+    possible = answer["fits"] or answer["fits_idle"] or rented
     if said.json:
         emit("plan", **answer)
         return 0 if possible else NEVER_FITS
@@ -69,14 +72,28 @@ def _plan(said: Said, answer: dict[str, Any]) -> int:
         click.echo(
             "would start now" if answer["tasks"] == 1 else f"the first of {answer['tasks']} tasks would start now"
         )
-    elif possible:
+    elif answer["fits_idle"]:
         click.echo(f"would wait: {answer['reason']}")
     else:
         click.echo(f"cannot run here: {answer.get('reason_idle') or answer['reason']}")
+    if burst and not answer["fits"]:
+        _compare(burst, rented)
+    _commands(answer.get("commands", ()))
+    return 0 if possible else NEVER_FITS
+
+
+def _compare(burst: dict[str, Any], rented: bool) -> None:
+    """Here and what is on offer, side by side, and the reason."""
+    from beowulf.views import printable
+    from beowulf.views.burst import COMPARISON_COLUMNS, comparison_rows
+
+    table(COMPARISON_COLUMNS, comparison_rows(burst))
+    click.echo(f"{'would rent' if rented else 'would rent nothing'}: {printable(burst['sentence'])}")
+
+
+def _commands(commands: Sequence[dict[str, Any]]) -> None:
     import shlex
 
     from beowulf.views import printable
 
-    commands = answer.get("commands", ())
     pairs((f"{one['node']} {one['process']}", printable(shlex.join(one["argv"]))) for one in commands)
-    return 0 if possible else NEVER_FITS

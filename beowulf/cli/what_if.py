@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from beowulf.cli.common import emit, say
 
 if TYPE_CHECKING:
+    from beowulf.model.renting import Caps
     from beowulf.model.rules import Rules
     from beowulf.model.snapshot import Snapshot
     from beowulf.sim import Failures, Measures, Trace
@@ -21,17 +22,24 @@ ROWS = (
     ("bounded slowdown", "slowdown_mean", "{:.2f}"),
     ("makespan", "makespan_s", "{:.0f} s"),
     ("utilisation", "utilisation", "{:.1%}"),
+    ("cost", "cost_usd", "${:.2f}"),
 )
 
 
 def compare(
-    jobs: Trace, cluster: Snapshot, rules: Rules, failures: Failures, changes: tuple[str, ...], as_json: bool
+    jobs: Trace,
+    cluster: Snapshot,
+    rules: Rules,
+    failures: Failures,
+    caps: Caps,
+    changes: tuple[str, ...],
+    as_json: bool,
 ) -> None:
     """Prints each change beside the machines as they are. Raises `BadInput` for a change that says nothing."""
     from beowulf.sim import measured, replay, with_changes
 
     clusters = {AS_IT_IS: cluster, **{text: with_changes(cluster, text) for text in changes}}
-    found = {name: measured(replay(jobs, one, rules, failures)) for name, one in clusters.items()}
+    found = {name: measured(replay(jobs, one, rules, failures, caps)) for name, one in clusters.items()}
     before = found.pop(AS_IT_IS)
     if as_json:
         told = {name: {"measures": asdict(one), "difference": _differences(before, one)} for name, one in found.items()}

@@ -230,6 +230,28 @@ class Client:
     def scan(self, endpoint: Endpoint | Mapping[str, Any]) -> dict[str, Any]:
         return self._exchange.json("POST", "/v1/nodes/scan", body={"endpoint": _plain(endpoint)})
 
+    # rented machines
+
+    def machines(self, *, every: bool = False) -> dict[str, Any]:
+        """``{machines, clouds}``; with ``every`` also those that are gone."""
+        return self._exchange.json("GET", "/v1/cloud/machines", {"all": every and 1})
+
+    def collect(self) -> dict[str, Any]:
+        """Has every cloud listed anew. → ``{machines, clouds}``: those that live after it."""
+        return self._exchange.json("POST", "/v1/cloud/collect")
+
+    def terminate(self, machine: str, *, at_once: bool = False) -> str:
+        """→ its state then."""
+        path = f"/v1/cloud/machines/{_quoted(machine)}/terminate"
+        return str(self._exchange.json("POST", path, body={"at_once": at_once})["state"])
+
+    def cost(self, *, month: str = "", by: str = "") -> dict[str, Any]:
+        """``{month, by, lines, cost_usd, committed_usd, cap_usd}``; of this month, by user, unless told otherwise."""
+        return self._exchange.json("GET", "/v1/cloud/cost", {"month": month, "by": by})
+
+    def check_clouds(self, name: str = "") -> list[dict[str, Any]]:
+        return _list(self._exchange.json("GET", "/v1/cloud/check", {"cloud": name}), "checks")
+
 
 def _plain(value: Any) -> Any:
     """Frozen values as the dicts JSON takes; what is a dict already stays one."""

@@ -54,8 +54,11 @@ def _above(target: str) -> str:
 
 def _packed(source: str, key: str, name: str = "") -> Packed:
     from beowulf.client.pack import pack
+    from beowulf.client.s3 import SCHEME, fetch
 
     path = Path(source).expanduser()
+    if source.startswith(SCHEME):
+        path = fetch(source, key)
     if not path.exists():
         raise BadInput(f"{source} is not here", where=key, hint=f"looked for {path.absolute()}")
     if key == "workdir" and not path.is_dir():

@@ -8,6 +8,7 @@ up in each region. Options, all of which may be left out:
     address             "private" where the head is inside the VPC, else "public"
     subnet.ZONE         the subnet for that zone; `Cloud.network` is for every zone without one; none: the default one
     image.REGION        the image for that region
+    bucket.REGION       inputs of jobs are put there once, and fetched by the machines (`cloud.s3`)
     disk_gib            of the root disk; "": as large as the image wants it
 """
 
@@ -34,7 +35,7 @@ ONCE = {"total_max_attempts": 1, "mode": "standard"}
 CONNECT_S, ANSWER_S = 10, 60
 NOBODY = "i-00000000000000000"
 OPTIONS = ("security_group", "placement_group", "address", "disk_gib")
-OPTION_FAMILIES = ("subnet.", "image.")
+OPTION_FAMILIES = ("subnet.", "image.", "bucket.")
 STATES = {
     "pending": InstanceState.PENDING,
     "running": InstanceState.RUNNING,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -30,7 +31,7 @@ from beowulf.model.errors import BadInput, CloudError, LaunchRefused, NoCapacity
 from beowulf.model.renting import Cloud
 
 NEEDED = ("subscription", "resource_group", "identity")
-OPTIONS = (*NEEDED, "authority", "disk_gb", "public_address")
+OPTIONS = (*NEEDED, "authority", "disk_gib", "address")
 ROLE = "assign the role in nodes/policies/azure-role.json on the resource group"
 IMAGE = "Canonical:0001-com-ubuntu-server-jammy:22_04-lts-gen2:latest"
 ADMIN = "azureuser"  # Azure wants one; the cloud-config decides who there really is
@@ -50,19 +51,19 @@ PROVISIONING = {"Creating": InstanceState.PENDING, "Deleting": InstanceState.STO
 class Azure:
     """`Provider` for one resource group. Options: ``subscription``, ``resource_group``, ``identity`` (resource id of a
     user-assigned managed identity, by which a machine without a head deletes itself: a mere shutdown goes on costing),
-    ``disk_gb`` (64), ``public_address`` (``no``: the head reaches private ones), ``authority`` (of a cloud that is not
+    ``disk_gib`` (64), ``address`` (``private``: the head is inside the network), ``authority`` (of a cloud that is not
     the public one). ``network`` is VNET/SUBNET in that group."""
 
     def __init__(self, cloud: Cloud, cluster: str) -> None:
-        check_options(cloud, OPTIONS, NEEDED)
+        check_options(cloud, OPTIONS, NEEDED, families=("bucket.",))
         if cloud.network.count("/") != 1:
             raise BadInput(f"network is {cloud.network!r}, not VNET/SUBNET", where=f"cloud {cloud.name}")
         self.name = cloud.name
         self._cloud = cloud
         self._cluster = cluster
         self._group = cloud.options["resource_group"]
-        self._disk_gb = int(number(cloud, "disk_gb", 64.0))
-        self._public = cloud.options.get("public_address", "yes") != "no"
+        self._disk_gib = int(number(cloud, "disk_gib", 64.0))
+        self._public = cloud.options.get("address") != "private"
 
     def create(self, request: LaunchRequest) -> Instance:
         name = machine_name(request)
@@ -158,11 +159,8 @@ class Azure:
     def _machine(self, request: LaunchRequest, name: str, interface: str) -> dict[str, Any]:
         offer = request.offer
         login = {"path": f"/home/{ADMIN}/.ssh/authorized_keys", "keyData": request.authorized_key}
-        spot = {
-            "priority": "Spot",
-            "evictionPolicy": "Delete",
-            "billingProfile": {"maxPrice": request.max_hourly_usd},
-        }
+        most = {"maxPrice": most_usd(request.max_hourly_usd)}
+        spot = {"priority": "Spot", "evictionPolicy": "Delete", "billingProfile": most}
         return {
             "location": offer.region,
             "tags": self._tags(request),
@@ -175,10 +173,7 @@ class Azure:
                     "computerName": name,
                     "adminUsername": ADMIN,
                     "customData": base64.b64encode(request.user_data.encode()).decode(),
-                    "linuxConfiguration": {
-                        "disablePasswordAuthentication": True,
-                        "ssh": {"publicKeys": [login]},
-                    },
+                    "linuxConfiguration": {"disablePasswordAuthentication": True, "ssh": {"publicKeys": [login]}},
                 },
                 "networkProfile": {
                     "networkInterfaces": [{"id": interface, "properties": {"primary": True, "deleteOption": "Delete"}}]
@@ -188,7 +183,7 @@ class Azure:
         }
 
     def _disk(self, name: str) -> dict[str, Any]:
-        made = {"createOption": "FromImage", "deleteOption": "Delete", "diskSizeGB": self._disk_gb}
+        made = {"createOption": "FromImage", "deleteOption": "Delete", "diskSizeGB": self._disk_gib}
         return {"name": f"{name}-disk", **made, "managedDisk": {"storageAccountType": "StandardSSD_LRS"}}
 
     def _tags(self, request: LaunchRequest) -> dict[str, str]:
@@ -263,12 +258,9 @@ class Azure:
 
     @cached_property
     def _how(self) -> dict[str, Any]:
-        """The head tries again by itself, with the same token: the SDK need not."""
-        authority = self._cloud.options.get("authority")
-        elsewhere = {"authority": authority, "disable_instance_discovery": True} if authority else {}
-        endpoint = self._cloud.endpoint
+        endpoint = self._cloud.endpoint  # no retries: the head tries again by itself, with the same token
         at = {"base_url": endpoint, "credential_scopes": [f"{endpoint}/.default"]} if endpoint else {}
-        return {"credential": DefaultAzureCredential(**elsewhere), "retry_total": 0, **at}
+        return {"credential": credential(self._cloud), "retry_total": 0, **at}
 
     @cached_property
     def _compute(self) -> ComputeManagementClient:
@@ -279,10 +271,21 @@ class Azure:
         return NetworkManagementClient(subscription_id=self._cloud.options["subscription"], **self._how)
 
 
+def credential(cloud: Cloud) -> DefaultAzureCredential:
+    authority = cloud.options.get("authority")
+    elsewhere: dict[str, Any] = {"authority": authority, "disable_instance_discovery": True} if authority else {}
+    return DefaultAzureCredential(**elsewhere)
+
+
 def machine_name(request: LaunchRequest) -> str:
     """At most 64 letters, digits and ``-``; the token's digest makes it this attempt's alone."""
     machine = re.sub("[^a-z0-9-]", "-", request.machine_id.lower())[:40].strip("-")
     return f"bw-{machine}-{hashlib.sha256(request.token.encode()).hexdigest()[:12]}"
+
+
+def most_usd(hourly: float) -> float:
+    """Azure takes five decimals. Rounded up: rounded down, a price with more of them could never be met."""
+    return math.ceil(hourly * 1e5 - 1e-9) / 1e5
 
 
 def image(text: str) -> dict[str, str]:

@@ -32,7 +32,7 @@ from beowulf.model.cloud import Market
 from beowulf.model.errors import CloudError, LaunchRefused, NoCapacity, TokenSpent, Unclear
 from beowulf.model.renting import Cloud
 
-OPTIONS = ("project", "limit_hours", "disk_gb", "service_account", "public_address")
+OPTIONS = ("project", "limit_hours", "disk_gib", "service_account", "address")
 ROLE = "grant the role in nodes/policies/gcp-role.yaml"
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 IMAGE = "projects/ubuntu-os-cloud/global/images/family/ubuntu-2204-lts"  # Google's Debian has no cloud-init
@@ -68,17 +68,17 @@ BOUGHT_WITH_N1 = {
 
 
 class Gcp:
-    """`Provider` for one project. Options: ``project`` (else the credentials' own), ``limit_hours`` (24), ``disk_gb``
+    """`Provider` for one project. Options: ``project`` (else the credentials' own), ``limit_hours`` (24), ``disk_gib``
     (50), ``service_account`` (by which a machine without a head deletes itself; see docs/cloud.md),
-    ``public_address`` (``no``: the head reaches private ones)."""
+    ``address`` (``private``: the head is inside the network)."""
 
     def __init__(self, cloud: Cloud, cluster: str) -> None:
-        check_options(cloud, OPTIONS)
+        check_options(cloud, OPTIONS, families=("bucket.",))
         self.name = cloud.name
         self._cloud = cloud
         self._cluster = cluster
         self._limit_s = 3600 * number(cloud, "limit_hours", 24.0)
-        self._disk_gb = int(number(cloud, "disk_gb", 50.0))
+        self._disk_gib = int(number(cloud, "disk_gib", 50.0))
 
     def create(self, request: LaunchRequest) -> Instance:
         zone, name = self._zone(request), instance_name(request)
@@ -155,7 +155,7 @@ class Gcp:
 
     def _disk(self) -> compute_v1.AttachedDisk:
         image = self._cloud.image or IMAGE
-        made_of = compute_v1.AttachedDiskInitializeParams(source_image=image, disk_size_gb=self._disk_gb)
+        made_of = compute_v1.AttachedDiskInitializeParams(source_image=image, disk_size_gb=self._disk_gib)
         return compute_v1.AttachedDisk(boot=True, auto_delete=True, initialize_params=made_of)
 
     def _interface(self, region: str) -> compute_v1.NetworkInterface:
@@ -164,7 +164,7 @@ class Gcp:
             interface.subnetwork = f"regions/{region}/subnetworks/{self._cloud.network}"
         else:
             interface.network = "global/networks/default"
-        if self._cloud.options.get("public_address", "yes") != "no":
+        if self._cloud.options.get("address") != "private":
             interface.access_configs = [compute_v1.AccessConfig(name="External NAT", type_="ONE_TO_ONE_NAT")]
         return interface
 
@@ -208,7 +208,7 @@ class Gcp:
         words = metadata(one)
         inner = one.network_interfaces[0] if one.network_interfaces else compute_v1.NetworkInterface()
         outer = next((config.nat_i_p for config in inner.access_configs if config.nat_i_p), "")
-        private = self._cloud.options.get("public_address", "yes") == "no"
+        private = self._cloud.options.get("address") == "private"
         return Instance(
             instance_id=f"{zone}/{one.name}",
             machine_id=words.get("beowulf-machine", ""),

@@ -9,10 +9,12 @@ from beowulf.model.errors import BadInput
 from beowulf.model.renting import Cloud
 
 
-def check_options(cloud: Cloud, known: Sequence[str], needed: Sequence[str] = ()) -> None:
-    """Raises BadInput for an option that is not known or one that is missing."""
+def check_options(
+    cloud: Cloud, known: Sequence[str], needed: Sequence[str] = (), families: tuple[str, ...] = ()
+) -> None:
+    """Raises BadInput for an option that is not known or one that is missing. ``families``: how names may begin."""
     for name in cloud.options:
-        if name not in known:
+        if name not in known and not name.startswith(families):
             raise BadInput(f"option {name!r} is not known ({', '.join(known)})", where=f"cloud {cloud.name}")
     for name in needed:
         if not cloud.options.get(name):

@@ -19,12 +19,13 @@ from ruamel.yaml import YAML
 from beowulf.cloud.commands import LoginHost, Ran, Run, run_here
 from beowulf.cloud.options import check_options, number
 from beowulf.cloud.provider import Check, Instance, InstanceState, LaunchRequest
-from beowulf.model.errors import CloudError, LaunchRefused, NoCapacity, QuotaReached, TokenSpent, Unclear
+from beowulf.model.errors import BadInput, CloudError, LaunchRefused, NoCapacity, QuotaReached, TokenSpent, Unclear
 from beowulf.model.renting import Cloud
 
 PYTHONS = "python3 python3.12 python3.11 python3.9 python3.8 python3.6 /usr/libexec/platform-python /usr/bin/python3"
 BATCH = """\
 #!/bin/sh
+trap '' USR1  # until the pilot takes it
 for python in {pythons}; do
     "$python" -S -E -c 'import sys; sys.exit(sys.version_info < (3, 6))' </dev/null >/dev/null 2>&1 || continue
     exec "$python" -I -S - <<'END_OF_PILOT'
@@ -74,6 +75,8 @@ NOTHING_LAUNCHED: tuple[tuple[str, type[CloudError]], ...] = (
 PLAIN = re.compile(r"[A-Za-z0-9._-]+")
 
 
+LEAST_LIMIT_S = 900.0
+NOTICE_S = 180  # before the limit; Slurm may be a minute early
 OPTIONS = ("login", "programs", "arguments", "limit_hours", "output")
 
 
@@ -91,6 +94,8 @@ class Slurm:
         self._programs = cloud.options.get("programs", "")
         self._arguments = tuple(shlex.split(cloud.options.get("arguments", "")))
         self._limit_s = 3600.0 * number(cloud, "limit_hours", 4.0)
+        if self._limit_s < LEAST_LIMIT_S:
+            raise BadInput("limit_hours is less than a quarter of an hour", where=f"cloud {cloud.name}")
         self._output = cloud.options.get("output", "/dev/null")
         self._run = run or (LoginHost.of(self._login) if self._login else run_here)
 
@@ -142,6 +147,7 @@ class Slurm:
             f"--mem={offer.memory_mib}M",
             f"--time={minutes(limit_s)}",
             f"--output={self._output}",
+            f"--signal=B:USR1@{NOTICE_S}",  # to the pilot; its machine is taken back then
             "--no-requeue",  # a second run of one token would be a second machine
             *((f"--partition={offer.machine_type}",) if offer.machine_type else ()),
             *((f"--gres=gpu:{offer.accelerators}",) if offer.accelerators else ()),
@@ -188,7 +194,8 @@ def batch(request: LaunchRequest) -> str:
         "host_key": host_key(request.user_data),
         "authorized_key": request.authorized_key,
         "lease_s": request.lease_s,
-        "lease_file": f"~/.beowulf/{request.cluster}/{request.machine_id}/lease",
+        "notice_s": NOTICE_S,
+        "folder": f"~/.beowulf/{request.cluster}/{request.machine_id}",
     }
     pilot = importlib.resources.files("beowulf.agent").joinpath("pilot.py").read_text(encoding="utf-8")
     return BATCH.format(pythons=PYTHONS, pilot=pilot, order=order)

@@ -7,10 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 from beowulf.controller import commands as co
-from beowulf.controller import gang
+from beowulf.controller import gang, renting
 from beowulf.controller.draft import Connect, Draft, Drop
 from beowulf.controller.verdict import Verdict
 from beowulf.model import event as ev
+from beowulf.model.cloud import MachineState
 from beowulf.model.errors import BadInput, Forbidden, NotFound, Refused
 from beowulf.model.job import Job, JobSpec, JobState, Result
 from beowulf.model.node import Node, NodeId, Profile
@@ -172,6 +173,9 @@ def _drain(draft: Draft, command: co.DrainNode) -> str:
 def _resume(draft: Draft, command: co.ResumeNode) -> str:
     _admin(command.caller, "resume nodes")
     node = _node(draft, command.node)
+    machine = draft.snapshot.machines.get(node.id)
+    if machine is not None and machine.state in (MachineState.DRAINING, MachineState.TERMINATING):
+        raise Refused(f"{node.id} is given back: {machine.reason}", hint="beowulf cloud list")
     draft.record(ev.NodeResumed(draft.now, node.id, command.caller.user))
     draft.volatile.failures.pop(node.id, None)
     return node.id
@@ -197,6 +201,21 @@ def _record_profile(draft: Draft, command: co.RecordProfile) -> str:
     return node.id
 
 
+def _terminate(draft: Draft, command: co.TerminateMachine) -> str:
+    _admin(command.caller, "end rented machines")
+    machine = draft.snapshot.machines.get(command.machine)
+    if machine is None:
+        raise NotFound(f"there is no machine {command.machine}", hint="beowulf cloud ls")
+    renting.terminate(draft, machine, f"ended by {command.caller.user}", at_once=command.at_once)
+    return draft.snapshot.machines[machine.id].state.value
+
+
+def _collect(draft: Draft, command: co.CollectMachines) -> float:
+    _admin(command.caller, "have the clouds listed")
+    renting.list_now(draft)
+    return draft.now
+
+
 _ANSWERS: Mapping[type[Any], Callable[[Draft, Any], Any]] = {
     co.Submit: _submit,
     co.Cancel: _cancel,
@@ -206,4 +225,6 @@ _ANSWERS: Mapping[type[Any], Callable[[Draft, Any], Any]] = {
     co.ResumeNode: _resume,
     co.RekeyNode: _rekey,
     co.RecordProfile: _record_profile,
+    co.TerminateMachine: _terminate,
+    co.CollectMachines: _collect,
 }

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from beowulf.model.cloud import MachineId
 from beowulf.model.job import JobId, JobSpec
 from beowulf.model.node import Endpoint, NodeId, Profile
 
@@ -90,4 +91,31 @@ class RecordProfile:
     profile: Profile
 
 
-Command: TypeAlias = Submit | Cancel | AddNode | RemoveNode | DrainNode | ResumeNode | RekeyNode | RecordProfile
+@dataclass(frozen=True, slots=True)
+class TerminateMachine:
+    """→ its state then. Without ``at_once`` what runs there may end first. Admin only."""
+
+    caller: Caller
+    machine: MachineId
+    at_once: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CollectMachines:
+    """Compare every cloud's list with the store now. → the head's time: lists that begin later count. Admin only."""
+
+    caller: Caller
+
+
+Command: TypeAlias = (
+    Submit
+    | Cancel
+    | AddNode
+    | RemoveNode
+    | DrainNode
+    | ResumeNode
+    | RekeyNode
+    | RecordProfile
+    | TerminateMachine
+    | CollectMachines
+)

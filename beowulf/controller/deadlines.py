@@ -24,9 +24,9 @@ def check(draft: Draft) -> None:
     resize.look(draft)
     resize.carry_out(draft)
     for node in draft.snapshot.nodes.values():
-        if draft.now - draft.volatile.asked.get(node.id, draft.now) >= draft.policy.facts_every_s:
+        if abs(draft.now - draft.volatile.asked.get(node.id, draft.now)) >= draft.policy.facts_every_s:
             members.ask_facts(draft, node.id)
-        elif draft.now - draft.volatile.looked.get(node.id, draft.now) >= draft.policy.others_every_s:
+        elif abs(draft.now - draft.volatile.looked.get(node.id, draft.now)) >= draft.policy.others_every_s:
             others.ask(draft, node.id)
     _ask_for_logs_again(draft)
     for node_id in draft.volatile.links:

@@ -24,7 +24,7 @@ from beowulf.controller.draft import Action, Collect, CollectCheckpoint, Connect
 from beowulf.controller.failpoint import AFTER_COMMIT, BEFORE_COMMIT, around_commit
 from beowulf.controller.policy import Policy
 from beowulf.controller.reattach import await_logs
-from beowulf.controller.rented import CreateMachine, DestroyMachine, ListMachines, Mint
+from beowulf.controller.rented import CreateMachine, DestroyMachine, Listing, ListMachines, Mint
 from beowulf.controller.verdict import Verdict
 from beowulf.model import event as ev
 from beowulf.model.errors import BeowulfError
@@ -70,6 +70,7 @@ class Controller:
         self.failure: BeowulfError | None = None
         self._store = store
         self._policy = policy
+        self._rules = policy.rules
         self._clock = clock
         self._mint = mint
         self._inbox: queue.SimpleQueue[Input] = queue.SimpleQueue()
@@ -80,11 +81,21 @@ class Controller:
         self._checked = 0.0
         self._stale = True  # whether the plan may have changed
         self._memo: scheduler.Memo | None = None
+        self._planned_at = 0.0
         self._plan_again_at = 0.0  # when time alone may change it
 
     @property
     def rules(self) -> Rules:
-        return self._policy.rules
+        """Those of the last plan: with the money that was left then."""
+        return self._rules
+
+    @property
+    def policy(self) -> Policy:
+        return self._policy
+
+    def listings(self) -> Mapping[str, Listing]:
+        """By cloud: how its last list went."""
+        return dict(self._volatile.rented.lists)
 
     def begin(self, hands: Hands) -> None:
         """Take over: what nodes are like is not known any more, and every link is asked for."""
@@ -138,10 +149,12 @@ class Controller:
                 log.error("commit failed", error=str(error))
                 held = self._refuse(batch, error)
                 time.sleep(1.0)
-            except BeowulfError as error:  # another controller took over, or a defect of ours: never go on guessing
-                log.critical("controller stops", error=str(error))
-                self.failure = error
-                self._refuse(batch, error)
+            except Exception as error:  # another controller took over, or a defect of ours: never go on guessing
+                self.failure = (
+                    error if isinstance(error, BeowulfError) else BeowulfError(f"a defect of ours: {error!r}")
+                )
+                log.critical("controller stops", error=str(self.failure), exc_info=self.failure is not error)
+                self._refuse(batch, self.failure)
                 self.wake()
                 return
 
@@ -174,10 +187,10 @@ class Controller:
                 answers.append((item.reply, _answer(draft, item.command)))
             elif not isinstance(item, Stop):
                 inputs.handle(draft, item, reports)
-        if draft.now - self._checked >= DEADLINES_EVERY_S:
+        if abs(draft.now - self._checked) >= DEADLINES_EVERY_S:  # the clock may be set back
             self._checked = draft.now
             deadlines.check(draft)
-        self._stale = self._stale or bool(draft.events) or draft.now >= self._plan_again_at
+        self._stale = self._stale or bool(draft.events) or not self._planned_at <= draft.now < self._plan_again_at
         if self._stale:
             self._plan(draft)
         try:
@@ -208,7 +221,8 @@ class Controller:
             self.snapshot = without_old(self.snapshot, RECENT_ENDED)
 
     def _plan(self, draft: Draft) -> None:
-        plan, self._memo = scheduler.replan(draft.snapshot, draft.now, renting.rules_now(draft), self._memo)
+        self._rules = renting.rules_now(draft)
+        plan, self._memo = scheduler.replan(draft.snapshot, draft.now, self._rules, self._memo)
         for start in plan.starts:
             gang.place(draft, start.job_id, start.allocation)
         for stop in plan.stops:
@@ -217,8 +231,12 @@ class Controller:
             draft.record(ev.JobEnded(draft.now, job_id, Result.CANCELLED, sentence))
         if plan.grow and self._mint is not None:
             renting.grow(draft, plan.grow, self._mint)
+        for one in plan.reservations:
+            if one.at < float("inf") and not draft.snapshot.jobs[one.job_id].promised_at:
+                draft.record(ev.StartPromised(draft.now, one.job_id, one.at))
         self.waiting = plan.waiting
         self._stale = bool(plan.dead)
+        self._planned_at = draft.now
         self._plan_again_at = min(plan.again_at, draft.now + RANKS_EVERY_S) if plan.waiting else float("inf")
 
     def _commit(self, draft: Draft, reports: list[Report]) -> None:

@@ -17,8 +17,9 @@ from beowulf.controller.draft import Draft
 from beowulf.controller.rented import Call, CreateMachine, DestroyMachine, ForgetKey, Listing, ListMachines, Mint
 from beowulf.model import event as ev
 from beowulf.model import rented
-from beowulf.model.cloud import Machine, MachineState, Market
-from beowulf.model.node import NodeState
+from beowulf.model.apply_machines import MOVES
+from beowulf.model.cloud import Machine, MachineState
+from beowulf.model.node import NodeId, NodeState
 from beowulf.model.rules import Rules
 
 log = structlog.get_logger("renting")
@@ -44,9 +45,7 @@ def rules_now(draft: Draft) -> Rules:
     left = ledger.left(snapshot.machines.values(), jobs, draft.policy.renting.caps, draft.now)
     until = draft.volatile.rented.sold_out
     sold_out = frozenset(sale for sale in until if until[sale] > draft.now)
-    renting = draft.policy.renting
-    known = {"left": left, "sold_out": sold_out, "lease_s": renting.lease_s, "machines": renting.machines}
-    return replace(rules, market=replace(rules.market, **known))  # type: ignore[arg-type]
+    return replace(rules, market=replace(rules.market, left=left, sold_out=sold_out))
 
 
 def grow(draft: Draft, wishes: Iterable[scheduler.Grow], mint: Mint) -> None:
@@ -120,10 +119,16 @@ def _sight(draft: Draft, machine: Machine, warm: bool) -> keeping.Sight:
     return keeping.Sight(
         job=draft.snapshot.jobs.get(machine.job_id),
         usable=up and node is not None and node.facts.memory_mib > 0,
-        works=bool(draft.snapshot.held.get(machine.id)),
+        works=bool(draft.snapshot.held.get(machine.id)) or _brings_home(draft, machine.id),
         warm=warm,
         too_dear=draft.volatile.rented.too_dear.get(machine.id, ""),
     )
+
+
+def _brings_home(draft: Draft, node: NodeId) -> bool:
+    """An attempt is over there, but what it made (outputs, a checkpoint) may still be on its way to the head."""
+    attempts = (draft.snapshot.jobs[job_id].attempt for job_id in draft.snapshot.active)
+    return any(one is not None and not one.ended_at and node in one.shares for one in attempts)
 
 
 def _watch(draft: Draft, machine: Machine) -> None:
@@ -134,7 +139,7 @@ def _watch(draft: Draft, machine: Machine) -> None:
     if since_s >= keeping.RENEW_SHARE * machine.lease_s:
         _renew(draft, machine)
     asked_s = abs(draft.now - draft.volatile.rented.asked.get(machine.id, 0.0))
-    if machine.market is Market.SPOT and not machine.reclaim_at and asked_s >= ASK_RECLAIM_S:
+    if keeping.taken_back(machine) and not machine.reclaim_at and asked_s >= ASK_RECLAIM_S:
         draft.volatile.rented.asked[machine.id] = draft.now
         paths = {"notice": f"{draft.snapshot.nodes[machine.id].root}/{NOTICE_FILE}", "uptime": UPTIME}
         questions = [{"name": name, "path": path, "timeout_s": ASK_RECLAIM_S} for name, path in paths.items()]
@@ -204,6 +209,24 @@ def _list(draft: Draft) -> None:
         if _due(call, draft.now) and (not call.began or abs(draft.now - call.ended_at) >= every_s):
             call.going = True
             draft.do(ListMachines(cloud.name))
+
+
+def list_now(draft: Draft) -> None:
+    """Every cloud is asked as soon as no call to it is under way."""
+    for call in draft.volatile.rented.lists.values():
+        call.next_at, call.began, call.error = 0.0, 0.0, ""
+    look(draft)
+
+
+def terminate(draft: Draft, machine: Machine, reason: str, *, at_once: bool) -> None:
+    """People want it gone. A machine that works drains first, unless it shall go at once."""
+    look(draft)  # a job may have found it before it was noted as ready
+    machine = draft.snapshot.machines[machine.id]
+    drains = machine.state is MachineState.READY and not at_once
+    event = (rented.MachineDraining if drains else rented.MachineEnding)(draft.now, machine.id, reason)
+    if (machine.state, type(event)) in MOVES:
+        record(draft, event)
+        look(draft)
 
 
 def _due(call: Call, now: float) -> bool:

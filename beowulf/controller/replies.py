@@ -7,7 +7,7 @@ from typing import Any
 
 import structlog
 
-from beowulf.burst import collector, ledger, replies
+from beowulf.burst import collector, keeping, ledger, replies
 from beowulf.controller import closing, gang, renting
 from beowulf.controller.draft import Connect, Draft, Drop
 from beowulf.controller.rented import Call, ForgetKey, Listing, MachineCreated, MachineDestroyed, MachinesListed
@@ -15,7 +15,7 @@ from beowulf.controller.verdict import Verdict
 from beowulf.model import event as ev
 from beowulf.model import rented
 from beowulf.model.apply_machines import MOVES
-from beowulf.model.cloud import Instance, InstanceState, Machine, MachineState, Market
+from beowulf.model.cloud import Instance, InstanceState, Machine, MachineState
 from beowulf.model.job import Result, split_tag
 from beowulf.model.node import Endpoint, NodeId
 
@@ -32,6 +32,8 @@ def on_created(draft: Draft, item: MachineCreated) -> None:
     if item.error is not None:
         if machine is not None and machine.live and not machine.instance_id:
             _not_created(draft, machine, item.error)
+        elif call is not None:  # a list has named its instance meanwhile
+            renting.answered(draft, call)
     elif item.instance is not None:
         if call is not None:
             renting.answered(draft, call)
@@ -162,8 +164,8 @@ def gone(draft: Draft, machine: Machine, until: float, reason: str, *, sure: boo
 
 
 def _leave_jobs(draft: Draft, machine: Machine, reason: str) -> None:
-    # A spot machine that vanishes is the market's doing, not the job's: no retry of its is used up.
-    result = Result.PREEMPTED if machine.market is Market.SPOT else Result.NODE_FAIL
+    # A machine that was taken back is the provider's doing, not the job's: no retry of its is used up.
+    result = Result.PREEMPTED if keeping.taken_back(machine) else Result.NODE_FAIL
     for tag in list(draft.snapshot.held.get(machine.id, {})):
         found = draft.current(tag)
         if found is not None and found[1].ending is None:

@@ -6,6 +6,7 @@ The wish is not written down: a head that is killed between asking and ending co
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import partial
 
 from beowulf import launch, scheduler
@@ -13,6 +14,7 @@ from beowulf.controller import gang
 from beowulf.controller.draft import Draft, Resizing
 from beowulf.controller.verdict import Verdict
 from beowulf.model.job import Result
+from beowulf.model.market import MarketRules
 
 LOOK_EVERY_S = 2.0
 
@@ -38,7 +40,7 @@ def _wishes(draft: Draft) -> tuple[scheduler.Resize, ...]:
         if launch.checkpoint_signal(job.spec) is None
         or draft.now - draft.volatile.deaf.get(job.tag, -math.inf) < every_s
     )
-    planner = partial(scheduler.plan, rules=draft.policy.rules)
+    planner = partial(scheduler.plan, rules=replace(draft.policy.rules, market=MarketRules()))
     return scheduler.resizes(draft.snapshot, draft.now, every_s, frozenset(deaf), planner)
 
 

@@ -15,9 +15,10 @@ from beowulf.controller.answer import tasks_of
 from beowulf.controller.commands import Command
 from beowulf.controller.logs import LogFiles
 from beowulf.controller.loop import Controller
+from beowulf.daemon.cloud_desk import CloudDesk
 from beowulf.daemon.home import Home
 from beowulf.daemon.metrics import CONTENT_TYPE, Metrics
-from beowulf.daemon.reasons import end_answer, why_answer
+from beowulf.daemon.reasons import burst_answer, end_answer, why_answer
 from beowulf.daemon.samples import Samples
 from beowulf.daemon.transfers import Transfers
 from beowulf.measure import Bench
@@ -51,6 +52,7 @@ class RunningHead:
         samples: Samples,
         metrics: Metrics,
         bench: Bench,
+        rented: CloudDesk,
         stopping: threading.Event,
     ) -> None:
         self._home = home
@@ -65,6 +67,7 @@ class RunningHead:
         self._samples = samples
         self._metrics = metrics
         self._bench = bench
+        self.rented = rented
         self._stopping = stopping
 
     @property
@@ -177,6 +180,7 @@ class RunningHead:
         if isinstance(chosen, scheduler.Placement):
             answer["allocation"] = plain(chosen.allocation)
             answer["commands"] = self._commands(snapshot, spec, chosen)
+        answer["burst"] = burst_answer(scheduler.comparison_of(snapshot, now, spec, "", self._controller.rules))
         return answer
 
     @staticmethod
@@ -199,10 +203,11 @@ class RunningHead:
         deadline = time.monotonic() + WHY_S
         spent: Callable[[], bool] = lambda: time.monotonic() > deadline  # noqa: E731
         found = scheduler.explain(self.snapshot(), time.time(), job.id, self._controller.rules, spent)
+        kept = scheduler.kept_promises(self.snapshot().jobs.values())
         if found is None:
             end = scheduler.expected_end(self.snapshot(), job, self._controller.rules)
-            return end_answer(job, self.reason(job) or f"it is {job.word}", end)
-        return why_answer(job, found)
+            return end_answer(job, self.reason(job) or f"it is {job.word}", end, kept)
+        return why_answer(job, found, kept)
 
     def has_tree(self, digest: str) -> bool:
         return self._trees.has(digest)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
 from typing import Any
 
 from beowulf.model.job import Job
-from beowulf.scheduler import End, Explanation
+from beowulf.scheduler import Comparison, End, Explanation, Kept, Row, start_error_s
+
+OFFERS_SHOWN = 8
 
 
-def why_answer(job: Job, found: Explanation) -> dict[str, Any]:
+def why_answer(job: Job, found: Explanation, kept: Kept | None) -> dict[str, Any]:
     sentence = f"{found.reason.code}: {found.reason.sentence}" if found.reason else "it starts with the next plan"
     return {
         "job_id": job.id,
@@ -25,12 +28,54 @@ def why_answer(job: Job, found: Explanation) -> dict[str, Any]:
         "frees": [{"node": node, "at": at} for node, at in found.frees],
         "starts_at": found.starts_at,
         "ends_at": found.ends_at,
+        **_promise(job, kept),
         "estimate": asdict(found.estimate) if found.estimate else None,
+        "burst": found.burst,
         "suggestions": [one.words for one in found.suggestions],
     }
 
 
-def end_answer(job: Job, sentence: str, end: End | None) -> dict[str, Any]:
+def burst_answer(found: Comparison | None) -> dict[str, Any]:
+    """Here and the best offers side by side; empty where nothing is on offer. Times: None where nobody knows."""
+    if found is None:
+        return {}
+    return {
+        "sentence": found.sentence,
+        "here": {"start": _known(found.here_start), "end": _known(found.here_end)},
+        "offers": [_offer(row, row.quote == found.choice) for row in found.rows[:OFFERS_SHOWN]],
+    }
+
+
+def _offer(row: Row, chosen: bool) -> dict[str, Any]:
+    quote, offer = row.quote, row.quote.offer
+    return {
+        "site": offer.site,
+        "machine_type": offer.machine_type,
+        "accelerator": offer.accelerator,
+        "accelerators": offer.accelerators,
+        "market": quote.market,
+        "count": quote.count,
+        "start": _known(quote.start_at),
+        "end": _known(quote.end_at),
+        "cost_usd": _known(quote.cost_usd),
+        "egress_usd": _known(quote.egress_usd),
+        "as_of": offer.as_of,
+        "source": offer.source,
+        "chosen": chosen,
+        "but": row.but,
+    }
+
+
+def _known(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _promise(job: Job, kept: Kept | None) -> dict[str, Any]:
+    error_s = start_error_s(job)
+    return {"promised_at": job.promised_at, "start_error_s": error_s, "kept": asdict(kept) if kept else None}
+
+
+def end_answer(job: Job, sentence: str, end: End | None, kept: Kept | None) -> dict[str, Any]:
     """Of a job that does not wait."""
     return {
         "job_id": job.id,
@@ -38,5 +83,6 @@ def end_answer(job: Job, sentence: str, end: End | None) -> dict[str, Any]:
         "sentence": sentence,
         "nodes": [],
         "ends_at": end.at if end else None,
+        **_promise(job, kept),
         "estimate": asdict(end.estimate) if end and end.estimate else None,
     }

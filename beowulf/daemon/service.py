@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +16,21 @@ import structlog
 
 from beowulf import transport
 from beowulf.api.server import ApiServer
+from beowulf.burst.offers import market_of
+from beowulf.cloud import registry
+from beowulf.cloud.shelf import read_accelerators, read_catalogue
 from beowulf.controller.commands import Caller, RecordProfile
 from beowulf.controller.inputs import LogsComplete
 from beowulf.controller.logs import LogFiles
 from beowulf.controller.loop import Controller
 from beowulf.controller.policy import Policy
+from beowulf.daemon.cloud_desk import CloudDesk
 from beowulf.daemon.clouds import Clouds
 from beowulf.daemon.gpu_watch import GpuWatch
 from beowulf.daemon.hands import WorkingHands
 from beowulf.daemon.head import RunningHead
 from beowulf.daemon.home import Home
+from beowulf.daemon.hooks import Hooks
 from beowulf.daemon.housekeeping import Housekeeping
 from beowulf.daemon.metrics import Metrics
 from beowulf.daemon.metrics_server import MetricsServer
@@ -49,7 +55,7 @@ COMMIT_LIMIT_S = 60.0
 def read_settings(home: Home) -> Settings:
     if not home.settings.exists():
         return Settings()
-    return parse_settings(home.settings.read_text(), name=str(home.settings))
+    return with_market(parse_settings(home.settings.read_text(), name=str(home.settings)), home)
 
 
 class Service:
@@ -74,7 +80,8 @@ class Service:
         self._fleet = Fleet(self._sink, cluster=self._store.cluster, epoch=self._store.epoch, keys=keys, settings=links)
         self._logs = LogFiles(home.jobs, self._fleet.send, self._logs_complete)
         trees = TreeStore(home.trees)
-        stager = Stager(over(self._fleet), trees, WheelHouse(home.wheels))
+        depots = registry.depots(policy.renting.clouds, self._store.cluster)
+        stager = Stager(over(self._fleet), trees, WheelHouse(home.wheels), depots=depots)
         self._housekeeping = Housekeeping(lambda: self._controller.snapshot, stager, trees)
         self._hands = WorkingHands(
             home,
@@ -106,9 +113,19 @@ class Service:
             self._samples,
             self._metrics,
             Bench(self._fleet, lambda: self._controller.snapshot, self._record_profile),
+            CloudDesk(self._controller, self._store, self._clouds),
             self._stopping,
         )
         self._api = ApiServer(head, home.socket)
+        self._hooks = Hooks(
+            settings.hooks,
+            home.path / "hooks",
+            self._store.cluster,
+            lambda: self._controller.position,
+            self._store.events,
+            lambda: self._controller.snapshot,
+        )
+        self._controller.subscribe(self._hooks.wake)
         self._metrics_server = MetricsServer(self._metrics.text, settings.metrics_port)
 
     def run(self) -> int:
@@ -124,6 +141,7 @@ class Service:
         self._gpu_watch.start()
         self._api.start()
         self._metrics_server.start()
+        self._hooks.start()
         self._home.pid.write_text(f"{os.getpid()}\n")
         log.info("head is up", home=str(self._home.path), cluster=self._store.cluster, epoch=self._store.epoch)
         while not self._stopping.wait(1.0) and self._controller.failure is None:
@@ -135,6 +153,7 @@ class Service:
         self._gpu_watch.stop()
         self._api.stop()
         self._metrics_server.stop()
+        self._hooks.stop()
         self._controller.stop()
         self._hands.close()
         self._fleet.close()
@@ -196,6 +215,15 @@ class Service:
 
     def _logs_complete(self, tag: str, node: NodeId) -> None:
         self._controller.post(LogsComplete(tag, node))
+
+
+def with_market(settings: Settings, home: Home) -> Settings:
+    """The planner's rules know what the configured clouds have on offer. Raises `BadInput` for a broken catalogue."""
+    if not settings.renting.clouds:
+        return settings
+    kinds = {one.kind: one.accelerator for one in read_accelerators()}
+    market = market_of(settings.renting, read_catalogue(home.path), kinds)
+    return replace(settings, rules=replace(settings.rules, market=market))
 
 
 def policy_of(settings: Settings, cluster: str) -> Policy:

@@ -17,6 +17,7 @@ from beowulf.model.snapshot import ACTIVE, Change, Snapshot, keeps_cleared_nodes
 
 # Who may happen when. An event of an attempt that is not the current one never gets here.
 MOVES: Mapping[tuple[JobState, type[Any]], JobState] = {
+    (JobState.PENDING, ev.StartPromised): JobState.PENDING,
     (JobState.PENDING, ev.JobPlaced): JobState.CONFIGURING,
     (JobState.PENDING, ev.JobEnded): JobState.ENDED,
     (JobState.CONFIGURING, ev.AttemptLaunched): JobState.CONFIGURING,
@@ -99,6 +100,11 @@ def _submitted(snapshot: Snapshot, event: ev.JobSubmitted) -> Snapshot:
         keys=keys,
         next_number=max(snapshot.next_number, event.number + 1),
     )
+
+
+def _start_promised(snapshot: Snapshot, event: ev.StartPromised) -> Snapshot:
+    job = snapshot.jobs[event.job_id]
+    return _put(snapshot, replace(job, state=_move(job, event), promised_at=job.promised_at or event.start_at))
 
 
 def _placed(snapshot: Snapshot, event: ev.JobPlaced) -> Snapshot:
@@ -313,6 +319,7 @@ def _controller_started(snapshot: Snapshot, event: ev.ControllerStarted) -> Snap
 
 _STEPS: Mapping[type[Any], Callable[[Snapshot, Any], Snapshot]] = {
     ev.JobSubmitted: _submitted,
+    ev.StartPromised: _start_promised,
     ev.JobPlaced: _placed,
     ev.AttemptLaunched: _launched,
     ev.ShareStarted: _share_started,

@@ -30,6 +30,15 @@ class JobSubmitted:
 
 
 @dataclass(frozen=True, slots=True)
+class StartPromised:
+    """The job's first reservation with a moment: it starts at ``start_at`` at the latest, as far as is known now."""
+
+    at: float
+    job_id: JobId
+    start_at: float
+
+
+@dataclass(frozen=True, slots=True)
 class JobPlaced:
     """A new attempt begins: the whole gang's allocation."""
 
@@ -236,6 +245,7 @@ class PeersUnreachable:
 
 Event: TypeAlias = (
     JobSubmitted
+    | StartPromised
     | JobPlaced
     | AttemptLaunched
     | ShareStarted

@@ -257,6 +257,7 @@ class Job:
     ended_at: float = 0.0
     checkpoint: Checkpoint | None = None
     resuming: bool = False  # waits to go on: before everything else of its priority
+    promised_at: float = 0.0  # the start that its first reservation promised; 0: none so far
     most_nodes: int = 0  # what a resize decided for the next attempt; 0: as many as the spec allows
 
     @property

@@ -10,6 +10,7 @@ from beowulf.model.cloud import Market, Offer
 from beowulf.model.job import JobId
 
 UNLIMITED = float("inf")
+OWN = "own"  # the source of an offer that nobody asks money for
 DEFAULT = ""  # the key of what holds for those that are not named
 
 Sale: TypeAlias = tuple[str, str, str, Market]
@@ -56,6 +57,8 @@ class MarketRules:
     accelerators: Mapping[str, Accelerator] = field(default_factory=dict)  # by their short names
     stale_after_s: float = 120 * 86400.0  # an older price is not believed
     lease_s: float = 900.0  # a machine nobody hears of is gone after so long, at the latest
+    ready_timeout_s: float = 900.0  # what takes no job so long after its order is ended
+    overrun_s: float = 60.0  # by so much a lease may be overrun
     tick_s: float = 30.0  # the head looks so often
     idle_s: float = 600.0  # a machine with nothing to do is given back
     machines: int = 20  # at most so many at once, those on their way included

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from beowulf.model.cloud import Offer
 from beowulf.model.market import UNLIMITED
 
 
@@ -23,6 +24,7 @@ class Cloud:
     user: str = ""  # who the agent logs in as; "": the template's
     endpoint: str = ""  # "": the vendor's own
     template: str = ""  # a cloud-init file; "": the one that ships for this provider
+    machines: tuple[Offer, ...] = ()  # those of a site of our own, which no catalogue knows
     options: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -5,42 +5,55 @@ get a reservation, which nothing that starts later delays; a job that no node kn
 """
 
 from beowulf.scheduler.answers import Grow, Placement, Plan, Reason, Refusal, Reservation, Start, Stop
+from beowulf.scheduler.bargain import Comparison, Row
+from beowulf.scheduler.comparing import comparison, comparison_of
 from beowulf.scheduler.deciding import plan, replan
 from beowulf.scheduler.estimates import Estimate
 from beowulf.scheduler.explaining import End, Explanation, dry_run, expected_end, explain, queue
 from beowulf.scheduler.foresight import start_of
+from beowulf.scheduler.kept import Kept, kept_promises, start_error_s
 from beowulf.scheduler.limits import Limit
 from beowulf.scheduler.planning import Memo
-from beowulf.scheduler.policies import POLICIES, Policy, Standing
+from beowulf.scheduler.policies import PLACEMENTS, POLICIES, Objective, Policy, Prospect, Standing
 from beowulf.scheduler.resizing import Resize, resizes
 from beowulf.scheduler.suggestions import Suggestion, handed_in_anew
 
 __all__ = [
+    "PLACEMENTS",
     "POLICIES",
+    "Comparison",
     "End",
     "Estimate",
     "Explanation",
     "Grow",
+    "Kept",
     "Limit",
     "Memo",
+    "Objective",
     "Placement",
     "Plan",
     "Policy",
+    "Prospect",
     "Reason",
     "Refusal",
     "Reservation",
     "Resize",
+    "Row",
     "Standing",
     "Start",
     "Stop",
     "Suggestion",
+    "comparison",
+    "comparison_of",
     "dry_run",
     "expected_end",
     "explain",
     "handed_in_anew",
+    "kept_promises",
     "plan",
     "queue",
     "replan",
     "resizes",
+    "start_error_s",
     "start_of",
 ]

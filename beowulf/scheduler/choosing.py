@@ -43,6 +43,7 @@ class Choices:
     def __init__(self, state: State, outlook: Outlook, paces: Paces) -> None:
         self._state, self._outlook, self._paces = state, outlook, paces
         self._score = PLACEMENTS[state.rules.placement].score
+        self._narrowed: dict[tuple[Request, str], Request] = {}
 
     def of(self, line: Line, request: Request, length_s: float, waited_s: float) -> list[Option]:
         """The best first, as if all were free; one of any device where nothing tells kinds apart.
@@ -54,7 +55,7 @@ class Choices:
             Option(narrowed, over_s, device, prospect)
             for device, prospect in self._prospects(line, request, paces, length_s, waited_s).items()
             if (over_s := _over_s(line, prospect, length_s)) is not None
-            and self._outlook.possible(narrowed := on_device(request, device))
+            and self._outlook.possible(narrowed := self._on_device(request, device))
         ]
         if not options:
             return [Option(request, length_s)]
@@ -64,6 +65,10 @@ class Choices:
         """By the placement's objective, less is better; never less for a later start."""
         assert option.prospect is not None
         return self._score(option.prospect._replace(start_s=start_s))
+
+    def _on_device(self, request: Request, device: str) -> Request:
+        key = (request, device)
+        return self._narrowed.get(key) or self._narrowed.setdefault(key, on_device(request, device))
 
     def _prospects(
         self, line: Line, request: Request, paces: Mapping[str, float], length_s: float, waited_s: float

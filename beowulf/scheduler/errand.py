@@ -10,11 +10,10 @@ from typing import TypeVar
 
 from beowulf.model.cloud import Market, Offer
 from beowulf.model.job import Job
-from beowulf.model.market import DEFAULT, Accelerator, Line, MarketRules
+from beowulf.model.market import DEFAULT, OWN, Accelerator, Line, MarketRules
 
 T = TypeVar("T")
 
-OWN = "own"  # the source of an offer that nobody asks money for
 MOST_HOURLY_USD = 1000.0  # no machine costs more: a price above is a mistake
 CHECKPOINT_S = 600.0  # checkpoints come home about so often: half of it is lost with a machine, on average
 MB_PER_MIB = 1.048576
@@ -88,7 +87,9 @@ def quote(errand: Errand, offer: Offer, market: Market, rules: MarketRules, now:
     billed_s = max(offer.minimum_s, used_s + rules.idle_s)
     rate = errand.nodes * offer.price(market) / 3600.0
     egress = offer.egress_usd_per_gb * errand.down_mb / 1000.0
-    worst = rate * (billed_s + rules.lease_s + rules.tick_s) + egress
+    # Never less than what is reserved when the machine is ordered, so that no order is refused for the money's sake.
+    worst_s = max(billed_s, rules.ready_timeout_s) + rules.lease_s + rules.overrun_s
+    worst = rate * worst_s + egress
     return Quote(offer, market, errand.nodes, now + ready_s, now + used_s, rate * billed_s + egress, egress, worst)
 
 

@@ -12,6 +12,7 @@ from beowulf.model.rules import Rules
 from beowulf.model.snapshot import Snapshot
 from beowulf.scheduler.answers import RESOURCES, Placement, Reason, Refusal, Reservation
 from beowulf.scheduler.board import Board
+from beowulf.scheduler.comparing import comparison, rented_instead
 from beowulf.scheduler.estimates import UNKNOWN, Estimate, History, end_of, estimate, history_of, length_s
 from beowulf.scheduler.foresight import start_of
 from beowulf.scheduler.future import Future
@@ -45,6 +46,7 @@ class Explanation:
     ends_at: float | None = None
     estimate: Estimate | None = None  # what ``ends_at`` goes by where the job has no limit
     suggestions: tuple[Suggestion, ...] = ()
+    burst: str = ""  # why nothing is rented for it, or what will be; "": it does not ask for that
 
 
 def explain(
@@ -78,8 +80,17 @@ def explain(
     return replace(
         _timed(found, job, state, starts_at),
         limits=limits((snapshot, chosen), now, job_id, spent),
-        suggestions=suggestions(snapshot, now, job, chosen, spent),
+        suggestions=(
+            *suggestions(snapshot, now, job, chosen, spent),
+            *(() if spent() else rented_instead(snapshot, now, job_id, chosen)),
+        ),
+        burst="" if spent() else _burst(snapshot, now, job, chosen),
     )
+
+
+def _burst(snapshot: Snapshot, now: float, job: Job, rules: Rules) -> str:
+    found = comparison(snapshot, now, job.id, rules) if job.spec.burst.policy != "never" else None
+    return found.sentence if found else ""
 
 
 def _timed(found: Explanation, job: Job, state: State, starts_at: float | None) -> Explanation:

@@ -77,7 +77,7 @@ class Walk:
         self._queue = Queue(state, now, policy_of(state.rules))
         self._policy = policy_of(state.rules)
         self._choices = Choices(state, self.outlook, self._queue.paces)
-        self._patience = Patience(state, self.promises, self._choices, self._policy.latest_first, now)
+        self._patience = Patience(state, self._choices, now)
         self._dependencies = Dependencies(state.snapshot)
         self._quotas = Quotas(state.snapshot, state.rules.quotas)
         self._full: set[tuple[Board, Request]] = set()
@@ -160,7 +160,12 @@ class Walk:
         options = self._choices.of(line, request, self._queue.length_s(line), waited_s)
         tried = ((option, self._gang(option.request, self.now + option.length_s)) for option in options)
         free = next(((option, gang) for option, gang in tried if gang is not None), None)
-        return self._patience.chosen(options, free)
+        promised = self._policy.depth != KEEP_ALL and len(self.promises.reservations) < self._policy.depth
+        return self._patience.chosen(options, free, self._opening_s if promised else None)
+
+    def _opening_s(self, option: Option) -> float:
+        found = self.promises.soonest(option.request, option.length_s, self._policy.latest_first)
+        return found.at - self.now if found else float("inf")
 
     def _gang(self, request: Request, end: float) -> Gang | None:
         """Boards only get fuller: what did not fit on one will not fit later in the same walk."""
@@ -198,7 +203,7 @@ class Walk:
         self._starts.append(Start(job.id, allocation))
         self._quotas.take(line.owner, line.spec, allocation)
         self.promises.start(f"{job.id}.{len(job.attempts) + 1}", gang, self.now + option.length_s)
-        self._patience.given(option.device)
+        self._patience.started(option)
         self._queue.next(line, ticket)
 
     def _wait(self, line: Line, ticket: Ticket, allowed: Allowed, found: Chosen) -> None:
@@ -220,7 +225,6 @@ class Walk:
 
     def _reserve(self, job: Job, option: Option) -> None:
         request, length_s = option.request, option.length_s
-        self._patience.given(option.device)
         service = self.rules.service(job.spec.service_class)
         found = self.promises.soonest(request, length_s, self._policy.latest_first)
         if service.preempts and (found is None or found.at > self.now + job.spec.kill_grace_s + PATIENCE_S):

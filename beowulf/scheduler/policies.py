@@ -83,7 +83,7 @@ class Prospect(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Placement:
+class Objective:
     score: Callable[[Prospect], tuple[float, ...]]
     waits: bool = True
 
@@ -106,12 +106,12 @@ def cheapest(there: Prospect) -> tuple[float, ...]:
     return (there.usd, there.finish_s)
 
 
-PLACEMENTS: dict[str, Placement] = {
-    BLIND: Placement(lambda there: (0.0,), waits=False),
-    "fastest": Placement(fastest, waits=False),
-    "makespan": Placement(soonest_done),
-    "fairness": Placement(fair_finish),
-    "cost": Placement(cheapest),
+PLACEMENTS: dict[str, Objective] = {
+    BLIND: Objective(lambda there: (0.0,), waits=False),
+    "fastest": Objective(fastest, waits=False),
+    "makespan": Objective(soonest_done),
+    "fairness": Objective(fair_finish),
+    "cost": Objective(cheapest),
 }
 
 

@@ -98,14 +98,19 @@ class Outlook:
         for place in self.places(request) if free else ():
             if place in fitting:
                 continue
-            room = board.room(place)
-            if room is not None and lacking.total < SHOWN:
-                answer = offer(request, room, place)
-                lacking = lacking.plus(self._state.order[place], answer.sentence if isinstance(answer, Refusal) else "")
+            if lacking.total < SHOWN:
+                lacking = lacking.plus(self._state.order[place], self._lacks(request, board, place))
             else:
                 lacking = Lacking(lacking.first, lacking.total + 1)
         have = [self._state.order[place] for place in sorted(fitting)]
         return shortage(request, have, lacking, self.apart, self._sites(have), free)
+
+    def _lacks(self, request: Request, board: Board, place: int) -> str:
+        room = board.room(place)
+        if room is None:
+            return f"{self._state.order[place]} was rented for a job that has not started yet"
+        answer = offer(request, room, place)
+        return answer.sentence if isinstance(answer, Refusal) else ""
 
     def _sites(self, names: Sequence[NodeId]) -> dict[NodeId, str]:
         return {name: self._snapshot.nodes[name].site for name in names}

@@ -87,6 +87,7 @@ def advanced(state: State, snapshot: Snapshot, rules: Rules) -> State:
     jobs, nodes = changed
     if any((node in snapshot.nodes) != (node in state.place) for node in nodes):
         return fresh(snapshot, rules, state.fits)
+    nodes = [node for node in nodes if node in state.place]  # some may have come and gone meanwhile
     before = state.snapshot.jobs
     pairs = [(before.get(job_id), snapshot.jobs.get(job_id)) for job_id in jobs]
     pairs = [(old, new) for old, new in pairs if old is not new]

@@ -73,7 +73,7 @@ def usage_of(jobs: Iterable[Job], half_life_s: float) -> Usage:
         if job.attempts:
             account = account_of(job)
             accounts[account] = accounts.get(account, NOTHING).plus(charged(job, half_life_s))
-    return Map(accounts)
+    return Map({account: used for account, used in accounts.items() if used != NOTHING})
 
 
 def recharge(usage: Usage, old: Job | None, new: Job | None, half_life_s: float) -> Usage:
@@ -81,7 +81,10 @@ def recharge(usage: Usage, old: Job | None, new: Job | None, half_life_s: float)
         if job is not None and job.attempts:
             account = account_of(job)
             changed = usage.get(account, NOTHING).plus(charged(job, half_life_s), sign)
-            usage = usage.set(account, changed) if changed != NOTHING else usage.delete(account)
+            if changed != NOTHING:
+                usage = usage.set(account, changed)
+            elif account in usage:
+                usage = usage.delete(account)
     return usage
 
 

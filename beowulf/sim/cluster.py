@@ -14,7 +14,7 @@ from beowulf.model.node import Endpoint, Facts, Gpu, NodeId
 from beowulf.model.snapshot import Snapshot
 
 MACHINES = re.compile(r"(?P<machines>[0-9]{1,6}) +((?P<gpus>[0-9]{1,2})x)?(?P<kind>[A-Za-z][A-Za-z0-9._-]{0,40})")
-THREADS_PER_GPU = 4
+THREADS_PER_GPU = 1
 
 
 class Machine(Protocol):

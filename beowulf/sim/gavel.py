@@ -63,7 +63,7 @@ def read_gavel(text: str, rates: Rates, cluster: Snapshot, *, name: str) -> Trac
             continue
         told.setdefault(job_type, {}).update({(device, scale): rate for device, rate in found.items()})
         usable = {device: rate for device, rate in found.items() if rate}
-        spec = _spec(job_type, steps, scale, tuple(sorted(usable)) if len(usable) < len(found) else (), largest)
+        spec = spec_of(job_type, steps, scale, tuple(sorted(usable)) if len(usable) < len(found) else (), largest)
         jobs.append(TraceJob(arrival, steps / max(usable.values()), spec, "user", usable))
     jobs.sort(key=lambda job: job.submitted_at)
     return Trace(tuple(jobs), left_out, told)
@@ -79,7 +79,8 @@ def rates_at(known: Mapping[tuple[str, int], float], scale: int) -> dict[str, fl
     return found
 
 
-def _spec(job_type: str, steps: int, scale: int, kinds: tuple[str, ...], largest: int) -> JobSpec:
+def spec_of(job_type: str, steps: int, scale: int, kinds: tuple[str, ...], largest: int) -> JobSpec:
+    """One rank per GPU; ``largest``: GPUs of the largest machine."""
     nodes = -(-scale // largest)
     gpus = -(-scale // nodes)
     resources = Resources(cpus=1, gpus=gpus, gpu_kinds=kinds)

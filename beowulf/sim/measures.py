@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from beowulf.sim.replaying import Outcome, Ran
+from beowulf.sim.outcome import Outcome, Ran
 
 SHORT_S = 10.0  # shorter jobs count as this long, so that a second's wait of a second's job is no catastrophe
 
@@ -30,6 +30,8 @@ class Measures:
     requeued: int
     delayed: int
     plans: int
+    rented: int  # machines
+    cost_usd: float
 
 
 def measured(outcome: Outcome) -> Measures:
@@ -40,6 +42,9 @@ def measured(outcome: Outcome) -> Measures:
     first = min((one.job.submitted_at for one in ran), default=0.0)
     makespan = max((one.ended_at for one in ran), default=first) - first
     work = sum(one.threads * one.job.run_s for one in ran)
+    rented_thread_s = sum(
+        one.offer.cpus * (one.gone_at - one.ready_at) for one in outcome.machines if one.ready_at and one.gone_at
+    )
     errors = sorted(abs(one.started_at - one.promised_at) for one in ran if one.promised_at < float("inf"))
     return Measures(
         jobs=len(ran),
@@ -51,13 +56,15 @@ def measured(outcome: Outcome) -> Measures:
         slowdown_p99=_quantile(slowdowns, 0.99),
         completion_mean_s=_mean(completions),
         completion_p99_s=_quantile(completions, 0.99),
-        utilisation=work / (outcome.threads * makespan) if makespan else 0.0,
+        utilisation=work / (outcome.threads * makespan + rented_thread_s) if makespan else 0.0,
         makespan_s=makespan,
         fairness=_jain(ran),
         start_error_median_s=_quantile(errors, 0.5),
         requeued=sum(one.tries - 1 for one in ran),
         delayed=outcome.delayed,
         plans=outcome.plans,
+        rented=len(outcome.machines),
+        cost_usd=sum(machine.cost_usd for machine in outcome.machines),
     )
 
 

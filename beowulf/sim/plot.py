@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import TypeAlias
 
-from beowulf.sim.replaying import Outcome
+from beowulf.sim.outcome import Outcome
 
 COLOURS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#8c564b")
 WIDTH, PANEL, LEFT, GAP = 960, 220, 70, 50

@@ -3,53 +3,24 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 
+from beowulf.model.cloud import MachineId
 from beowulf.model.job import Job, JobId, Result
 from beowulf.model.node import NodeId
+from beowulf.model.renting import Caps
 from beowulf.model.rules import Rules
 from beowulf.model.snapshot import Snapshot
-from beowulf.scheduler import POLICIES, Memo, Plan, Start, replan
-from beowulf.sim import world
+from beowulf.scheduler import PLACEMENTS, POLICIES, Grow, Memo, Plan, Start, replan
+from beowulf.sim import renting, serving, world
 from beowulf.sim.cluster import kinds_of
+from beowulf.sim.outcome import Failures, Outcome, Ran
 from beowulf.sim.trace import Trace, TraceJob
 
 NEVER = float("inf")
-END, REPAIR, FAIL, LOOK = range(4)
-
-
-@dataclass(frozen=True, slots=True)
-class Failures:
-    """Each node fails at this rate while it is up, and comes back after ``repair_s``. Its jobs are queued again."""
-
-    per_node_hour: float = 0.0
-    repair_s: float = 3600.0
-    seed: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Ran:
-    """One job as it went. ``promised_at``: when the plan at its submit said it would start at the latest; inf: not."""
-
-    job: TraceJob
-    started_at: float
-    ended_at: float
-    threads: int
-    promised_at: float
-    tries: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    ran: tuple[Ran, ...]
-    never: tuple[TraceJob, ...]  # what no node of the cluster can run, or what waited for ever
-    threads: int  # of the whole cluster
-    plans: int
-    delayed: int  # reservations that a lower start delayed; counted in an audit only
-    busy: tuple[tuple[float, int, int], ...]  # (time, threads in use, jobs that wait) after each plan
-    failures: int = 0
+END, REPAIR, FAIL, LOOK, JOIN, RECLAIM, SPARE, RENEW = range(8)
 
 
 @dataclass(slots=True)
@@ -69,6 +40,9 @@ class _Run:
     plans: int = 0
     delayed: int = 0
     failed: int = 0
+    caps: Caps = Caps()
+    due: bool = False  # whether something happened since the last plan that another plan may take up
+    idle_since: dict[MachineId, float] = field(default_factory=dict)
     chance: random.Random = field(init=False)
 
     def __post_init__(self) -> None:
@@ -92,20 +66,77 @@ class _Run:
                 job = self.snapshot.jobs[name]
                 if len(job.attempts) == attempt and job.attempts[-1].ending is None:
                     ends.append((job, Result.COMPLETED))
-            elif what in (FAIL, REPAIR):
+                    self.due = True
+            else:
                 self.end(ends, now)
-                ends = self.power(name, what == REPAIR, now)
+                self.due = self.due or what != RENEW
+                ends = HAPPENINGS[what](self, name, now)
         self.end(ends, now)
 
-    def power(self, node: NodeId, on: bool, now: float) -> list[tuple[Job, Result]]:
-        self.snapshot = world.powered(self.snapshot, node, on)
-        if on:
-            self.expect_failure(node, now)
-            return []
+    def look(self, name: str, now: float) -> list[tuple[Job, Result]]:
+        return []
+
+    def fail(self, node: NodeId, now: float) -> list[tuple[Job, Result]]:
+        self.snapshot = world.powered(self.snapshot, node, False)
         self.failed += 1
         heappush(self.heap, (now + self.failures.repair_s, REPAIR, 0, node))
+        return self.lost(node)
+
+    def lost(self, node: NodeId) -> list[tuple[Job, Result]]:
         tags = sorted(self.snapshot.held.get(node, {}))
         return [(self.snapshot.jobs[tag.rpartition(".")[0]], Result.NODE_FAIL) for tag in tags]
+
+    def repair(self, node: NodeId, now: float) -> list[tuple[Job, Result]]:
+        self.snapshot = world.powered(self.snapshot, node, True)
+        self.expect_failure(node, now)
+        return []
+
+    def join(self, machine: MachineId, now: float) -> list[tuple[Job, Result]]:
+        self.snapshot = renting.joined(self.snapshot, machine, self.rules.market, now)
+        life_s = renting.life_s(self.rules.market, self.snapshot.machines[machine], self.chance.expovariate)
+        if life_s < NEVER:
+            heappush(self.heap, (now + life_s, RECLAIM, 0, machine))
+        return self.renew(machine, now)
+
+    def renew(self, machine: MachineId, now: float) -> list[tuple[Job, Result]]:
+        """A machine whose lease cannot be paid any more ends with what runs there."""
+        if not self.snapshot.machines[machine].live:
+            return []
+        longer = renting.renewed(self.snapshot, machine, self.caps, now)
+        if longer is None:
+            self.due = True
+            return self.reclaim(machine, now)
+        self.snapshot = longer
+        heappush(self.heap, (now + self.rules.market.lease_s / 2, RENEW, 0, machine))
+        return []
+
+    def reclaim(self, machine: MachineId, now: float) -> list[tuple[Job, Result]]:
+        if self.snapshot.machines[machine].live:
+            self.end(self.lost(machine), now)
+            self.snapshot = renting.given_back(self.snapshot, machine, now)
+        return []
+
+    def spare(self, machine: MachineId, now: float) -> list[tuple[Job, Result]]:
+        if self.idle_since.get(machine, NEVER) + self.rules.market.idle_s <= now:
+            self.snapshot = renting.given_back(self.snapshot, machine, now)
+            del self.idle_since[machine]
+        return []
+
+    def rent(self, wishes: Iterable[Grow], now: float) -> None:
+        market = self.rules.market
+        for wish in wishes:
+            self.snapshot, made = renting.ordered(self.snapshot, wish, market, self.caps, now)
+            for machine in made:
+                heappush(self.heap, (now + renting.boot_s(market, machine), JOIN, 0, machine.id))
+
+    def watch(self, now: float) -> None:
+        """Which rented machines have nothing to do, and since when."""
+        for machine in self.snapshot.machines.values():
+            if not renting.idle(self.snapshot, machine.id):
+                self.idle_since.pop(machine.id, None)
+            elif machine.id not in self.idle_since:
+                self.idle_since[machine.id] = now
+                heappush(self.heap, (now + self.rules.market.idle_s, SPARE, 0, machine.id))
 
     def expect_failure(self, node: NodeId, now: float) -> None:
         if self.failures.per_node_hour:
@@ -126,7 +157,8 @@ class _Run:
         self.snapshot = world.ended(self.snapshot, ends, now)
 
     def plan(self, now: float) -> Plan:
-        decided, self.memo = replan(self.snapshot, now, self.rules, self.memo)
+        rules = renting.priced(self.rules, self.snapshot, self.caps, now)
+        decided, self.memo = replan(self.snapshot, now, rules, self.memo)
         self.plans += 1
         for one in decided.reservations:
             self.promised.setdefault(one.job_id, one.at)
@@ -142,6 +174,7 @@ class _Run:
         if decided.stops:
             self.end([(self.snapshot.jobs[stop.job_id], Result.PREEMPTED) for stop in decided.stops], now)
             return self.plan(now)
+        self.rent(decided.grow, now)
         if decided.again_at < NEVER:
             heappush(self.heap, (decided.again_at, LOOK, 0, ""))
         return decided
@@ -155,30 +188,61 @@ class _Run:
         return sum(after.get(one.job_id, NEVER) > one.at + 1e-6 for one in decided.reservations if one.at < NEVER)
 
     def over(self) -> bool:
-        """Nobody runs, and nobody waits for anything that will come."""
-        if self.snapshot.active:
+        """Nobody runs, nothing is rented, and nobody waits for anything that will come."""
+        if self.snapshot.active or any(machine.live for machine in self.snapshot.machines.values()):
             return False
         return not self.snapshot.pending or not any(what in (REPAIR, LOOK) for _, what, _, _ in self.heap)
 
 
+HAPPENINGS: dict[int, Callable[[_Run, str, float], list[tuple[Job, Result]]]] = {
+    REPAIR: _Run.repair,
+    FAIL: _Run.fail,
+    LOOK: _Run.look,
+    JOIN: _Run.join,
+    RECLAIM: _Run.reclaim,
+    SPARE: _Run.spare,
+    RENEW: _Run.renew,
+}
+"""What else happens than ends of jobs; each gives the attempts that end by it."""
+
+
 def replay(
-    trace: Trace, cluster: Snapshot, rules: Rules, failures: Failures | None = None, *, audit: bool = False
+    trace: Trace,
+    cluster: Snapshot,
+    rules: Rules,
+    failures: Failures | None = None,
+    caps: Caps | None = None,
+    *,
+    audit: bool = False,
 ) -> Outcome:
-    """How ``trace`` goes on ``cluster``. With ``audit``, every reservation is looked at again after the starts."""
-    run = _Run(cluster, rules, failures or Failures(), audit)
+    """How ``trace`` goes on ``cluster``. With ``audit``, every reservation is looked at again after the starts.
+
+    Where the rules have offers, machines are rented within ``caps`` for jobs that may burst.
+    """
+    failures = failures or Failures()
+    if not audit and not failures.per_node_hour:
+        alike = serving.served(trace, cluster, rules)
+        if alike is not None:
+            return alike
+    begin = trace.jobs[0].submitted_at if trace.jobs else 0.0
+    rules = renting.of_the_day(rules, begin) if rules.market.offers else rules
+    run = _Run(cluster, rules, failures, audit, caps=caps or Caps())
     for node in sorted(cluster.nodes):
-        run.expect_failure(node, trace.jobs[0].submitted_at if trace.jobs else 0.0)
+        run.expect_failure(node, begin)
     for now, number, arrivals in _moments(trace, run):
         run.happen(now)
         if arrivals:
             run.submit(number, arrivals)
-        if run.snapshot.pending:
+        if run.snapshot.pending and (run.due or arrivals):
             run.plan(now)
         else:
-            run.busy.append((now, run.in_use, 0))
+            run.busy.append((now, run.in_use, len(run.snapshot.pending)))
+        run.due = False
+        run.watch(now)
     never = tuple(run.jobs[job_id] for job_id in sorted(run.snapshot.pending, key=int))
     threads = sum(len(node.usable_cpus) for node in cluster.nodes.values())
-    return Outcome(tuple(run.ran), never, threads, run.plans, run.delayed, tuple(run.busy), run.failed)
+    rented = tuple(sorted(run.snapshot.machines.values(), key=lambda machine: machine.number))
+    return Outcome(tuple(run.ran), never, threads, run.plans, run.delayed, tuple(run.busy), run.failed, rented)
 
 
 def _moments(trace: Trace, run: _Run) -> Iterator[tuple[float, int, Sequence[TraceJob]]]:
@@ -196,3 +260,7 @@ def _moments(trace: Trace, run: _Run) -> Iterator[tuple[float, int, Sequence[Tra
 def policy_names() -> tuple[str, ...]:
     """Those of the table, also entries somebody added to it."""
     return tuple(POLICIES)
+
+
+def placement_names() -> tuple[str, ...]:
+    return tuple(PLACEMENTS)

@@ -40,6 +40,12 @@ class Trace:
     told: Mapping[str, Mapping[tuple[str, int], float]] = field(default_factory=dict)  # steps/s, as `Rules.told`
 
 
+def bursting(trace: Trace, policy: str) -> Trace:
+    """The same jobs, but machines may be rented for each (`Burst.policy`)."""
+    specs = {id(job.spec): replace(job.spec, burst=replace(job.spec.burst, policy=policy)) for job in trace.jobs}
+    return replace(trace, jobs=tuple(replace(job, spec=specs[id(job.spec)]) for job in trace.jobs))
+
+
 def of_processors(spec: JobSpec, processors: int, cluster: Snapshot) -> JobSpec:
     """``spec`` over as few nodes as hold so many threads, evenly: traces count processors, we count nodes."""
     sizes = [len(node.usable_cpus) for node in cluster.nodes.values()]

@@ -20,7 +20,7 @@ from beowulf.model.job import (
     Retry,
     Tree,
 )
-from beowulf.specs import burst
+from beowulf.specs import burst, sbatch
 from beowulf.specs import document as doc
 from beowulf.specs.complaints import Complaints, Place, Wrong, shown
 from beowulf.specs.job_keys import JOB, OPTIONS
@@ -53,7 +53,8 @@ def parse_job(text: str, *, name: str, overrides: Iterable[tuple[str, str]] = ()
     Raises `BadInput` with one line per complaint: ``jobs/pi.yaml:7:11: launcher 'mpich' is not known (…)``.
     """
     complaints = Complaints()
-    return _request(doc.read_document(text, name, complaints), name, overrides, complaints)
+    read = sbatch.read_script if sbatch.is_script(text) else doc.read_document
+    return _request(read(text, name, complaints), name, overrides, complaints)
 
 
 def command_job(argv: Sequence[str], *, overrides: Iterable[tuple[str, str]] = ()) -> JobRequest:

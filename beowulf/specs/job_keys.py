@@ -200,8 +200,9 @@ JOB = Record(
         ),
         Key(
             "file_mounts",
-            MapOf(paths.on_node, words.path, "{target on the node: file or folder here}"),
-            "Further files and folders: their place on the nodes (below the work folder, or `~/…`) and what is copied.",
+            MapOf(paths.on_node, words.source, "{target on the node: file or folder here, or s3://bucket/key}"),
+            "Further files and folders: their place on the nodes (below the work folder, or `~/…`) and what is copied. "
+            "What lies in S3 is fetched at submit, with the submitter's rights.",
         ),
         Key("setup", words.script, "Shell text, run once per machine before any rank starts."),
         Key(

@@ -24,6 +24,16 @@ def local(text: str) -> str:
     return text
 
 
+def source(text: str) -> str:
+    """A path as `local`, or what lies in S3."""
+    if not text.startswith("s3://"):
+        if "://" in text:
+            raise Wrong("is an address of a kind that is not fetched: s3://bucket/key, or files and folders here")
+        return local(text)
+    local(text.removeprefix("s3://"))
+    return text
+
+
 def inside(text: str) -> str:
     """A path below the work folder, normalised; a folder keeps its ``/``."""
     clean = posixpath.normpath(local(text))

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+from beowulf.model.cloud import Offer
 from beowulf.model.market import UNLIMITED
 from beowulf.model.renting import Caps, Cloud, Renting
 from beowulf.specs import quantities, words
 from beowulf.specs.complaints import Complaints
-from beowulf.specs.kinds import Fields, Key, MapOf, Record
+from beowulf.specs.kinds import Fields, Key, Many, MapOf, Record, Word
 
 PROVIDERS = ("aws", "azure", "gcp", "slurm")
 LEAST_LEASE_S = 60.0
 
+MACHINE = Record(
+    (
+        Key("machine_type", words.name, "As the site names it: a partition of Slurm's."),
+        Key("cpus", words.whole(1, 65_536), "Hardware threads of one."),
+        Key("memory", words.memory, "Of one."),
+        Key("accelerator", Word("A100", quantities.gpu_kind, words.TEXT), "The short name that job files use."),
+        Key("accelerators", words.whole(1, 1024), "How many of them in one.", "1 where one is named"),
+        Key("accelerator_memory", words.memory, "Of one of them."),
+    ),
+    "what one machine of a site has",
+)
 CLOUD = Record(
     (
         Key("provider", words.choice(*PROVIDERS), "Whose it is.", "the cloud's name"),
@@ -20,6 +32,7 @@ CLOUD = Record(
         Key("user", words.name, "Whom the agent works as there; cloud-init makes that account.", "beowulf"),
         Key("endpoint", words.line, "Another address of the provider's API.", "the provider's own"),
         Key("template", words.path, "A cloud-init file.", "nodes/cloud-init/PROVIDER.yaml"),
+        Key("machines", Many(MACHINE, "a list of machine types", single=False), "What a site of our own has."),
         Key("options", MapOf(quantities.name, words.line, "{name: value}"), "What only this provider takes."),
     ),
     "where machines may be rented",
@@ -60,6 +73,11 @@ CLOUDS = MapOf(quantities.name, CLOUD, "{aws: {regions: [us-east-1]}}")
 def check(clouds: dict[str, Fields], burst: Fields, to: Complaints) -> None:
     """What no key can see alone."""
     for name, cloud in clouds.items():
+        machines: tuple[Fields, ...] = cloud.get("machines", ())
+        for machine in machines:
+            for key in ("machine_type", "cpus", "memory"):
+                if key not in machine.places:
+                    to.add(machine.place, f"clouds.{name}.machines: each needs {key}")
         if "provider" not in cloud.places and name not in PROVIDERS:
             to.add(cloud.place, f"clouds.{name} needs 'provider': one of {', '.join(PROVIDERS)}")
     if burst.get("lease", LEAST_LEASE_S) < LEAST_LEASE_S:
@@ -95,7 +113,23 @@ def _caps(fields: Fields) -> Caps:
     )
 
 
+def _machine(fields: Fields) -> Offer:
+    accelerator: str = fields.get("accelerator", "")
+    return Offer(
+        provider="",
+        region="",
+        zone="",
+        machine_type=fields.get("machine_type", ""),
+        cpus=fields.get("cpus", 1),
+        memory_mib=fields.get("memory", 0),
+        accelerator=accelerator,
+        accelerators=fields.get("accelerators", 1 if accelerator else 0),
+        accelerator_memory_mib=fields.get("accelerator_memory", 0),
+    )
+
+
 def _cloud(name: str, fields: Fields) -> Cloud:
+    machines: tuple[Fields, ...] = fields.get("machines", ())
     return Cloud(
         name=name,
         provider=fields.get("provider", name),
@@ -104,6 +138,7 @@ def _cloud(name: str, fields: Fields) -> Cloud:
         image=fields.get("image", ""),
         user=fields.get("user", ""),
         endpoint=fields.get("endpoint", ""),
+        machines=tuple(_machine(one) for one in machines),
         template=str(fields.get("template", "")),
         options=fields.get("options", {}),
     )

@@ -7,13 +7,23 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
-from beowulf.model.rules import EVERYBODY, POLICY_NAMES, Maintenance, Project, Quota, Rules, ServiceClass, Weights
+from beowulf.model.rules import (
+    EVERYBODY,
+    PLACEMENT_NAMES,
+    POLICY_NAMES,
+    Maintenance,
+    Project,
+    Quota,
+    Rules,
+    ServiceClass,
+    Weights,
+)
 from beowulf.specs import quantities, words
 from beowulf.specs.complaints import Complaints, Wrong, shown
 from beowulf.specs.kinds import Fields, Key, Many, MapOf, Record, Word
 
 
-def _decimal(low: float, high: float) -> Word:
+def decimal(low: float, high: float) -> Word:
     def read(text: str) -> float:
         if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text):
             raise Wrong("is not a number (0.5)")
@@ -45,16 +55,16 @@ _classes = words.many(words.name, "a class or a list of classes")
 
 WEIGHTS = Record(
     (
-        Key("age", _decimal(0.001, 1e6), "For waiting `age_full` long; it goes on growing.", "1"),
-        Key("fair_share", _decimal(0, 1e6), "For having used nothing lately; half of it for just one's share.", "2"),
-        Key("size", _decimal(0, 1e6), "For being small and short; nothing without `max_duration`.", "0.5"),
-        Key("service_class", _decimal(0, 1e6), "Times the weight of the job's class.", "4"),
+        Key("age", decimal(0.001, 1e6), "For waiting `age_full` long; it goes on growing.", "1"),
+        Key("fair_share", decimal(0, 1e6), "For having used nothing lately; half of it for just one's share.", "2"),
+        Key("size", decimal(0, 1e6), "For being small and short; nothing without `max_duration`.", "0.5"),
+        Key("service_class", decimal(0, 1e6), "Times the weight of the job's class.", "4"),
     ),
     "what each factor of a job's rank counts",
 )
 SERVICE_CLASS = Record(
     (
-        Key("weight", _decimal(0, 1), "How much of `weights.service_class` its jobs get.", "0"),
+        Key("weight", decimal(0, 1), "How much of `weights.service_class` its jobs get.", "0"),
         Key("preempts", _classes, "Classes whose running jobs are queued again to make room."),
         Key("grace", words.duration, "Its own jobs are not preempted before they ran this long.", "30m"),
     ),
@@ -75,7 +85,7 @@ QUOTA = Record(
 )
 PROJECT = Record(
     (
-        Key("share", _decimal(0.001, 1e6), "What is due to all of it together.", "1"),
+        Key("share", decimal(0.001, 1e6), "What is due to all of it together.", "1"),
         Key("users", words.names, "Whose jobs are its unless they say otherwise; nobody else may name it.", "anybody"),
     ),
     "share, users",
@@ -92,11 +102,23 @@ MAINTENANCE = Record(
 SCHEDULER = Record(
     (
         Key("policy", words.choice(*POLICY_NAMES), "Who goes first, and what those that wait keep.", "fair"),
+        Key(
+            "placement",
+            words.choice(*PLACEMENT_NAMES),
+            "What the choice among unequal devices serves: the soonest end, the fastest that is free, an end no later "
+            "than on an equal share, the least money, or nothing.",
+            "makespan",
+        ),
+        Key(
+            "device_costs",
+            MapOf(quantities.gpu_kind, words.money, "{V100: 2.48}"),
+            "US dollars for one device (or thread) of a kind and hour, for `placement: cost`.",
+        ),
         Key("reservations", words.whole(0, 1000), "Waiting jobs that get one; 0: as the policy says.", "0"),
         Key("weights", WEIGHTS, "What each factor of a job's rank counts."),
         Key("age_full", words.duration, "Waiting this long counts `weights.age`.", "1d"),
         Key("half_life", words.duration, "After this long, use counts half for the fair share.", "7d"),
-        Key("shares", MapOf(quantities.name, _decimal(0.001, 1e6), "{alice: 2}"), "What is due to a user.", "1 each"),
+        Key("shares", MapOf(quantities.name, decimal(0.001, 1e6), "{alice: 2}"), "What is due to a user.", "1 each"),
         Key("projects", MapOf(quantities.name, PROJECT, "{vision: {share: 2}}"), "What jobs are for."),
         Key("classes", MapOf(quantities.name, SERVICE_CLASS, "{urgent: {weight: 1}}"), "Classes of jobs."),
         Key("quotas", Many(QUOTA, "a list of quotas", single=False), "What may be in use at once."),
@@ -144,6 +166,8 @@ def rules_of(fields: Fields) -> Rules:
     repairs: tuple[Fields, ...] = fields.get("maintenance", ())
     return Rules(
         policy=fields.get("policy", base.policy),
+        placement=fields.get("placement", base.placement),
+        device_usd=fields.get("device_costs", {}),
         depth=fields.get("reservations", base.depth),
         weights=Weights(
             weights.get("age", base.weights.age),

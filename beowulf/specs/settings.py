@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from beowulf.model.renting import Renting
 from beowulf.model.rules import Rules
 from beowulf.specs import document as doc
-from beowulf.specs import renting, scheduling, words
+from beowulf.specs import hooks, renting, scheduling, words
 from beowulf.specs.complaints import Complaints
+from beowulf.specs.hooks import Hook
 from beowulf.specs.kinds import Fields, Key, Record
 
 
@@ -32,6 +33,7 @@ class Settings:
     quarantine: Quarantine = Quarantine()
     resize_every_s: float = 300.0
     metrics_port: int = 0
+    hooks: tuple[Hook, ...] = ()
     rules: Rules = Rules()
     renting: Renting = Renting()
 
@@ -62,6 +64,7 @@ SETTINGS = Record(
             "Port of 127.0.0.1 that serves /metrics; 0: none.",
             "0",
         ),
+        Key("hooks", hooks.HOOKS, "Who is told of what: webhooks, programs, mail and chats (docs/operations.md)."),
         Key("quarantine", QUARANTINE, "When a node that keeps failing is left alone."),
         Key("scheduler", scheduling.SCHEDULER, "Who goes first, and how much anybody may have."),
         Key("clouds", renting.CLOUDS, "Where machines may be rented (docs/cloud.md)."),
@@ -89,6 +92,7 @@ def parse_settings(text: str, *, name: str) -> Settings:
         quarantine=_quarantine(fields.get("quarantine", nothing)),
         resize_every_s=fields.get("resize_every_s", base.resize_every_s),
         metrics_port=fields.get("metrics_port", base.metrics_port),
+        hooks=hooks.hooks_of(fields.get("hooks", ())),
         rules=scheduling.rules_of(fields.get("scheduler", nothing)),
         renting=renting.renting_of(fields.get("clouds", {}), fields.get("burst", nothing)),
     )
@@ -99,6 +103,7 @@ def _check(fields: Fields, to: Complaints) -> None:
     lease: float = fields.get("lease_s", Settings().lease_s)
     scheduling.check(fields.get("scheduler", Fields(fields.place)), to)
     renting.check(fields.get("clouds", {}), fields.get("burst", Fields(fields.place)), to)
+    hooks.check(fields.get("hooks", ()), to)
     if not 0.1 <= heartbeat <= 300:
         to.add(fields.at("heartbeat_s"), "heartbeat_s must be between 0.1 and 300 seconds")
     if lease < 6 * heartbeat:

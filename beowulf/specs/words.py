@@ -20,6 +20,7 @@ duration = Word("a duration: 90m, 1h30m, 2-03:00:00, or seconds", quantities.dur
 memory = Word("an amount: 16GB, 512MB; a bare number counts in GB", quantities.memory_mib, TEXT_OR_NUMBER)
 money = Word("US dollars: 2.50", quantities.money_usd, TEXT_OR_NUMBER)
 path = Word("a path on this machine", paths.local, TEXT)
+source = Word("a path on this machine, or s3://bucket/key", paths.source, TEXT)
 host_list = Many(
     Word("a host list: n[01-16],login", host_names, TEXT),
     "a host list: n[01-16],login",

@@ -15,6 +15,8 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Engine, func, insert, or_, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 
+from beowulf.model.cloud import Machine
+from beowulf.model.codec import decode
 from beowulf.model.errors import Refused
 from beowulf.model.event import Event
 from beowulf.model.snapshot import Snapshot
@@ -181,6 +183,13 @@ class Store:
         query = select(table).where(table.c.cursor.in_(last)).order_by(table.c.rank)
         with self._reading() as connection:
             return [report_from(row) for row in connection.execute(query)]
+
+    def machines(self, since: float) -> list[Machine]:
+        """Rented ones that were there at ``since`` or later, in the order they were intended."""
+        table = tables.machines.c
+        query = select(table.body).where(or_(table.live, table.gone_at >= since)).order_by(table.number)
+        with self._reading() as connection:
+            return [decode(Machine, body) for (body,) in connection.execute(query)]
 
     def close(self) -> None:
         """Lets another controller in. Idempotent."""

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from beowulf.agent.bulk_blocks import Step, plan
+from beowulf.agent.bulk_blocks import plan
+from beowulf.model.errors import CloudError
+from beowulf.sync.depot import LEAST_BYTES, Depot
 from beowulf.sync.errors import StagingError
 from beowulf.sync.session import Session
 from beowulf.sync.trees import TreeStore
@@ -17,33 +19,43 @@ from beowulf.sync.unpack import CHUNK
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """``content_bytes`` were missing on the node, ``travelled_bytes`` went over the line (packed, without frames)."""
+    """``content_bytes`` were missing on the node, ``travelled_bytes`` went over the line (packed, without frames),
+    ``fetched_bytes`` of the content came from a depot."""
 
     files: int = 0
     content_bytes: int = 0
     travelled_bytes: int = 0
+    fetched_bytes: int = 0
 
 
-def send_tree(talk: Session, store: TreeStore, digest: str, moved: Callable[[int, int], None]) -> Sent:
+def send_tree(
+    talk: Session, store: TreeStore, digest: str, moved: Callable[[int, int], None], depot: Depot | None = None
+) -> Sent:
     """``moved(done bytes, total bytes)`` hears how far it is. Raises `StagingError`."""
     by_content = {entry.sha256: entry for entry in store.entries(digest) if entry.kind == "file"}
     folder = store.path(digest)
     talk.send({"type": "tree", "digest": digest})
     travelled = talk.send_stream([store.manifest(digest)])
     wanted = json.loads(talk.receive_whole())
-    steps: dict[str, list[Step]] = {}
+    steps: dict[str, list[list[Any]]] = {}
     parts: list[tuple[Path, int, int]] = []
+    fetched = 0
     for content, base in wanted:
         entry = by_content.get(content)
         if entry is None:
             raise StagingError(f"{talk.node}: it asked for content that is not in the tree")
         path = folder / entry.path
         if base is None:
-            parts.append((path, 0, entry.size))
+            url = _url(depot, content, path, entry.size)
+            if url:
+                steps[content] = [["u", url, entry.size]]
+                fetched += entry.size
+            else:
+                parts.append((path, 0, entry.size))
             continue
         steps[content] = _steps(path, entry.size, base)
         parts += [(path, offset, length) for kind, offset, length in steps[content] if kind == "d"]
-    total = sum(length for _, _, length in parts)
+    total = sum(length for _, _, length in parts) + fetched
     done = 0
 
     def sent(content_bytes: int, _: int) -> None:
@@ -54,12 +66,24 @@ def send_tree(talk: Session, store: TreeStore, digest: str, moved: Callable[[int
     travelled += talk.send_stream([json.dumps(steps).encode("ascii")])
     travelled += talk.send_stream(_contents(parts), sent)
     talk.answer()
-    return Sent(len(wanted), total, travelled)
+    if fetched:
+        moved(total, total)
+    return Sent(len(wanted), total, travelled, fetched)
 
 
-def _steps(path: Path, size: int, base: list[Any]) -> list[Step]:
+def _url(depot: Depot | None, content: str, path: Path, size: int) -> str:
+    """Where the node fetches it itself; "": it goes over the line."""
+    if depot is None or size < LEAST_BYTES:
+        return ""
+    try:
+        return depot.link(content, path)
+    except CloudError:
+        return ""
+
+
+def _steps(path: Path, size: int, base: list[Any]) -> list[list[Any]]:
     with path.open("rb") as file:
-        return plan(file, size, base[1], base[0])
+        return [list(step) for step in plan(file, size, base[1], base[0])]
 
 
 def _contents(parts: list[tuple[Path, int, int]]) -> Iterator[bytes]:

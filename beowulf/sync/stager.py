@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +12,9 @@ from beowulf.model.node import Node
 from beowulf.sync import outputs
 from beowulf.sync.cancel import Cancellation
 from beowulf.sync.checkpoints import Brought, bring_newest
+from beowulf.sync.depot import Depot
 from beowulf.sync.environment import environment_digest, needs_environment, plan_environment
-from beowulf.sync.errors import Refusal, StagingError
+from beowulf.sync.errors import Cancelled, Refusal, StagingError
 from beowulf.sync.expiry import Cached, CacheLimits, to_drop
 from beowulf.sync.install import install
 from beowulf.sync.locks import Locks
@@ -69,11 +70,14 @@ class Stager:
         house: WheelHouse,
         *,
         outputs_limit_bytes: int = OUTPUTS_LIMIT_BYTES,
+        depots: Mapping[str, Depot] | None = None,
     ) -> None:
+        """``depots``: by site, where nodes of that site fetch large files themselves."""
         self._open_bulk = open_bulk
         self._trees = trees
         self._house = house
         self._outputs_limit_bytes = outputs_limit_bytes
+        self._depots = depots or {}
         self._locks = Locks()
 
     def stage(
@@ -90,15 +94,20 @@ class Stager:
         environment = environment_digest(spec.environment, node.facts)
         if isinstance(environment, Refusal):
             raise StagingError(f"{node.id}: no environment for the job: {environment.sentence}")
-        trees = placed_trees(spec)
-        if trees or environment or spec.environment.venv or resume:
-            with self._session(node, cancelling) as talk:
-                for tree in trees:
-                    self._stage_tree(talk, self._trees, tree.digest, report, cancelling)
-                if resume:
-                    self._stage_tree(talk, resume.store, resume.checkpoint.tree.digest, report, cancelling)
-                self._stage_environment(talk, node, spec, report, cancelling)
-                self._check_venv(talk, spec)
+        trees = [(self._trees, tree.digest) for tree in placed_trees(spec)]
+        if resume:
+            trees.append((resume.store, resume.checkpoint.tree.digest))
+        if trees or environment or spec.environment.venv:
+            depot = self._depots.get(node.site)
+            try:
+                self._bring(node, spec, trees, depot, report, cancelling)
+            except Cancelled:
+                raise
+            except StagingError:
+                if depot is None:
+                    raise
+                # Perhaps the node cannot get at the depot: what it lacks comes over the line then.
+                self._bring(node, spec, trees, None, report, cancelling)
         return Staged(placed_trees(spec, resume.checkpoint if resume else None), environment)
 
     def collect(
@@ -146,8 +155,29 @@ class Stager:
     def _session(self, node: Node, cancellation: Cancellation) -> AbstractContextManager[Session]:
         return session(self._open_bulk, node, cancellation)
 
+    def _bring(
+        self,
+        node: Node,
+        spec: JobSpec,
+        trees: Sequence[tuple[TreeStore, str]],
+        depot: Depot | None,
+        report: Report,
+        cancelling: Cancellation,
+    ) -> None:
+        with self._session(node, cancelling) as talk:
+            for store, digest in trees:
+                self._stage_tree(talk, store, digest, depot, report, cancelling)
+            self._stage_environment(talk, node, spec, report, cancelling)
+            self._check_venv(talk, spec)
+
     def _stage_tree(
-        self, talk: Session, store: TreeStore, digest: str, report: Report, cancelling: Cancellation
+        self,
+        talk: Session,
+        store: TreeStore,
+        digest: str,
+        depot: Depot | None,
+        report: Report,
+        cancelling: Cancellation,
     ) -> None:
         def moved(done: int, total: int) -> None:
             report(Progress(talk.node, "files", done, total))
@@ -155,7 +185,7 @@ class Stager:
         store.touch(digest)
         with self._locks.holding((talk.node, digest), cancelling):
             if digest not in talk.ask({"type": "status", "trees": [digest]})["trees"]:
-                send_tree(talk, store, digest, moved)
+                send_tree(talk, store, digest, moved, depot)
 
     def _stage_environment(
         self, talk: Session, node: Node, spec: JobSpec, report: Report, cancelling: Cancellation

@@ -16,20 +16,20 @@ from textual.screen import Screen
 from textual.widgets import ContentSwitcher, Footer, Input, Static
 
 from beowulf.client.client import Client
+from beowulf.tui.cloud import CloudPane
 from beowulf.tui.dialogs import Pairs
 from beowulf.tui.events import EventsPane
 from beowulf.tui.feed import Feed, Json, State
 from beowulf.tui.grid import Grid
-from beowulf.tui.job import CancelWanted, JobScreen
 from beowulf.tui.keys import key_pairs
-from beowulf.tui.orders import Orders
+from beowulf.tui.orders import CancelWanted, Orders
 from beowulf.tui.pane import Pane, Redraw
 from beowulf.tui.panes import ClusterPane, GpusPane, JobsPane, StagingPane, node_of
+from beowulf.tui.summary import summary
 from beowulf.tui.themes import COLOUR_BLIND, following
 from beowulf.views import node_details, printable
-from beowulf.views.cluster import totals
 
-PANES: tuple[type[Pane], ...] = (ClusterPane, JobsPane, GpusPane, StagingPane, EventsPane)
+PANES: tuple[type[Pane], ...] = (ClusterPane, JobsPane, GpusPane, CloudPane, StagingPane, EventsPane)
 JOBS = PANES.index(JobsPane)  # where it begins
 DRAW_S = 0.25  # changes are gathered so long
 TICK_S = 1.0  # running times count on
@@ -76,13 +76,14 @@ class Overview(Screen[None]):
         self.clock = clock
         self.orders = Orders(self, client, read_only=read_only)
         self.state = State()
-        self.panes = [ClusterPane(), JobsPane(), GpusPane(), StagingPane(), EventsPane(client)]
+        self.cloud = CloudPane(client)
+        self.panes: list[Pane] = [ClusterPane(), JobsPane(), GpusPane(), self.cloud, StagingPane(), EventsPane(client)]
         self._feed = Feed(client, self._heard, self._lost)
         self._due = False
         self._asks = ""  # what the line at the bottom is for
 
     def compose(self) -> ComposeResult:
-        yield Static("asking the head …", id="summary")
+        yield Static(id="summary")
         yield Static(id="views")
         with ContentSwitcher(initial=self.panes[JOBS].id):
             yield from self.panes
@@ -134,14 +135,8 @@ class Overview(Screen[None]):
             self.pane.update_rows(self.state, self.clock())
 
     def _draw_summary(self) -> None:
-        summary = self.query_one("#summary", Static)
-        if self.state.stale:
-            summary.update(Text(f"head not reachable, retrying ({self.state.stale})", style="bold red"))
-            return
-        if self.state.heard:
-            found = totals(self.state.nodes.values(), (str(job.get("state")) for job in self.state.jobs.values()))
-            line = Text.assemble(("beowulf", "bold"), "  ", found.sentence, no_wrap=True, overflow="ellipsis")
-            summary.update(line.append(" · read only", style="bold") if self.orders.read_only else line)
+        line = summary(self.state, self.cloud.bill.sentence, read_only=self.orders.read_only)
+        self.query_one("#summary", Static).update(line)
         self._draw_views()
 
     def _draw_views(self) -> None:
@@ -245,15 +240,20 @@ class Overview(Screen[None]):
         if isinstance(pane, EventsPane):
             job = pane.job_of(key)
             return (job if job in self.state.jobs else ""), pane.node_of(key)
-        return ("", node_of(key)) if isinstance(pane, (ClusterPane, GpusPane)) else (key, "")
+        return ("", node_of(key)) if isinstance(pane, (ClusterPane, GpusPane, CloudPane)) else (key, "")
 
     def _open_job(self, job_id: str, *, tab: str = "story") -> None:
-        self.app.push_screen(JobScreen(self.client, job_id, self.state, self.clock, tab=tab))
+        from beowulf.tui.job import (
+            JobScreen,  # with its plots a tenth of a second, which the first screen need not wait for
+        )
+
+        self.app.push_screen(JobScreen(self.client, job_id, self.clock, tab=tab))
 
     def _describe_node(self, name: str) -> None:
-        node = self.state.nodes.get(name)
-        if node is not None:
-            self.app.push_screen(Pairs(printable(name), node_details(node, self.clock())))
+        self.orders.ask(
+            lambda: self.client.node(name),
+            lambda node: self.app.push_screen(Pairs(printable(name), node_details(node, self.clock()))),
+        )
 
     def action_cancel(self) -> None:
         self.cancel(self.pane.meant)
@@ -270,6 +270,9 @@ class Overview(Screen[None]):
 
     def action_new(self) -> None:
         self.orders.new()
+
+    def action_give_back(self) -> None:
+        self.orders.give_back(self.pane.meant)
 
     def action_shell(self) -> None:
         _, node = self._meant()

@@ -20,10 +20,11 @@ from textual.widgets import Footer, Input, Static, TabbedContent, TabPane
 from beowulf.client.client import Client
 from beowulf.model.errors import BeowulfError
 from beowulf.tui.curves import CurvePlot
-from beowulf.tui.feed import State
 from beowulf.tui.log import JobLog
+from beowulf.tui.orders import CancelWanted
 from beowulf.views import Table, job_details, printable, why_outlook, why_sentence
 from beowulf.views.gang import GANG_COLUMNS, gang_rows
+from beowulf.views.jobs import attempt_nodes, newest_attempt
 from beowulf.views.straggler import job_straggler
 
 Json: TypeAlias = Mapping[str, Any]
@@ -54,6 +55,7 @@ class JobScreen(Screen[None]):
     JobScreen TabPane { padding: 0 1; }
     JobScreen #search { display: none; height: 1; border: none; padding: 0 1; }
     JobScreen #search.open { display: block; }
+    JobScreen.-short #sentence, JobScreen.-short Tabs, JobScreen.-short Footer { display: none; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q", "back", "Back", key_display="esc"),
@@ -66,13 +68,12 @@ class JobScreen(Screen[None]):
         Binding("x", "cancel", "Cancel"),
     ]
 
-    def __init__(
-        self, client: Client, job_id: str, state: State, clock: Callable[[], float], *, tab: str = "story"
-    ) -> None:
+    def __init__(self, client: Client, job_id: str, clock: Callable[[], float], *, tab: str = "story") -> None:
         super().__init__()
+        self.VERTICAL_BREAKPOINTS = [(0, "-short"), (12, "-tall")]
         self.job_id = job_id
         self._client = client
-        self._state = state
+        self._members: dict[str, Json] = {}  # of its gang: what they are and what was measured of them
         self._clock = clock
         self._first = tab
         self._asking = False
@@ -112,6 +113,8 @@ class JobScreen(Screen[None]):
             reports = [] if waits else self._client.reports(self.job_id, last=LAST_REPORTS)
             lines = [] if waits else self._client.tail_logs(self.job_id, TAIL_LINES)
             why = self._client.why(self.job_id) if waits else {}
+            for name in {*attempt_nodes(newest_attempt(job))} - set(self._members):
+                self._members[name] = self._client.node(name)
             self.post_message(Known(job, reports, lines, why))
         except (BeowulfError, OSError) as error:
             self.app.call_from_thread(self._unanswered, str(error))
@@ -130,15 +133,14 @@ class JobScreen(Screen[None]):
         known = self._known
         if known is None:
             return
-        nodes = list(self._state.nodes.values())
-        slow = job_straggler(known.job, known.reports, nodes)
+        slow = job_straggler(known.job, known.reports, self._members.values())
         details = job_details(known.job, known.reports, now=self._clock())
         sentences = [details.sentence, details.first_failure, slow.sentence if slow else ""]
         self.query_one("#sentence", Static).update(Text("\n".join(filter(None, sentences))))
         outlook = [Text(line) for line in why_outlook(known.why)] if known.why else []
         parts = [_pairs(details.facts), *outlook, *map(_table, (details.timeline, details.attempts, details.reports))]
         self.query_one("#details", Static).update(Group(*parts))
-        ranks = gang_rows(known.job, known.reports, self._state.nodes)
+        ranks = gang_rows(known.job, known.reports, self._members)
         self.query_one("#ranks", Static).update(_table(Table("Ranks", GANG_COLUMNS, tuple(ranks))))
         self.query_one(CurvePlot).show(known.reports)
         self._draw_log(known)
@@ -189,11 +191,6 @@ class JobScreen(Screen[None]):
 
     def action_cancel(self) -> None:
         self.app.post_message(CancelWanted([self.job_id]))
-
-
-@dataclass
-class CancelWanted(Message):
-    job_ids: list[str]
 
 
 def _rank_order(process: str) -> tuple[bool, int, str]:

@@ -5,17 +5,27 @@ from __future__ import annotations
 import shlex
 import subprocess
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
+from textual.message import Message
 from textual.screen import Screen
 
 from beowulf.client.client import Client
 from beowulf.model.errors import BeowulfError
 from beowulf.tui.dialogs import Ask, Confirm
 from beowulf.tui.feed import Json
-from beowulf.tui.submit import NewJob
 from beowulf.views import job_row, printable
+
+T = TypeVar("T")
+
+
+@dataclass
+class CancelWanted(Message):
+    """Another screen asks the first one to cancel these."""
+
+    job_ids: list[str]
 
 
 class Orders:
@@ -44,6 +54,17 @@ class Orders:
 
         self._screen.app.push_screen(Confirm(question), answered)
 
+    def give_back(self, machines: Sequence[str]) -> None:
+        if not machines or not self._allowed():
+            return
+
+        def answered(yes: bool | None) -> None:
+            for name in machines if yes else ():
+                self._do(partial(self._client.terminate, name), f"{name} is given back when its jobs have ended")
+
+        question = f"Give {' '.join(machines)} back? Each ends when what runs there has ended."
+        self._screen.app.push_screen(Confirm(question), answered)
+
     def drain(self, names: Sequence[str]) -> None:
         if not names or not self._allowed():
             return
@@ -64,12 +85,18 @@ class Orders:
                 self._say(f"job {job_id} is queued", False)
 
         if self._allowed():
+            from beowulf.tui.submit import NewJob  # the job file's reader takes its time to import
+
             self._screen.app.push_screen(NewJob(self._client), answered)
 
     def shell(self, node: str) -> None:
         """The screen makes way until the shell ends."""
         if self._allowed():
             self._do(lambda: self._from_thread(self._go_there, self._client.ssh_command(node)), "")
+
+    def ask(self, question: Callable[[], T], told: Callable[[T], object]) -> None:
+        """``told`` gets the answer, in the screen's own thread."""
+        self._do(lambda: self._from_thread(told, question()), "")
 
     def _go_there(self, argv: Sequence[str]) -> None:
         with self._screen.app.suspend():

@@ -81,17 +81,20 @@ class Pane(Grid):
     def _again(self) -> None:
         self.screen.post_message(Redraw())
 
-    def shown(self, table: Mapping[str, Sequence[str]], style: Callable[[str], str]) -> Rows:
-        """``table``: all rows by key. Filtered by the words, sorted by the column, made already."""
-        keys = [key for key, cells in table.items() if not self.words or matches(self.words, *cells)]
-        return Rows(self.in_order(keys, table), lambda key: table[key], style)
+    def shown(self, keys: Sequence[str], cells: Callable[[str], Sequence[str]], style: Callable[[str], str]) -> Rows:
+        """Filtered by the words, sorted by the column: only then are all rows made, else those that are seen."""
+        if self.words or self.sorted_by:
+            made = {key: cells(key) for key in keys}
+            found = [key for key in keys if not self.words or matches(self.words, *made[key])]
+            return Rows(self.in_order(found, made), made.__getitem__, style)
+        return Rows(keys, cells, style)
 
-    def in_order(self, keys: list[str], table: Mapping[str, Sequence[str]]) -> list[str]:
+    def in_order(self, keys: list[str], made: Mapping[str, Sequence[str]]) -> list[str]:
         name = self.sorted_by.lstrip("-")
         if not name:
             return keys
         place = next(place for place, column in enumerate(self.columns) if column.name == name)
-        return sorted(keys, key=lambda key: natural(table[key][place]), reverse=self.sorted_by.startswith("-"))
+        return sorted(keys, key=lambda key: natural(made[key][place]), reverse=self.sorted_by.startswith("-"))
 
 
 def natural(text: str) -> list[tuple[int, int, str]]:

@@ -11,7 +11,7 @@ from beowulf.tui.feed import State
 from beowulf.tui.grid import Column, Rows
 from beowulf.tui.pane import BAD, STYLES, Json, Pane
 from beowulf.views import JOB_COLUMNS, JobRow, job_row, matches
-from beowulf.views.cluster import CLUSTER_COLUMNS, cluster_row
+from beowulf.views.cluster import CLUSTER_COLUMNS, ClusterRow, cluster_row
 from beowulf.views.gpus import GPU_COLUMNS, gpu_rows
 from beowulf.views.nodes import node_word
 
@@ -36,11 +36,11 @@ class ClusterPane(Pane):
 
     def update_rows(self, state: State, now: float) -> None:
         jobs = state.jobs_by_node()
-        table = {
-            name: cluster_row(node, list(state.loads.get(name, ())), jobs.get(name, []))
-            for name, node in sorted(state.nodes.items())
-        }
-        self.show(self.shown(table, lambda key: STYLES.get(table[key].state, BAD)))
+
+        def row(name: str) -> ClusterRow:
+            return cluster_row(state.nodes[name], list(state.loads.get(name, ())), jobs.get(name, []))
+
+        self.show(self.shown(sorted(state.nodes), row, lambda key: STYLES.get(node_word(state.nodes[key]), BAD)))
 
 
 WIDTHS = (16, 10, 24, 12, 22, 30, 16, 44, 24)
@@ -109,7 +109,7 @@ class GpusPane(Pane):
             loads = state.loads.get(name)
             for row in gpu_rows(node, loads[-1] if loads else {}, jobs.get(name, [])):
                 table[f"{name} {row.gpu}"] = row
-        self.show(self.shown(table, lambda key: STYLES.get(table[key].state, BAD)))
+        self.show(self.shown(list(table), table.__getitem__, lambda key: STYLES.get(table[key].state, BAD)))
 
 
 class StagingPane(Pane):
@@ -131,7 +131,7 @@ class StagingPane(Pane):
             if job.get("state") == "CONFIGURING":
                 row = job_row(job, now)
                 table[key] = (row.id, row.name, row.nodes, row.reason or "its nodes are being prepared")
-        self.show(self.shown(table, lambda key: ""))
+        self.show(self.shown(list(table), table.__getitem__, lambda key: ""))
 
 
 def node_of(key: str) -> str:

@@ -11,7 +11,7 @@ from beowulf.views.nodes import NODE_COLUMNS, NodeRow, node_details, node_row, n
 from beowulf.views.profile import WIDE_COLUMNS, wide_cells
 from beowulf.views.show import JobDetails, Table, job_details
 from beowulf.views.text import matches, printable, shortened
-from beowulf.views.why import free_from, why_outlook, why_sentence
+from beowulf.views.why import free_from, kept_starts, why_outlook, why_sentence
 
 __all__ = [
     "JOB_COLUMNS",
@@ -30,6 +30,7 @@ __all__ = [
     "job_details",
     "job_row",
     "job_rows",
+    "kept_starts",
     "matches",
     "mebibytes",
     "node_details",

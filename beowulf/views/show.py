@@ -37,7 +37,7 @@ def job_details(job: Json, reports: Sequence[Json] = (), *, now: float, utc: boo
     sentence, failed = why_sentence(job), first_failure(newest_attempt(job))
     return JobDetails(
         sentence=sentence,
-        facts=tuple((label, printable(value)) for label, value in _facts(job) if value),
+        facts=tuple((label, printable(value)) for label, value in _facts(job, utc) if value),
         timeline=_timeline(job, now, utc),
         attempts=_attempts(job, now),
         reports=_reports(reports),
@@ -58,7 +58,7 @@ def first_failure(attempt: Json) -> str:
     return printable(f"{who} on {text(first, 'node')} {how}")
 
 
-def _facts(job: Json) -> list[tuple[str, str]]:
+def _facts(job: Json, utc: bool) -> list[tuple[str, str]]:
     spec = inner(job, "spec")
     resources = inner(spec, "resources")
     wants = [
@@ -81,6 +81,7 @@ def _facts(job: Json) -> list[tuple[str, str]]:
         ("Work folder", text(workdir, "source")),
         ("Outputs", _outputs(job)),
         ("Checkpoint", _checkpoint(job)),
+        ("Promised start", clock_time(number(job, "promised_at"), utc=utc) if number(job, "promised_at") else ""),
         ("Retries", f"{int(number(job, 'retries'))}" if number(job, "retries") else ""),
     ]
 

@@ -14,14 +14,30 @@ from emulator.starting import Emulator
 ACCESS_KEY, SECRET_KEY = "AKIAEMULATED", "not-a-secret"
 
 
+@pytest.fixture(scope="session")
+def _without_hosts() -> Iterator[dict[str, Emulator]]:
+    """One process per vendor, for all tests whose machines are rows only."""
+    kept: dict[str, Emulator] = {}
+    yield kept
+    for emulator in kept.values():
+        emulator.stop()
+
+
 @pytest.fixture
-def cloud(tmp_path: Path) -> Iterator[Callable[..., Emulator]]:
-    """Starts clouds. With ``hosts="none"`` their machines are rows only; else real hosts, which need root."""
+def cloud(
+    tmp_path: Path, _without_hosts: dict[str, Emulator], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[..., Emulator]]:
+    """A new cloud. With ``hosts="none"`` its machines are rows only (one such cloud of a vendor at a time); else they
+    are real hosts, which need root."""
     started: list[Emulator] = []
 
     def start(vendor: str, **rules: Any) -> Emulator:
-        if rules.get("hosts") != "none":
-            need_namespaces()
+        if rules.get("hosts") == "none":
+            if vendor not in _without_hosts:
+                _without_hosts[vendor] = Emulator.start(tmp_path_factory.mktemp(vendor), vendor, **rules)
+            _without_hosts[vendor].reset(**rules)
+            return _without_hosts[vendor]
+        need_namespaces()
         started.append(Emulator.start(tmp_path / f"{vendor}-{len(started)}", vendor, **rules))
         return started[-1]
 

@@ -76,6 +76,9 @@ class SimulatedCloud:
     instances: dict[str, SimInstance] = field(default_factory=dict)
     throttled_until: float = 0.0
     strangers: set[str] = field(default_factory=set)
+    sold_out_zones: set[str] = field(default_factory=set)
+    lose_replies: int = 0  # of the next launches, so many
+    unlisted_s: float = 0.0  # of every machine, after its launch
 
     def stranger(self) -> None:
         """Somebody else's machine in the same account."""
@@ -87,6 +90,29 @@ class SimulatedCloud:
         self.instances[one.instance_id] = one
         self.strangers.add(one.instance_id)
 
+    def orphan(self, token: str) -> None:
+        """A machine of ours that no store knows: that of a head whose database was put back from a backup."""
+        now, number = self.clock(), len(self.instances) + 1
+        self.instances[f"i-{number}"] = SimInstance(
+            f"i-{number}",
+            "sim-999",
+            token,
+            self.cluster,
+            Market.ON_DEMAND,
+            1.0,
+            60.0,
+            900.0,
+            now,
+            now,
+            now,
+            now + 900.0,
+        )
+
+    def vanish(self, instance_id: str) -> None:
+        """It ends without a word, and is listed no more."""
+        self._end(self.instances[instance_id])
+        self.instances[instance_id].listed_until = self.clock()
+
     def create(self, request: LaunchRequest) -> Instance:
         self._maybe_lost(self.weather.lost_before)
         found = next((one for one in self.instances.values() if one.token == request.token), None)
@@ -95,9 +121,14 @@ class SimulatedCloud:
                 raise TokenSpent(f"the token's machine {found.instance_id} is terminated")
         else:
             chance = self.random.random()
+            if request.offer.zone in self.sold_out_zones:
+                raise NoCapacity(f"there is none in zone {request.offer.zone}")
             if chance < self.weather.sold_out:
                 raise (QuotaReached if chance < self.weather.sold_out / 4 else NoCapacity)("there is none here now")
             found = self._launch(request)
+            if self.lose_replies:
+                self.lose_replies -= 1
+                raise Unclear("no answer")
         self._maybe_lost(self.weather.lost_after)
         return self._shown(found)
 
@@ -115,7 +146,7 @@ class SimulatedCloud:
             request.lease_s,
             now,
             boots_at,
-            now + self.random.choice([0.0, self.random.uniform(0.0, self.weather.list_lag_s)]),
+            now + max(self.unlisted_s, self.random.choice([0.0, self.random.uniform(0.0, self.weather.list_lag_s)])),
             boots_at + request.lease_s,
         )
         self.instances[one.instance_id] = one

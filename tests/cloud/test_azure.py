@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import threading
 from collections.abc import Callable
@@ -14,6 +15,8 @@ from emulator.azure import CLIENT, GROUP, SECRET, SUBSCRIPTION, TENANT
 from emulator.starting import Emulator, until
 from launching import Launching
 
+from beowulf.agent.bulk_fetch import fetched
+from beowulf.cloud import registry
 from beowulf.cloud.azure import Azure
 from beowulf.cloud.provider import Instance, InstanceState
 from beowulf.model.cloud import Market, Offer
@@ -223,6 +226,30 @@ def test_login_check(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AZURE_CLIENT_SECRET", "stolen")
     (line,) = provider(emulator).check()
     assert "AADSTS7000215" in line.detail and "az login" in line.remedy
+
+
+def test_inputs_go_up_once_and_come_down_without_credentials(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    emulator = start(hosts="none")
+    monkeypatch.setenv("SSL_CERT_FILE", str(emulator.certificate))
+    ours = settings(emulator, **{"bucket.eastus": f"{emulator.url}/account/inputs"})
+    content = bytes(range(256)) * (9 << 12)
+    (tmp_path / "large").write_bytes(content)
+    name = hashlib.sha256(content).hexdigest()
+    for _ in range(2):  # a head that was restarted meanwhile
+        url = registry.depots([ours], "cafe")["azure:eastus"].link(name, tmp_path / "large")
+    assert [call["status"] for call in emulator.calls("blobs/write")] == [201]
+    monkeypatch.delenv("AZURE_CLIENT_SECRET")
+    assert b"".join(fetched(url, len(content))) == content
+    assert SECRET not in url
+    emulator.advance(3700)
+    with pytest.raises(ValueError, match="403"):
+        list(fetched(url, len(content)))
+    monkeypatch.setenv("AZURE_CLIENT_SECRET", SECRET)
+    unknown = settings(emulator, **{"bucket.eastus": f"{emulator.url}/account/none"})
+    with pytest.raises(CloudError, match="account/none"):
+        registry.depots([unknown], "cafe")["azure:eastus"].link(name, tmp_path / "large")
 
 
 def test_settings_are_checked(start: Start) -> None:

@@ -21,6 +21,8 @@ through Microsoft's own SDK.
 | lists come in pages with ``nextLink`` | "Virtual Machines - List" |
 | Entra's token endpoint: client credentials, 401 invalid_client | "Microsoft identity platform and the OAuth 2.0 client
   credentials flow" |
+| a block blob is put in one request or by blocks; a user delegation key signs a link that opens one blob until it
+  expires | "Put Blob", "Create a user delegation SAS" (asked for in tests/cloud/test_azure.py) |
 | the metadata endpoint wants ``Metadata: true`` and gives the machine's identity a token | "Azure Instance Metadata
   Service", "How to use managed identities on a VM to get a token" |
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -52,7 +53,8 @@ class Rented:
 
 @pytest.fixture
 def rent(cloud: Callable[..., Emulator], tmp_path: Path) -> Callable[..., Rented]:
-    def start(lease_s: str, market: Market = Market.ON_DEMAND) -> Rented:
+    def start(lease_s: str, market: Market = Market.ON_DEMAND, also: str = "") -> Rented:
+        """``also``: shell text that the boot runs last."""
         emulator = cloud("ec2")
         for name in ("host", "cluster"):
             argv = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(tmp_path / name)]
@@ -63,7 +65,7 @@ def rent(cloud: Callable[..., Emulator], tmp_path: Path) -> Callable[..., Rented
             host_key_public=(tmp_path / "host.pub").read_text().strip(),
             authorized_key=(tmp_path / "cluster.pub").read_text().strip(),
         )  # fmt: skip
-        text = user_data((TEMPLATES / "aws.yaml").read_text(), values)
+        text = user_data((TEMPLATES / "aws.yaml").read_text(), values) + (f"  - {json.dumps(also)}\n" if also else "")
         offer = Offer("aws", "us-east-1", "us-east-1a", "t3.micro", 2, 1024, hourly_usd=0.01, spot_hourly_usd=0.0031)
         request = LaunchRequest("t-1", "aws-1", "lab", offer, market, text, values.authorized_key, 900.0, 0.0)
         provider = Aws(Cloud("aws", "aws", ("us-east-1",), image="ami-1", endpoint=emulator.url), "lab")
@@ -97,20 +99,17 @@ def test_a_machine_whose_head_is_gone_for_ever_ends_itself(rent: Callable[..., R
 
 @pytest.mark.root
 def test_a_lease_keeps_it_alive_and_its_end_ends_it(rent: Callable[..., Rented]) -> None:
-    """Renewed, it outlives its first lease; a word of another boot and one without end do not count for more."""
-    rented = rent("4")
-    rented.await_boot()
-    renew = f"f={rented.values.lease_file}; mkdir -p $(dirname $f); "
-    until_then = "echo $(cat /proc/sys/kernel/random/boot_id) $(($(cut -d. -f1 /proc/uptime) + {})) > $f"
-    started = float(rented.ssh("cut -d' ' -f1 /proc/uptime").stdout)
-    elapsed = 0.0
-    while elapsed < 6:
-        ran = rented.ssh(renew + until_then.format(4) + "; cut -d' ' -f1 /proc/uptime")
-        assert ran.returncode == 0, rented.emulator.console(rented.instance_id)
-        elapsed = float(ran.stdout) - started
-    rented.ssh(f"echo another-boot 99999999999 > {rented.values.lease_file}")
-    rented.ssh(renew + until_then.format(99999999))
+    """Renewed for 8 s it outlives its first lease of 3; a word of another boot, or one without end, counts no more."""
+    file = "/home/beowulf/.beowulf/lab/aws-1/lease"
+    boot = "$(cat /proc/sys/kernel/random/boot_id)"
+    renew = f"echo {boot} $(($(cut -d. -f1 /proc/uptime) + 3)) > {file}"
+    forged = f"echo another-boot 99999999 > {file}; sleep 1; echo {boot} 99999999 > {file}"
+    loop = f"for i in $(seq 16); do {renew}; sleep 0.5; done"
+    rented = rent("3", also=f"mkdir -p {Path(file).parent}; {loop}; {forged}")
     until(lambda: rented.machine["state"] == "terminated", 60)
+    assert rented.machine["reason"] == "shut down from inside"
+    assert rented.machine["ended_at"] - rented.machine["running_at"] > 8
+    assert "99999999" in rented.emulator.console(rented.instance_id)  # the boot came to its end
 
 
 @pytest.mark.root

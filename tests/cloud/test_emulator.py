@@ -106,9 +106,10 @@ def test_capacity_quota_throttle_and_injected_faults(cloud: Cloud) -> None:
         return str(caught.value.response["Error"]["Code"])
 
     launch(ec2(emulator))
-    assert code(token="t-2") == "InsufficientInstanceCapacity"
-    launch(ec2(emulator), token="t-3", Placement={"AvailabilityZone": "us-east-1b"})
-    assert code(token="t-4", Placement={"AvailabilityZone": "us-east-1b"}) == "VcpuLimitExceeded"
+    in_a, in_b = ({"AvailabilityZone": f"us-east-1{letter}"} for letter in "ab")
+    assert code(token="t-2", Placement=in_a) == "InsufficientInstanceCapacity"
+    assert machine(emulator, launch(ec2(emulator), token="t-3"))["zone"] == "us-east-1b"  # where there is room
+    assert code(token="t-4", Placement=in_b) == "VcpuLimitExceeded"
     emulator.rules(faults=[{"action": "RunInstances", "code": "InternalError", "status": 500, "times": 1}])
     assert code(token="t-5") == "InternalError"
     emulator.rules(requests_per_s=0.001)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import threading
 from collections.abc import Callable
@@ -17,6 +18,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from emulator.starting import Emulator, until
 from launching import Launching
 
+from beowulf.agent.bulk_fetch import fetched
+from beowulf.cloud import registry
 from beowulf.cloud.gcp import PERMISSIONS, Gcp
 from beowulf.cloud.provider import Instance, InstanceState
 from beowulf.model.cloud import Market, Offer
@@ -241,6 +244,30 @@ def test_login_check(cloud: Start, google_credentials: Path) -> None:
     assert not line.ok and "gcloud auth" in line.remedy
     with pytest.raises(BadInput, match="limit_hour"):
         provider(emulator, limit_hour="2")
+
+
+def test_inputs_go_up_once_and_come_down_without_credentials(
+    cloud: Start, google_credentials: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    emulator = cloud("gcp", hosts="none")
+    account = json.loads(google_credentials.read_text())
+    google_credentials.write_text(json.dumps({**account, "token_uri": f"{emulator.url}/token"}))
+    ours = Cloud("gcp", "gcp", ("us-central1",), endpoint=emulator.url, options={"bucket.us-central1": "inputs"})
+    content = bytes(range(256)) * (9 << 12)
+    (tmp_path / "large").write_bytes(content)
+    name = hashlib.sha256(content).hexdigest()
+    for _ in range(2):  # a head that was restarted meanwhile
+        url = registry.depots([ours], "cafe")["gcp:us-central1"].link(name, tmp_path / "large")
+    assert [call["status"] for call in emulator.calls("objects.insert")] == [200, 200]  # a session, and its bytes
+    monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS")
+    assert b"".join(fetched(url, len(content))) == content
+    emulator.advance(3700)
+    with pytest.raises(ValueError, match="400"):
+        list(fetched(url, len(content)))
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(google_credentials))
+    unknown = replace(ours, options={"bucket.us-central1": "none"})
+    with pytest.raises(CloudError, match="gs://none"):
+        registry.depots([unknown], "cafe")["gcp:us-central1"].link(name, tmp_path / "large")
 
 
 def test_the_role_to_paste_grants_what_the_check_asks_for() -> None:

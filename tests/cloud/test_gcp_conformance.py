@@ -17,6 +17,9 @@ for through Google's own SDK.
 | a deleted instance is not listed and not found | "Delete a VM" |
 | aggregatedList names every zone, filters by label and comes in pages | "Method: instances.aggregatedList" |
 | no or a wrong token: 401 | "Errors", authError |
+| an object is put in one request or a resumable session, and answers with its checksums | Cloud Storage, "Resumable
+  uploads", "Objects: insert" (asked for in tests/cloud/test_gcp.py) |
+| a signed URL opens one object without credentials until it expires | Cloud Storage, "Signed URLs" (likewise) |
 | the metadata server wants ``Metadata-Flavor: Google`` | "About VM metadata" |
 """
 

@@ -13,17 +13,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from real_head import RealHead
 from real_slurm import LOGIN, PROGRAMS, USER, RealSlurm
 from slurm_conf import installed
 
 from beowulf.cloud.commands import LoginHost, Ran
 from beowulf.cloud.provider import Instance, InstanceState, LaunchRequest
-from beowulf.cloud.slurm import Slurm
+from beowulf.cloud.slurm import NOTICE_S, Slurm
 from beowulf.lab import Lab
 from beowulf.model.cloud import Market, Offer
 from beowulf.model.errors import LaunchRefused, TokenSpent, Unclear
-from beowulf.model.job import JobSpec
 from beowulf.model.node import Endpoint
 from beowulf.model.renting import Cloud
 from beowulf.transport import KeyRing, LinkSettings, SettingsFolder, SshSettings, check, generate_key
@@ -233,6 +231,19 @@ def test_without_a_head_the_pilot_ends_by_its_lease(bed: Bed) -> None:
     assert states()[renewed.instance_id] is InstanceState.RUNNING
 
 
+def test_a_pilot_near_its_limit_leaves_a_notice(bed: Bed) -> None:
+    """Slurm's own signal to the batch script, some minutes before the limit."""
+    site = bed.site("cafe")
+    made = bed.opened(site, site.create(bed.request("limited")).instance_id)
+    bed.slurm.run("scancel", "--batch", "--signal=USR1", made.instance_id)
+    host = next(name for name, host in bed.slurm.lab.hosts.items() if host.address == made.address)
+    told = f"cat /home/{USER}/.beowulf/cafe/slurm-limited/notice /proc/sys/kernel/random/boot_id /proc/uptime"
+    wait_for(lambda: bed.slurm.lab.run(host, ["sh", "-c", told]).returncode == 0, "the notice")
+    boot_id, at, own_boot_id, uptime, _ = bed.slurm.lab.run(host, ["sh", "-c", told]).stdout.split()
+    assert boot_id == own_boot_id and 100 < float(at) - float(uptime) <= NOTICE_S
+    assert [one.state for one in site.list() if one.token == "limited"] == [InstanceState.RUNNING]
+
+
 def test_other_jobs_are_nobodys_machines(bed: Bed) -> None:
     theirs = bed.site("beef").create(bed.request("theirs", cluster="beef"))
     bed.slurm.run("sbatch", "--output=/dev/null", "--job-name=beowulf:cafe", "--wrap=sleep 100")
@@ -266,22 +277,3 @@ def test_login_check(bed: Bed) -> None:
     (line,) = [line for line in Slurm(wrong, "cafe", bed.run).check() if not line.ok]
     assert "invalid partition" in line.detail and "--partition" in line.remedy
     assert bed.jobs() == []
-
-
-def test_ranks_run_on_pilots(bed: Bed, fresh_head: RealHead, monkeypatch: pytest.MonkeyPatch) -> None:
-    site = bed.site("cafe")
-    monkeypatch.setenv("HOME", str(bed.home))
-    fresh_head.up()
-    names = ("p1", "p2")
-    made = [site.create(replace(bed.request(name), offer=replace(OFFER, cpus=2))) for name in names]
-    for name, instance in zip(names, made, strict=True):
-        opened = bed.opened(site, instance.instance_id)
-        end = {"host": opened.address, "port": opened.port, "user": opened.user, "proxy_jump": opened.proxy_jump}
-        fresh_head.client.add_node(name, {**end, "identity_file": "~/.ssh/id_ed25519"}, bed.host_key(name))
-    fresh_head.nodes_up(names)
-    told = "import os, socket; print(os.environ['RANK'], os.environ['WORLD_SIZE'], socket.gethostname(), os.getuid())"
-    job = fresh_head.submit(JobSpec("where", "", argv=("python3", "-c", told), min_nodes=2, max_nodes=2))
-    assert fresh_head.ended(job)["word"] == "COMPLETED"
-    said = sorted(fresh_head.text(job, rank).decode().split() for rank in ("0", "1"))
-    assert [line[:2] for line in said] == [["0", "2"], ["1", "2"]]
-    assert {line[2] for line in said} == {"n2", "n3"} and {line[3] for line in said} == {"4321"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import signal
 import socket
 import sys
@@ -34,7 +35,11 @@ def main() -> None:
     (folder / "port.new").rename(folder / "port")
     done = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: done.set())
-    done.wait()
+    parent = os.getppid()
+    while not done.wait(1.0):
+        if os.getppid() != parent:  # whoever started us was killed, and nobody else would clear up
+            keeper.stop()
+            return
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import time
 from typing import Any
 from urllib.parse import unquote
 
+from emulator.azure_blob import Blobs
 from emulator.azure_machines import LOCATIONS, Machines, Wrong
 from emulator.messages import Reply, Request, json_reply
 from emulator.world import Machine, World
@@ -45,12 +46,16 @@ class Azure:
     def __init__(self, world: World) -> None:
         self._world = world
         self._machines = Machines(world)
+        self._blobs = Blobs(world, world.folder / "blobs")
 
     def action(self, request: Request) -> str:
         """``virtualMachines/write``, ``token``, …"""
         path = unquote(request.path)
         if path.endswith("/oauth2/v2.0/token"):
             return "token"
+        blob = self._blobs.action(request)
+        if blob:
+            return blob
         found = IN_GROUP.fullmatch(path)
         if found:
             return f"{found['kind'].partition('/')[2]}/{VERBS.get(request.method, 'action')}"
@@ -63,11 +68,15 @@ class Azure:
             return json_reply(discovery(request.base))
         if action == "token":
             return token(request)
+        if action == "blobs/signed":
+            return self._blobs.answer(request, action)
         caller = request.headers.get("authorization", "").removeprefix("Bearer ")
         if caller not in (HEAD_TOKEN, GUEST_TOKEN):
             return error(401, "InvalidAuthenticationToken", "The access token is invalid.")
         if caller == GUEST_TOKEN and action != "virtualMachines/delete":
             return error(403, "AuthorizationFailed", f"The client does not have authorization to perform {action}.")
+        if action.startswith("blob"):
+            return self._blobs.answer(request, action)
         if not request.query.get("api-version"):
             return error(400, "MissingApiVersionParameter", "The api-version query parameter is required.")
         self._machines.settle()

@@ -1,7 +1,8 @@
 """The part of cloud-init that the templates use. ``read_config`` is for the emulator, the rest runs on the host.
 
-Modules and their order as cloud-init documents them ("Module reference", "Boot stages"): users, ssh keys and files
-before sshd, ``runcmd`` last. An unknown key is an error here: real cloud-init would only warn in a log nobody reads.
+Modules and their order as cloud-init documents them ("Module reference", "Boot stages"): files, users and ssh keys
+before sshd (so a file cannot belong to a user made here), ``runcmd`` last. An unknown key is an error here: real
+cloud-init would only warn in a log nobody reads.
 """
 
 import base64
@@ -29,6 +30,9 @@ def read_config(user_data):
     unknown = set(config) - KNOWN
     if unknown:
         raise ValueError(f"cloud-config keys the emulator does not know: {', '.join(sorted(unknown))}")
+    empty = [key for key, value in config.items() if value == []]
+    if empty:
+        raise ValueError(f"cloud-init's schema wants at least one item in {', '.join(empty)}")
     return config
 
 
@@ -36,6 +40,8 @@ def before_sshd(config, etc="/etc"):
     """Everything up to the "config" stage."""
     for command in config.get("bootcmd", []):
         run_one(command)
+    for entry in config.get("write_files", []):
+        write_one(entry)
     for user in config.get("users", []):
         if user != "default":
             make_user(user)
@@ -44,8 +50,6 @@ def before_sshd(config, etc="/etc"):
         private = half == "private"
         path = f"{etc}/ssh/ssh_host_{kind}_key{'' if private else '.pub'}"
         put(path, text.strip().encode() + b"\n", 0o600 if private else 0o644)
-    for entry in config.get("write_files", []):
-        write_one(entry)
 
 
 def last(config):

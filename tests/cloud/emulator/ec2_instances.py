@@ -15,6 +15,7 @@ from emulator.world import ENDED, Machine, Refused, World
 
 CODES = {"pending": 0, "running": 16, "shutting-down": 32, "terminated": 48, "stopping": 64, "stopped": 80}
 LONGEST_TOKEN = 64
+ZONES = "abc"
 LARGEST_USER_DATA = 16384  # bytes before base64
 
 
@@ -82,13 +83,18 @@ def _launch(world: World, given: dict[str, Any], region: str) -> Machine:
         "tokens_required": given.get("MetadataOptions", {}).get("HttpTokens") == "required",
     }  # fmt: skip
     instance_id = "i-0" + secrets.token_hex(8)
-    try:
-        return world.launch(
-            instance_id, zone=zone, machine_type=given["InstanceType"], spot=spot, size=kind.cpus, user_data=user_data,
-            at_shutdown=given.get("InstanceInitiatedShutdownBehavior", "stop"), details=details,
-        )  # fmt: skip
-    except Refused as refused:
-        raise _refusal(refused.kind, spot, world) from None
+    chosen = [zone] if _names_zone(given) else [region + letter for letter in ZONES]  # else EC2 finds one with room
+    for zone in chosen:
+        try:
+            return world.launch(
+                instance_id, zone=zone, machine_type=given["InstanceType"], spot=spot, size=kind.cpus,
+                user_data=user_data, at_shutdown=given.get("InstanceInitiatedShutdownBehavior", "stop"),
+                details=details,
+            )  # fmt: skip
+        except Refused as refused:
+            if refused.kind != "capacity" or zone == chosen[-1]:
+                raise _refusal(refused.kind, spot, world) from None
+    raise AssertionError("a region has zones")
 
 
 def _refusal(kind: str, spot: bool, world: World) -> AwsError:

@@ -6,10 +6,9 @@ import hashlib
 from typing import Any
 
 from emulator.aws_wire import AwsError, iso
+from emulator.ec2_instances import ZONES
 from emulator.ec2_types import TYPES
 from emulator.world import LIVE, World
-
-ZONES = "abc"
 
 
 def describe_zones(world: World, given: dict[str, Any], region: str) -> dict[str, Any]:

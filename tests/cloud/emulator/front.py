@@ -51,6 +51,8 @@ class Front:
             return json_reply(rows)
         if verb == "calls":
             return json_reply(world.calls())
+        if verb == "inside":
+            return json_reply({"url": self._keeper.serve_inside(self.answer)})
         if verb == "rules":
             world.set_rules(given)
         elif verb == "reset":

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from urllib.parse import unquote
 
 from emulator.gcp_instances import Instances, Wrong
+from emulator.gcs import Storage
 from emulator.messages import Reply, Request, json_reply
 from emulator.world import Machine, World
 
@@ -59,16 +60,21 @@ class Gcp:
     def __init__(self, world: World) -> None:
         self._world = world
         self._instances = Instances(world)
+        self._storage = Storage(world, world.folder / "objects")
 
     def action(self, request: Request) -> str:
-        return self._route(request)[0]
+        return self._storage.action(request) or self._route(request)[0]
 
     def answer(self, request: Request, action: str) -> Reply:
         _, names = self._route(request)
         if action == "token":
             return json_reply({"access_token": "ya29.emulated", "expires_in": 3600, "token_type": "Bearer"})
+        if action == "objects.signed":
+            return self._storage.answer(request, action)
         if not authorised(request):
             return error(401, "authError", "Request had invalid authentication credentials.")
+        if action.startswith("objects."):
+            return self._storage.answer(request, action)
         try:
             return self._act(action, names, request)
         except Wrong as wrong:

@@ -46,6 +46,10 @@ class Hosts:
     def address(self, number: int) -> str:
         return str(self._net()[number + 10])
 
+    def gateway(self) -> str:
+        """Where this machine is in the hosts' network."""
+        return str(self._net()[1])
+
     def _space(self, machine_id: str) -> str:
         return f"cloud-{self._token}-{machine_id}"[:100]
 
@@ -81,7 +85,7 @@ class Hosts:
 
     # One host
 
-    def prepare(self, machine: Machine) -> None:
+    def prepare(self, machine: Machine, address: str) -> None:
         """Its network and its disk. Done again after a crash half-way."""
         space, disk, number = self._space(machine.id), self._disk(machine.id), machine.number
         if self.alive(machine.id):
@@ -107,7 +111,7 @@ class Hosts:
             (disk / name).mkdir(parents=True)
             (disk / name).chmod(mode)
         _run("cp", "-a", "/etc", str(disk))
-        init.settle_etc(disk / "etc", machine.id, machine.address)
+        init.settle_etc(disk / "etc", machine.id, address)
 
     def boot(self, machine: Machine) -> None:
         """Comes back when the host's first process lives; its sshd listens soon after."""

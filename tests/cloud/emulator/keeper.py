@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 import threading
 import time
@@ -11,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from emulator.hosts import Hosts
 from emulator.messages import Reply, Request
+from emulator.server import Server
 from emulator.world import ENDED, ENDING, LIVE, PENDING, RUNNING, STOPPED, Machine, World
 
 LOOK_S = 0.05
@@ -23,6 +25,7 @@ class Keeper:
         self._world, self._hosts, self._metadata = world, hosts, metadata
         self._pool = ThreadPoolExecutor(max_workers=4)
         self._busy: set[str] = set()
+        self._prepared: set[str] = set()
         self._stopped = threading.Event()
 
     def start(self) -> None:
@@ -43,6 +46,12 @@ class Keeper:
         self._pool.shutdown(wait=True)
         self._hosts.remove_all([machine.id for machine in self._world.machines()])
 
+    def serve_inside(self, answer: Callable[[Request], Reply]) -> str:
+        """The cloud's address as its hosts reach it (→ URL), until this process ends."""
+        server = Server(socket.create_server((self._hosts.gateway(), 0), backlog=128), answer)
+        server.in_background()
+        return "http://{}:{}".format(*server.server_address)
+
     def cut(self, machine: Machine) -> None:
         """A power cut: the host dies at once; the cloud notices and acts by the shutdown behaviour."""
         self._hosts.cut(machine.id)
@@ -60,6 +69,8 @@ class Keeper:
         world = self._world
         if machine.state == PENDING and now >= machine.made_at + world.rule("boot_s"):
             self._apart(machine, self._boot)
+        elif machine.state == PENDING and self._real and machine.id not in self._prepared:
+            self._apart(machine, self._prepare)  # what the real ones do in that time, too
         elif machine.state == RUNNING and machine.reclaim_at and now >= machine.reclaim_at:
             world.end(machine, "spot reclaimed")
         elif machine.state in (PENDING, RUNNING) and machine.life_ends_at and now >= machine.life_ends_at:
@@ -78,14 +89,19 @@ class Keeper:
                 machine.ended_at = self._world.now()
                 self._world.save(machine)
 
+    def _prepare(self, machine: Machine) -> None:
+        self._hosts.prepare(machine, self._hosts.address(machine.number))
+        self._hosts.serve_metadata(machine, self._metadata)
+        self._prepared.add(machine.id)
+
     def _boot(self, machine: Machine) -> None:
         if self._real:
+            if machine.id not in self._prepared:
+                self._prepare(machine)
             machine.address = self._hosts.address(machine.number)
-            self._hosts.prepare(machine)
-            self._hosts.serve_metadata(machine, self._metadata)
             self._hosts.boot(machine)
         with self._world.changing():
-            if machine.state == PENDING:
+            if machine.state == PENDING and self._world.get(machine.id) is machine:  # no reset came between
                 machine.state, machine.running_at = RUNNING, self._world.now()
                 machine.address = machine.address or "127.0.0.1"
                 self._world.save(machine)
@@ -94,9 +110,11 @@ class Keeper:
         if self._real:
             self._hosts.cut(machine.id)
             self._hosts.clear(machine.id)
+            self._prepared.discard(machine.id)
         with self._world.changing():
             machine.state, machine.ended_at = ENDED, self._world.now()
-            self._world.save(machine)
+            if self._world.get(machine.id) is machine:
+                self._world.save(machine)
 
     def _apart(self, machine: Machine, work: Callable[[Machine], None]) -> None:
         def run() -> None:

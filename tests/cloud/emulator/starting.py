@@ -103,6 +103,10 @@ class Emulator:
         """The host's power goes."""
         self._ask("cut", {"id": machine_id})
 
+    def inside_url(self) -> str:
+        """An address at which its hosts reach it as well as we do. Not after a restart."""
+        return str(self._ask("inside")["url"])
+
     def live(self) -> list[dict[str, Any]]:
         return [machine for machine in self.machines() if machine["state"] not in ("terminated", "stopped")]
 

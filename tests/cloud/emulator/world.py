@@ -82,6 +82,7 @@ class World:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
+        self.folder = folder
         self._lock = threading.RLock()
         self._depth = 0
         self._db = sqlite3.connect(folder / "cloud.db", check_same_thread=False, isolation_level=None)

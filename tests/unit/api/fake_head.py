@@ -8,9 +8,10 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-from beowulf.controller.commands import AddNode, Cancel, Command, DrainNode, Submit
+from beowulf.controller.commands import AddNode, Caller, Cancel, Command, DrainNode, Submit
 from beowulf.model import event as ev
 from beowulf.model.apply import apply
+from beowulf.model.cloud import Machine
 from beowulf.model.codec import encode_event
 from beowulf.model.errors import BadInput, BeowulfError, Forbidden, Refused
 from beowulf.model.job import Job, JobSpec
@@ -110,6 +111,25 @@ class FakeHead:
 
     def reports(self, job_id: str, attempt: int, after: int, limit: int) -> list[StoredReport]:
         return self.kept_reports
+
+    @property
+    def rented(self) -> FakeHead:
+        return self
+
+    def clouds(self) -> list[dict[str, Any]]:
+        return [{"name": "aws", "provider": "aws", "listed_at": 5.0, "error": ""}]
+
+    def collect(self, caller: Caller) -> list[dict[str, Any]]:
+        return self.clouds()
+
+    def machines_since(self, since: float) -> list[Machine]:
+        return list(self.state.machines.values())
+
+    def month_cap_usd(self) -> float:
+        return 50.0
+
+    def check(self, name: str) -> list[dict[str, Any]]:
+        return [{"cloud": "aws", "what": "credentials", "ok": False, "detail": "none", "remedy": "aws configure"}]
 
     def reason(self, job: Job) -> str:
         return self.reasons.get(job.id, job.reason)

@@ -69,6 +69,7 @@ def test_what_is_asked_for() -> None:
         site(Ran(1, "", "no"), calls).create(REQUEST)
     (argv,) = calls
     wanted = {"--job-name=beowulf:cafe:slurm-1:t", "--cpus-per-task=8", "--mem=32768M", "--gres=gpu:2", "--time=240"}
+    wanted |= {"--signal=B:USR1@180"}
     assert wanted <= set(argv) and "--partition=gpu" in argv and "--no-requeue" in argv
 
 
@@ -116,7 +117,9 @@ def test_a_queue_that_does_not_answer_is_not_an_empty_one() -> None:
         site(Ran(0, "", "")).destroy("--me")
 
 
-@pytest.mark.parametrize("options", [{"logn": "me@login"}, {"limit_hours": "four"}, {"limit_hours": "-1"}])
+@pytest.mark.parametrize(
+    "options", [{"logn": "me@login"}, {"limit_hours": "four"}, {"limit_hours": "-1"}, {"limit_hours": "0.1"}]
+)
 def test_options_are_checked(options: dict[str, str]) -> None:
     with pytest.raises(BadInput, match=r"cloud mine: .*(logn|limit_hours)"):
         Slurm(Cloud("mine", "slurm", options=options), "cafe")

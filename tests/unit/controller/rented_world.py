@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from sim_nodes import SimNode, World
+from sim_nodes import ANSWERS, SimNode, World
 from simulated import FAIR, FOUL, SimulatedCloud, Weather, error_of
 
 from beowulf import scheduler
@@ -100,7 +100,9 @@ class RentedNode(SimNode):
 
     def on_ask(self, header: Mapping[str, Any]) -> None:
         if header["id"] != "reclaim":
-            super().on_ask(header)
+            identity = {"code": 0, "out": f"boot_id={self.boot}\n", "err": "", "timed_out": False}
+            answers = {**ANSWERS, "identity": identity}
+            self.say("answers", id=header["id"], answers=answers, time=self.world.now)
             return
         now = self.world.now
         at = max((one.reclaim_at for one in self.world.cloud.ours_alive() if one.machine_id == self.name), default=0.0)

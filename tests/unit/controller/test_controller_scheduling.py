@@ -71,6 +71,21 @@ def test_a_job_is_for_its_users_project_and_for_no_other_peoples(tmp_path: Path)
             world.ask(co.Submit(ME, JobSpec("j", "true", project=project))).result()
 
 
+def test_a_promised_start_is_kept_beside_the_real_one(tmp_path: Path) -> None:
+    world = world_with(tmp_path, Rules())
+    spec = JobSpec("j", "true", procs_per_node=2, max_duration_s=1000.0)
+    first, second = world.submit(spec), world.submit(spec)
+    for _ in range(600):
+        world.step(0.5)
+    jobs = world.snapshot.jobs
+    assert {jobs[job].word for job in (first, second)} == {"COMPLETED"}
+    assert jobs[first].promised_at == 0.0  # it never waited
+    assert jobs[second].promised_at == pytest.approx(jobs[first].attempts[0].placed_at + 1010.0, abs=5.0)
+    kept = scheduler.kept_promises(jobs.values())
+    assert kept is not None and (kept.jobs, kept.late) == (1, 0)
+    assert kept.error_s == jobs[second].promised_at - jobs[second].attempts[0].started_at > 100.0
+
+
 def test_the_end_of_a_maintenance_starts_who_waited_for_it(tmp_path: Path) -> None:
     world = world_with(tmp_path, Rules(maintenance=(Maintenance(("n1",), 0.0, 1030.0, "dust"),)))
     job = long_job(world, "j", "")

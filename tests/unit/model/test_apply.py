@@ -152,3 +152,14 @@ def test_a_gang_runs_though_one_node_was_over_before_the_last_began() -> None:
     ):
         snapshot = apply(snapshot, event)
     assert snapshot.jobs["1"].state is JobState.RUNNING
+
+
+def test_the_first_promised_start_counts_and_only_of_a_job_that_waits() -> None:
+    snapshot = apply(Snapshot(), ev.JobSubmitted(0.0, "1", 1, JobSpec("j", "true"), "u", 1))
+    for at in (100.0, 200.0):
+        snapshot = apply(snapshot, ev.StartPromised(1.0, "1", at))
+    assert snapshot.jobs["1"].promised_at == 100.0 and "1" in snapshot.pending
+    placed = apply(snapshot, ev.JobPlaced(2.0, "1", 1, gang(("n1",))))
+    assert placed.jobs["1"].promised_at == 100.0
+    with pytest.raises(IllegalMove):
+        apply(placed, ev.StartPromised(3.0, "1", 4.0))

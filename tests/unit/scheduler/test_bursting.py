@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from immutables import Map
 from small_cluster import Cluster, gpus, lab
 
 from beowulf.model.cloud import Machine, MachineState, Market, Offer
-from beowulf.model.job import Burst, Checkpointing, Resources
+from beowulf.model.job import Burst, Checkpointing, JobSpec, Resources
 from beowulf.model.market import DEFAULT, Accelerator, Left, MarketRules
 from beowulf.model.rules import Rules
-from beowulf.scheduler import Grow
+from beowulf.scheduler import Grow, comparison_of, explain, handed_in_anew, plan
 
 DAY = "2026-09-06"
 NOW = 1_790_000_000.0  # 2026-09-21
@@ -177,7 +178,7 @@ def test_whatever_is_bought_has_a_price_and_is_paid_from_what_is_left(
     for one in cluster.plan().grow:
         price = one.offer.price(one.market)
         assert 0.0 < price <= 1000.0 and 0.0 <= one.offer.egress_usd_per_gb < 1000.0
-        spent += price * (HOUR + rules.market.lease_s + rules.market.tick_s) / 3600.0
+        spent += price * (HOUR + rules.market.lease_s + rules.market.overrun_s) / 3600.0
     assert spent <= left_usd + 1e-9
 
 
@@ -246,6 +247,15 @@ class TestWhatWasBoughtBefore:
         )
         assert bought(cluster) == []
 
+    def test_who_waits_for_a_machine_that_is_anothers_is_told_so(self) -> None:
+        cluster, gang = self.waiting(nodes=2)
+        cluster.node("m1", cpus=3, site="aws:us-east-1")
+        self.machine(cluster, gang, MachineState.READY, 1)
+        machine = replace(cluster.snapshot.machines["aws-1"], id="m1")
+        cluster.snapshot = replace(cluster.snapshot, machines=Map({"m1": machine}))
+        job = cluster.submit(resources=Resources(cpus=3))
+        assert cluster.why(job).sentence == "m1 was rented for a job that has not started yet"
+
     def test_the_machines_are_the_jobs_own_until_it_starts(self) -> None:
         cluster, job = self.waiting(nodes=2)
         other = cluster.submit(burst=AUTO, max_duration_s=HOUR, resources=Resources(cpus=1))
@@ -265,3 +275,41 @@ def test_a_line_and_a_life_of_its_own_per_provider() -> None:
     cluster = full(market(near, far, boot_s={DEFAULT: 60.0, "near": 3 * HOUR}))
     cluster.submit(burst=Burst("auto", results_mib=10240), max_duration_s=HOUR)
     assert cluster.plan().grow[0].offer.provider == "near"  # 10 GB home cost more than two hours more
+
+
+class TestComparison:
+    def test_a_spec_is_compared_before_it_is_handed_in(self) -> None:
+        cluster = full(market(PLAIN, replace(PLAIN, machine_type="dear", hourly_usd=0.4, spot_hourly_usd=0.2)))
+        spec = JobSpec("j", "true", max_duration_s=HOUR, kill_grace_s=0.0, burst=AUTO)
+        found = comparison_of(cluster.snapshot, cluster.now, spec, "u", cluster.rules)
+        assert found is not None and found.choice is not None
+        assert found.here_start == pytest.approx(NOW + 10 * HOUR, abs=60) and found.here_end == found.here_start + HOUR
+        shown = [(row.quote.offer.machine_type, row.quote.market, row.but) for row in found.rows]
+        assert shown[:3] == [
+            ("c5.large", Market.ON_DEMAND, ""), ("dear", Market.SPOT, ""), ("dear", Market.ON_DEMAND, ""),
+        ]  # fmt: skip
+        assert shown[3] == ("c5.large", Market.SPOT, "is not sold as spot")
+        never = comparison_of(cluster.snapshot, cluster.now, replace(spec, burst=Burst()), "u", cluster.rules)
+        assert never is not None and never.choice is None
+
+    def test_nobody_compares_where_nothing_is_on_offer(self) -> None:
+        cluster = full(Rules())
+        assert comparison_of(cluster.snapshot, cluster.now, JobSpec("j", "true"), "u", cluster.rules) is None
+
+    def test_why_says_what_it_would_cost_to_start_now(self) -> None:
+        cluster = full(market(left=Left(month_usd=0.5)))
+        short, long = cluster.submit(max_duration_s=HOUR), cluster.submit(max_duration_s=9 * HOUR)
+        told = explain(cluster.snapshot, cluster.now, short, cluster.rules)
+        assert told is not None
+        (tip,) = [one for one in told.suggestions if "cloud" in one.words]
+        assert tip.words == "in the cloud for $0.09 (--burst prefer)"
+        after, job = handed_in_anew(cluster.snapshot, cluster.snapshot.jobs[short], tip.spec, cluster.now)
+        assert [one.job_id for one in plan(after, cluster.now, cluster.rules).grow] == [job]
+        beyond = explain(cluster.snapshot, cluster.now, long, cluster.rules)
+        assert beyond is not None and not any("cloud" in one.words for one in beyond.suggestions)
+
+    def test_why_says_why_nothing_is_rented(self) -> None:
+        cluster = full(market())
+        job = cluster.submit(burst=replace(AUTO, deadline_s=12 * HOUR), max_duration_s=HOUR)
+        told = explain(cluster.snapshot, cluster.now, job, cluster.rules)
+        assert told is not None and told.burst.startswith("ends here by 2026-")

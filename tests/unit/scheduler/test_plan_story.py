@@ -12,11 +12,12 @@ from beowulf.model.event import (
     JobEnded,
     NodeDown,
     NodeDrained,
+    NodeRemoved,
     PeersUnreachable,
     ShareCleared,
 )
 from beowulf.model.job import Dependency, Environment, JobSpec, Resources, Result
-from beowulf.scheduler import Placement, Refusal, dry_run, explain, plan
+from beowulf.scheduler import Placement, Refusal, dry_run, explain, plan, replan
 from beowulf.scheduler.picking import pick_cpus, split
 
 
@@ -330,3 +331,13 @@ def test_shares_of_other_jobs_are_left_alone() -> None:
     cluster.submit(resources=Resources(cpus=2))
     (start,) = plan(cluster.snapshot, cluster.now).starts
     assert start.allocation.shares[0].cpus == (1, 3)
+
+
+def test_a_node_that_came_and_went_between_two_plans_is_nothing_new() -> None:
+    cluster = lab(1, cpus=1)
+    job = cluster.submit()
+    decided, memo = replan(cluster.snapshot, cluster.now, cluster.rules, None)
+    cluster.node("brief")
+    cluster.see(NodeRemoved(cluster.now, "brief"))
+    again, _ = replan(cluster.snapshot, cluster.now, cluster.rules, memo)
+    assert again == decided and [start.job_id for start in again.starts] == [job]

@@ -9,6 +9,7 @@ from ruamel.yaml import YAML
 
 from beowulf.model.codec import decode, encode
 from beowulf.model.job import JobSpec
+from beowulf.specs.accelerators import accelerators_page, parse_accelerators
 from beowulf.specs.inventory import parse_inventory
 from beowulf.specs.job import complete, parse_job
 from beowulf.specs.job_keys import JOB, OPTIONS
@@ -45,7 +46,14 @@ def test_there_are_samples() -> None:
     assert INVENTORIES
 
 
-@pytest.mark.parametrize(("folder", "files"), [("docs", reference_pages()), ("docs/schemas", schema_files())])
+KINDS = ROOT / "nodes/catalogue/accelerators.yaml"
+PAGES = {
+    **reference_pages(),
+    "accelerators.md": accelerators_page(parse_accelerators(KINDS.read_text(), name="accelerators.yaml")),
+}
+
+
+@pytest.mark.parametrize(("folder", "files"), [("docs", PAGES), ("docs/schemas", schema_files())])
 def test_pages_and_schemas_are_up_to_date(folder: str, files: dict[str, str]) -> None:
     for name, text in files.items():
         assert (ROOT / folder / name).read_text() == text, "run scripts/write-references"

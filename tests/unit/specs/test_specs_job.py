@@ -189,7 +189,7 @@ name: ../pi
 num_nodes: 0
 nodes: 3
 resources: {cpus: many, memory: 16QB, gpu: [RTX3090:1, "H200:2"], vram: 3}
-file_mounts: {/etc/cron.d/x: a, ~/.ssh/y: b, a/../../b: c, d: s3://bucket/d}
+file_mounts: {/etc/cron.d/x: a, ~/.ssh/y: b, a/../../b: c, d: gs://bucket/d}
 run: ./pi
 launcher: mpich
 launchr: mpi
@@ -216,8 +216,8 @@ outputs: /etc
         "jobs/pi.yaml:5:33: file_mounts '~/.ssh/y' would write into ~/.ssh or ~/.beowulf, which is refused",
         "jobs/pi.yaml:5:46: file_mounts 'a/../../b' holds '..': write the path from / or ~/, or from where"
         " beowulf is run",
-        "jobs/pi.yaml:5:63: file_mounts.d 's3://bucket/d' is an address: this version takes files and folders of this"
-        " machine only",
+        "jobs/pi.yaml:5:63: file_mounts.d 'gs://bucket/d' is an address of a kind that is not fetched:"
+        " s3://bucket/key, or files and folders here",
         "jobs/pi.yaml:7:11: launcher 'mpich' is not known (command, horovod, mpi, tensorflow, torchrun)",
         "jobs/pi.yaml:8:1: key 'launchr' is not known; did you mean 'launcher'?",
         "jobs/pi.yaml:9:1: 'secrets' is not there yet: this version does not hand out secrets; keep them in a file"

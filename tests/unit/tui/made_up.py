@@ -94,6 +94,7 @@ class MadeUp:
             "n5": loads(0.31, 38.0, 2),
             "n6": loads(0.05, 1.2),
         }
+        self.rented = [machine("aws-7", "READY", 0.526, 1800), machine("aws-8", "BOOTING", 0.526, 20)]
         self.away = ""  # the reason
         self.pushed: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self.asked_after: list[int] = []
@@ -137,6 +138,19 @@ class MadeUp:
         attempts = [{**attempt, "started_at": found["started_at"], "ended_at": found["ended_at"]}] if shares else []
         spec = {"name": found["name"], "launcher": "torchrun", "argv": ["python", "train.py"], "queue": "default"}
         return {**found, "spec": spec, "attempts": attempts}
+
+    def node(self, name: str) -> dict[str, Any]:
+        return next(node for node in self.nodes if node["id"] == name)  # type: ignore[no-any-return]
+
+    def machines(self, **_: Any) -> dict[str, Any]:
+        return {"machines": self.rented, "clouds": [{"name": "aws", "error": ""}]}
+
+    def cost(self, **_: Any) -> dict[str, Any]:
+        return {"cost_usd": 4.1, "cap_usd": 50.0, "committed_usd": 6.0, "lines": []}
+
+    def terminate(self, machine: str, **_: Any) -> str:
+        self._order("terminate", machine)
+        return "DRAINING"
 
     def why(self, job_id: str) -> dict[str, Any]:
         return {"sentence": f"job {job_id} waits", "limits": [], "starts_at": NOW + 1200}
@@ -187,6 +201,14 @@ class MadeUp:
     def ssh_command(self, name: str) -> list[str]:
         self._order("shell", name)
         return ["true", name]
+
+
+def machine(name: str, state: str, hourly_usd: float, age_s: float) -> dict[str, Any]:
+    offer = {"provider": "aws", "region": "us-east-1", "zone": "us-east-1a", "machine_type": "g4dn.xlarge",
+             "hourly_usd": hourly_usd, "spot_hourly_usd": 0.2}  # fmt: skip
+    return {"id": name, "state": state, "offer": offer, "market": "on-demand", "job_id": "44",
+            "created_at": NOW - age_s, "gone_at": 0.0,
+            "spent_usd": hourly_usd * age_s / 3600, "worst_usd": 0.9, "reason": ""}  # fmt: skip
 
 
 def report(rank: int, step: int) -> dict[str, Any]:

@@ -306,9 +306,30 @@ def test_a_job_that_waits_says_what_would_start_it() -> None:
     drive(MadeUp(), steps)
 
 
+def test_rented_machines_what_they_cost_and_giving_one_back() -> None:
+    client = MadeUp()
+
+    async def steps(app: Top, pilot: Pilot[None]) -> None:
+        await press(pilot, "4")
+        await until(pilot, lambda: "$1.05/h, $4.10 of $50.00 this month" in lines_of(app)[0])
+        rows = [line.split() for line in lines_of(app)[3:5]]
+        assert [row[:4] for row in rows] == [
+            ["aws-7", "READY", "g4dn.xlarge", "aws:us-east-1a"],
+            ["aws-8", "BOOTING", "g4dn.xlarge", "aws:us-east-1a"],
+        ]
+        assert "30:00" in rows[0] and "$0.26" in rows[0]
+        await press(pilot, "x", "n")
+        assert client.orders == []
+        await press(pilot, "x", "y")
+        assert client.orders == [("terminate", "aws-7")]
+        assert notes(app) == ["aws-7 is given back when its jobs have ended"]
+
+    drive(client, steps, (180, 30))
+
+
 def test_events_newest_first_and_what_they_are_about() -> None:
     async def steps(app: Top, pilot: Pilot[None]) -> None:
-        await press(pilot, "5")
+        await press(pilot, "5", "6")
         await until(pilot, lambda: len(app.overview.pane.rows.keys) == 3)
         assert [line.split()[1] for line in lines_of(app)[3:6]] == ["JobSubmitted", "AttemptEnded", "NodeDown"]
         await press(pilot, "enter")
@@ -352,7 +373,7 @@ def test_views_themes_and_help() -> None:
         for _ in PANES:
             await press(pilot, "tab")
             seen.append(app.overview.pane.TITLE)
-        assert seen == ["GPUs", "Staging", "Events", "Cluster", "Jobs"]
+        assert seen == ["GPUs", "Cloud", "Staging", "Events", "Cluster", "Jobs"]
         await press(pilot, "shift+tab")
         assert app.overview.pane.TITLE == "Cluster"
         themes = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from beowulf.views import free_from, why_outlook
+from beowulf.views import free_from, kept_starts, why_outlook
 
 ANSWER = {
     "sentence": "Priority: behind job 3, which waits for the same nodes",
@@ -23,6 +23,19 @@ def test_every_limit_the_start_and_what_would_start_it() -> None:
     assert at == "It starts at 1970-01-02 00:00:00 as it is, if nothing new comes."
     assert tips == ["Submitted anew, it starts now:", "  with 3 nodes instead of 4"]
     assert free_from(ANSWER, utc=True) == {"n1": "1970-01-02 00:00:00"}
+
+
+def test_what_was_promised_and_how_true_such_promises_are() -> None:
+    kept = {"jobs": 4, "error_s": 90.0, "late": 1}
+    waits = {"starts_at": 86400.0, "promised_at": 86000.0, "start_error_s": None, "kept": kept}
+    start, promise = why_outlook(waits, utc=True)
+    assert start.endswith("(Of 4 promised starts half were off by up to 1:30; 1 came late.)")
+    assert promise == "Its first reservation was for 1970-01-01 23:53:20."
+    runs = {"promised_at": 86000.0, "start_error_s": -30.0, "kept": kept}
+    assert why_outlook(runs, utc=True) == [promise.replace(".", "; it started 0:30 earlier.")]
+    jobs = [{"promised_at": 100.0, "first_started_at": at} for at in (90.0, 130.0, 0.0)] + [{"promised_at": 0.0}]
+    assert kept_starts(jobs) == "2 of them were promised a start: off by 0:20 (median)"
+    assert kept_starts(jobs[2:]) == ""
 
 
 def test_when_it_ends_and_by_what_that_goes() -> None:

@@ -1,0 +1,53 @@
+"""What the API asks of the running head about rented machines."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from beowulf.controller.commands import Caller, CollectMachines
+from beowulf.controller.loop import Controller
+from beowulf.daemon.clouds import Clouds
+from beowulf.model.cloud import Machine
+from beowulf.store import Store
+
+COLLECT_S = 60.0  # the longest that a list is waited for
+LOOK_S = 0.2
+
+
+class CloudDesk:
+    def __init__(self, controller: Controller, store: Store, clouds: Clouds) -> None:
+        self._controller = controller
+        self._store = store
+        self._clouds = clouds
+
+    def clouds(self) -> list[dict[str, Any]]:
+        listings = self._controller.listings()
+        return [
+            {
+                "name": cloud.name,
+                "provider": cloud.provider,
+                "listed_at": listings[cloud.name].began if cloud.name in listings else 0.0,
+                "error": listings[cloud.name].error if cloud.name in listings else "",
+            }
+            for cloud in self._controller.policy.renting.clouds
+        ]
+
+    def collect(self, caller: Caller) -> list[dict[str, Any]]:
+        since = self._controller.ask(CollectMachines(caller)).result(COLLECT_S)
+        deadline = time.monotonic() + COLLECT_S
+        while True:
+            clouds = self.clouds()
+            waiting = [one for one in clouds if one["listed_at"] < since and not one["error"]]
+            if not waiting or time.monotonic() >= deadline:
+                return clouds
+            time.sleep(LOOK_S)
+
+    def machines_since(self, since: float) -> list[Machine]:
+        return self._store.machines(since)
+
+    def month_cap_usd(self) -> float:
+        return self._controller.policy.renting.caps.month_usd
+
+    def check(self, name: str) -> list[dict[str, Any]]:
+        return self._clouds.check(name)

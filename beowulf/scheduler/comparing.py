@@ -1,0 +1,47 @@
+"""The comparison of here and there as people ask for it: for a job that waits, or one that is not handed in yet."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from beowulf.model import event as ev
+from beowulf.model.apply import apply
+from beowulf.model.job import JobId, JobSpec
+from beowulf.model.rules import Rules
+from beowulf.model.snapshot import Snapshot
+from beowulf.scheduler.bargain import Comparison
+from beowulf.scheduler.bursting import FORESEEN, compared
+from beowulf.scheduler.foresight import starts_of
+from beowulf.scheduler.owned import bought
+from beowulf.scheduler.state import fresh
+from beowulf.scheduler.suggestions import Suggestion
+from beowulf.scheduler.wording import usd
+
+
+def comparison(snapshot: Snapshot, now: float, job_id: JobId, rules: Rules) -> Comparison | None:
+    """None where nothing is on offer, where the job does not wait, or where its machines are on their way."""
+    if not rules.market.offers or job_id not in snapshot.pending or job_id in bought(snapshot):
+        return None
+    start_at = starts_of(snapshot, now, {job_id}, rules, FORESEEN)[job_id]
+    rented = sum(machine.live for machine in snapshot.machines.values())
+    market = replace(rules.market, machines=rules.market.machines - rented)
+    return compared(fresh(snapshot, rules), snapshot.jobs[job_id], start_at, market, now)
+
+
+def comparison_of(snapshot: Snapshot, now: float, spec: JobSpec, owner: str, rules: Rules) -> Comparison | None:
+    """As if the spec were handed in now."""
+    number = snapshot.next_number
+    after = apply(snapshot, ev.JobSubmitted(now, str(number), number, spec, owner, 0))
+    return comparison(after, now, str(number), rules)
+
+
+def rented_instead(snapshot: Snapshot, now: float, job_id: JobId, rules: Rules) -> tuple[Suggestion, ...]:
+    """What a machine would cost the job if it were handed in anew to be rented one at once; empty where none would."""
+    job = snapshot.jobs[job_id]
+    if job.spec.burst.policy == "prefer":
+        return ()
+    eager = replace(job.spec, burst=replace(job.spec.burst, policy="prefer", deadline_s=0.0))
+    found = comparison_of(snapshot, now, eager, job.owner, rules)
+    if found is None or found.choice is None:
+        return ()
+    return (Suggestion(f"in the cloud for {usd(found.choice.cost_usd)} (--burst prefer)", eager),)

@@ -1,0 +1,113 @@
+"""The table of accelerators → what each is for, what the planner goes by, and the page that tells people."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from beowulf.model.market import Accelerator
+from beowulf.specs import document as doc
+from beowulf.specs import quantities, words
+from beowulf.specs.complaints import Complaints
+from beowulf.specs.kinds import Fields, Key, Many, MapOf, Record, Word
+from beowulf.specs.scheduling import decimal
+
+USES = ("training", "inference")
+VENDORS = {"nvidia": "NVIDIA", "amd": "AMD", "neuron": "AWS", "tpu": "Google", "gaudi": "Intel"}
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """``tflops`` and ``bandwidth_gb_s`` are a data sheet's; 0: it does not say."""
+
+    kind: str
+    vendor: str
+    memory_mib: int
+    capability: str
+    tflops: float
+    bandwidth_gb_s: float
+    uses: tuple[str, ...]
+    about: str
+    machines: Mapping[str, tuple[str, ...]]  # by provider
+
+    @property
+    def accelerator(self) -> Accelerator:
+        """Training is bound by arithmetic as much as by memory: the mean of both stands for it."""
+        return Accelerator(self.vendor, self.capability, math.sqrt(self.tflops * self.bandwidth_gb_s))
+
+
+KIND = Record(
+    (
+        Key("kind", Word("T4", quantities.gpu_kind, words.TEXT), "The short name that job files use."),
+        Key("vendor", words.choice(*VENDORS), "Whose programs it needs."),
+        Key("memory", words.memory, "Of one."),
+        Key("capability", words.line, "NVIDIA's compute capability."),
+        Key("tflops", decimal(0.001, 1e6), "Dense 16-bit matrix arithmetic."),
+        Key("bandwidth", decimal(1, 1e6), "Of its memory, in GB/s."),
+        Key("for", Many(words.choice(*USES), "training, inference"), "What it is good for."),
+        Key("about", words.line, "What to know of it."),
+        Key(
+            "machines", MapOf(quantities.name, words.many(words.line, "machine types"), "{aws: [p3.2xlarge]}"), "Where."
+        ),
+    ),
+    "an accelerator",
+)
+TABLE = Record((Key("accelerators", Many(KIND, "a list of accelerators", single=False), "The kinds."),))
+
+
+def parse_accelerators(text: str, *, name: str) -> tuple[Kind, ...]:
+    """Raises `BadInput` with one line per complaint."""
+    complaints = Complaints()
+    root = doc.read_document(text, name, complaints)
+    complaints.raise_if_any()
+    fields = TABLE.read(root, "", complaints) or Fields(root.place)
+    kinds: tuple[Fields, ...] = fields.get("accelerators", ())
+    for one in kinds:
+        for key in ("kind", "vendor", "memory", "for", "about"):
+            if key not in one.places:
+                complaints.add(one.place, f"an accelerator needs {key}")
+    complaints.raise_if_any()
+    return tuple(_kind(one) for one in kinds)
+
+
+def _kind(fields: Fields) -> Kind:
+    return Kind(
+        kind=fields.get("kind", ""),
+        vendor=fields.get("vendor", ""),
+        memory_mib=fields.get("memory", 0),
+        capability=fields.get("capability", ""),
+        tflops=fields.get("tflops", 0.0),
+        bandwidth_gb_s=fields.get("bandwidth", 0.0),
+        uses=fields.get("for", ()),
+        about=fields.get("about", ""),
+        machines=fields.get("machines", {}),
+    )
+
+
+def accelerators_page(kinds: Sequence[Kind]) -> str:
+    """``docs/accelerators.md``"""
+    providers = sorted({provider for kind in kinds for provider in kind.machines})
+    head = ["accelerator", "memory", "for", "16-bit TFLOPS", "GB/s", "what to know", *providers]
+    rows = [f"| {' | '.join(_cells(kind, providers))} |" for kind in kinds]
+    return "\n".join([_PAGE, f"| {' | '.join(head)} |", "|" + "---|" * len(head), *rows, ""])
+
+
+def _cells(kind: Kind, providers: Sequence[str]) -> list[str]:
+    figures = [f"{one:g}" if one else "not told" for one in (kind.tflops, kind.bandwidth_gb_s)]
+    types = [", ".join(f"`{name}`" for name in kind.machines.get(provider, ())) for provider in providers]
+    name = f"{VENDORS[kind.vendor]} `{kind.kind}`"
+    return [name, f"{kind.memory_mib / 1024:g} GB", ", ".join(kind.uses), *figures, kind.about, *types]
+
+
+_PAGE = """\
+<!-- Written by scripts/write-references from nodes/catalogue/accelerators.yaml; a test compares. -->
+
+# Accelerators of the clouds, and what they are for
+
+The names are those of job files: `resources: {accelerators: "T4:1"}`. `beowulf cloud offers --gpu T4` and
+`beowulf cloud offers --for inference` show what the machines cost. A job that names no kind is only ever sent to NVIDIA
+devices: all others need programs of their own. Figures are the vendors' data sheets' (dense 16-bit matrix arithmetic,
+memory bandwidth); what a job really gains is less, and the planner, to compare two kinds, takes the geometric
+mean of both. Machine types are examples; that a type is listed does not mean that an account may start one.
+"""

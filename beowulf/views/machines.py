@@ -1,0 +1,44 @@
+"""Rented machines and what they cost, as rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from beowulf.views.amounts import duration
+from beowulf.views.text import printable
+
+MACHINE_COLUMNS = ("MACHINE", "STATE", "TYPE", "SITE", "MARKET", "JOB", "UP", "SPENT", "AT MOST", "REASON")
+COST_COLUMNS = ("MACHINES", "HOURS", "SPENT", "IN DOUBT")
+
+
+def machine_rows(machines: Sequence[Mapping[str, Any]], now: float) -> list[tuple[str, ...]]:
+    """``AT MOST``: what it will have cost if the head falls silent now."""
+    return [_row(machine, now) for machine in machines]
+
+
+def _row(machine: Mapping[str, Any], now: float) -> tuple[str, ...]:
+    offer = machine["offer"]
+    started = machine["created_at"]
+    up = duration((machine["gone_at"] or now) - started) if started else "-"
+    site = f"{offer['provider']}:{offer['zone'] or offer['region']}"
+    cells = (machine["id"], machine["state"], offer["machine_type"], site, machine["market"], machine["job_id"] or "-")
+    money = (dollars(machine["spent_usd"]), dollars(machine["worst_usd"]))
+    return tuple(printable(str(cell)) for cell in (*cells, up, *money, machine["reason"]))
+
+
+def cost_rows(lines: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
+    return [
+        (
+            printable(line["name"] or "-"),
+            str(line["machines"]),
+            f"{line['seconds'] / 3600:.2f}",
+            dollars(line["cost_usd"]),
+            dollars(line["doubt_usd"]) if line["doubt_usd"] else "-",
+        )
+        for line in lines
+    ]
+
+
+def dollars(amount: float) -> str:
+    return f"${amount:.2f}" if amount >= 0.01 or not amount else f"${amount:.4f}"

@@ -1,0 +1,141 @@
+"""Bursting for real: the daemon, an emulated EC2 with real hosts behind it, jobs that find no room in the lab."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from emulator.starting import Emulator, until
+from real_head import RealHead
+
+from beowulf.client import Client
+from beowulf.model.codec import plain
+from beowulf.model.errors import Unreachable
+from beowulf.model.job import Burst, Checkpointing, JobSpec
+
+pytestmark = [pytest.mark.root, pytest.mark.cluster, pytest.mark.usefixtures("aws_credentials")]
+
+SETTINGS = """
+heartbeat_s: 1s
+clouds:
+  aws: {{regions: [us-east-1], endpoint: "{url}", image: ami-1, options: {{address: private}}}}
+burst:
+  budget: {{month: 5.00}}
+  lease: 60s
+  idle_release: 1s
+  ready_timeout: 120s
+  grace: 3s
+  list_every: 1s
+"""
+
+
+@pytest.fixture
+def ec2(cloud: Callable[..., Emulator]) -> Emulator:
+    return cloud("ec2", boot_s=0.5)
+
+
+@pytest.fixture
+def bursting(tmp_path: Path, ec2: Emulator) -> Iterator[RealHead]:
+    home = tmp_path / "head"
+    home.mkdir()
+    (home / "settings.yaml").write_text(SETTINGS.format(url=ec2.url))
+    head = RealHead(home)
+    head.up()
+    yield head
+    head.down()
+
+
+def spec(script: str, nodes: int = 1, *, spot: bool = False, **more: Any) -> JobSpec:
+    burst = Burst("prefer", use_spot=spot, on_demand=not spot)
+    return JobSpec("burst", script, min_nodes=nodes, max_nodes=nodes, max_duration_s=120.0, burst=burst, **more)
+
+
+def nothing_is_left(head: RealHead, ec2: Emulator) -> None:
+    until(lambda: not ec2.live(), 60, "the machines to be given back")
+    until(lambda: not head.client.machines()["machines"], 60, "the store to know it")
+
+
+def test_a_gang_runs_on_rented_machines_and_they_are_gone_afterwards(bursting: RealHead, ec2: Emulator) -> None:
+    job = bursting.submit(spec("hostname; id -un", nodes=2))
+    done = bursting.ended(job, 120)
+    assert done["word"] == "COMPLETED", done["reason"] + bursting.log()
+    assert len(ec2.machines()) == 2
+    nothing_is_left(bursting, ec2)
+    assert bursting.client.nodes() == []
+    assert not list((bursting.home / "machine-keys").iterdir())
+    [line] = bursting.client.cost(by="job")["lines"]
+    assert (line["name"], line["machines"]) == (job, 2) and line["cost_usd"] > 0
+
+
+LAUNCH = ("before_intent", "after_intent", "in_flight", "after_call", "after_commit")
+DESTROY = ("before_intent", "after_intent", "after_call", "after_commit")
+
+
+def test_a_head_killed_at_every_point_of_a_launch_rents_one_machine(
+    bursting: RealHead, ec2: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F1, with real hosts."""
+    for number, name in enumerate(LAUNCH, start=1):
+        killed_there(f"launch.{name}", bursting, monkeypatch)
+        nothing_is_left(bursting, ec2)
+        assert len(ec2.machines()) == number, name
+
+
+@pytest.mark.slow
+def test_a_head_killed_at_every_point_of_an_end_ends_the_machine(
+    bursting: RealHead, ec2: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, name in enumerate(DESTROY, start=1):
+        killed_there(f"destroy.{name}", bursting, monkeypatch)
+        nothing_is_left(bursting, ec2)
+        assert len(ec2.machines()) == number, name
+
+
+def killed_there(failpoint: str, head: RealHead, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A head that dies there once; the next one goes on until the job is done."""
+    head.down()
+    monkeypatch.setenv("BEOWULF_FAILPOINT", f"{failpoint}:kill")
+    head.up()
+    with contextlib.suppress(Unreachable), Client(head.home / "api.sock", patience_s=0.0) as client:
+        client.submit(plain(spec("hostname")), key=failpoint)  # the intent follows in the same turn
+    head.wait_for(lambda: head.process is not None and head.process.poll() == -9, f"{failpoint} to kill it")
+    monkeypatch.delenv("BEOWULF_FAILPOINT")
+    head.up()
+    done = head.ended(head.submit(spec("hostname"), key=failpoint), 120)
+    assert done["word"] == "COMPLETED", done["reason"] + head.log()
+
+
+SAVES_WHEN_ASKED = """
+import os, signal, sys, time
+from pathlib import Path
+folder = Path(os.environ["BEOWULF_CHECKPOINT"])
+if list(folder.glob("*")):
+    sys.exit(0)
+def save(number, frame):
+    folder.mkdir(exist_ok=True)
+    (folder / "state").write_text("half done")
+    with open(os.environ["BEOWULF_REPORT"], "a") as report:
+        report.write('{"checkpoint": "state", "step": 5}\\n')
+signal.signal(signal.SIGUSR1, save)
+while True:
+    time.sleep(0.1)
+"""
+
+
+def test_a_spot_machine_that_is_taken_back_gets_a_checkpoint_first(bursting: RealHead, ec2: Emulator) -> None:
+    """F28: notice → signal → checkpoint home → queued again → the next machine goes on from it."""
+    script = f"exec python3 -c {shlex.quote(SAVES_WHEN_ASKED)}"
+    job = bursting.submit(spec(script, spot=True, checkpoint=Checkpointing("ckpt")))
+    bursting.is_running(job, 120)
+    ec2.reclaim(ec2.live()[0]["id"], 60.0)
+    done = bursting.ended(job, 120)
+    assert done["word"] == "COMPLETED", done["reason"] + bursting.log()
+    first, second = done["attempts"]
+    assert first["ending"] == "PREEMPTED" and "takes it back" in first["reason"]
+    assert first["allocation"]["shares"][0]["node"] != second["allocation"]["shares"][0]["node"]
+    assert done["checkpoint"] is not None and done["retries"] == 0
+    nothing_is_left(bursting, ec2)

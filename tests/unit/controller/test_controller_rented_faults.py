@@ -1,0 +1,269 @@
+"""Single faults of rented machines, each with what must be seen."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import rented_world
+from rented_world import OFFERS, RENTING, RentedWorld, install
+from simulated import Weather
+
+from beowulf.controller import commands as co
+from beowulf.model import rented
+from beowulf.model.cloud import Machine, MachineState, Market, Offer
+from beowulf.model.errors import TokenSpent
+from beowulf.model.job import Burst, Checkpointing, JobSpec, JobState, Result
+from beowulf.model.renting import Caps
+
+QUIET = Weather(boot_s=(5.0, 5.0), list_lag_s=0.0)
+ME = co.Caller("me", 1000, True)
+Make = Callable[..., RentedWorld]
+
+
+@pytest.fixture
+def make(monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
+    def made(weather: Weather = QUIET, **more: Any) -> RentedWorld:
+        world = RentedWorld(1, weather=weather, **more)
+        install(world, monkeypatch)
+        world.longest_s = 10.0
+        world.head_up()
+        return world
+
+    yield made
+
+
+def submit(world: RentedWorld, nodes: int = 1, **more: Any) -> str:
+    return world.submit(JobSpec("j", "true", min_nodes=nodes, burst=Burst("auto"), **more))
+
+
+def go(world: RentedWorld, until: Callable[[], object], seconds: float = 400.0) -> None:
+    end = world.now + seconds
+    while not until():
+        assert world.now < end, [(one.id, one.state, one.reason) for one in machines(world)]
+        world.step(1.0)
+
+
+def machines(world: RentedWorld) -> list[Machine]:
+    return sorted(world.snapshot.machines.values(), key=lambda one: one.number)
+
+
+def of(world: RentedWorld, kind: type[Any]) -> list[Any]:
+    return [event for event in world.disk.events if isinstance(event, kind)]
+
+
+def done(world: RentedWorld, job: str) -> bool:
+    return world.snapshot.jobs[job].word == "COMPLETED"
+
+
+def test_sold_out_in_one_zone_the_next_attempt_is_for_another(make: Make) -> None:
+    """F3: another attempt with another token, after the first was closed."""
+    world = make()
+    world.cloud.sold_out_zones = {"a"}
+    job = submit(world)
+    go(world, lambda: done(world, job))
+    first, second = machines(world)[:2]
+    assert (first.offer.zone, first.state, first.cost_usd) == ("a", MachineState.GONE, 0.0)
+    assert second.offer.zone == "b" and second.token != first.token
+    assert world.tally.duplicates == 0
+
+
+def test_a_spent_token_closes_the_attempt_and_the_job_starts_on_the_next(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F4."""
+    world = make()
+    create = world.cloud.create
+    calls: list[str] = []
+
+    def spent_at_first(request: Any) -> Any:
+        calls.append(request.token)
+        if len(calls) == 1:
+            raise TokenSpent("the token's machine is terminated")
+        return create(request)
+
+    monkeypatch.setattr(world.cloud, "create", spent_at_first)
+    job = submit(world)
+    go(world, lambda: done(world, job))
+    first, second = machines(world)[:2]
+    assert first.state is MachineState.GONE and second.intended_at >= first.gone_at
+    assert calls[0] not in calls[1:]
+
+
+def test_a_lost_reply_is_asked_for_with_the_same_token(make: Make) -> None:
+    """F2."""
+    world = make()
+    world.cloud.lose_replies = 1
+    job = submit(world)
+    go(world, lambda: done(world, job))
+    assert len(world.cloud.instances) == len(machines(world)) == 1
+
+
+def test_a_provider_that_ends_nothing_for_an_hour_is_asked_again_and_told_of(make: Make) -> None:
+    """F5."""
+    world = make()
+    job = submit(world)
+    go(world, lambda: done(world, job))
+    world.cloud.dead_man = False
+    world.cloud.throttled_until = world.now + 3600.0
+    go(world, lambda: machines(world)[0].state is MachineState.TERMINATING)
+    for _ in range(1790):
+        world.step(2.0)
+        if world.now < world.cloud.throttled_until:
+            assert machines(world)[0].state is MachineState.TERMINATING
+    alerts = [event for event in of(world, rented.MachineTrouble) if event.alert]
+    assert len(alerts) == 1 and "Request limit exceeded" in alerts[0].reason
+    go(world, lambda: machines(world)[0].state is MachineState.GONE)
+    assert not world.cloud.ours_alive()
+
+
+def test_a_machine_that_is_not_listed_yet_is_neither_collected_nor_launched_again(make: Make) -> None:
+    """F6: nobody lists it for 30 s, and its boot takes as long."""
+    world = make(Weather(boot_s=(25.0, 25.0), list_lag_s=0.0))
+    world.cloud.unlisted_s = 30.0
+    world.cloud.lose_replies = 1
+    job = submit(world)
+    go(world, lambda: done(world, job))
+    assert len(world.cloud.instances) == 1 and not of(world, rented.OrphanFound)
+
+
+def test_other_peoples_machines_are_never_touched(make: Make) -> None:
+    """F7: also one that has the very name and token of ours; ours that nobody wants is ended."""
+    world = make()
+    for _ in range(5):
+        world.cloud.stranger()
+    job = submit(world)
+    go(world, lambda: done(world, job))
+    ours = next(one for one in world.cloud.instances.values() if one.cluster == "sim")
+    for name in world.cloud.strangers:
+        world.cloud.instances[name].token = ours.token
+    world.cloud.orphan("token-nobody-knows")
+    go(world, lambda: not world.cloud.ours_alive())
+    assert all(world.cloud.instances[name].alive for name in world.cloud.strangers)
+    assert len(of(world, rented.OrphanFound)) == 1
+
+
+def test_a_notice_asks_for_a_checkpoint_within_five_seconds_and_the_job_goes_on_elsewhere(make: Make) -> None:
+    """F28."""
+    world = make(market=Market.SPOT)
+    world.longest_s = 10_000.0
+    job = submit(world, checkpoint=Checkpointing("ckpt"))
+    go(world, lambda: world.snapshot.jobs[job].state is JobState.RUNNING)
+    world.step(1.0)
+    instance = world.cloud.ours_alive()[0]
+    noticed = world.now
+    instance.reclaim_at = noticed + 120.0
+    go(world, lambda: of(world, rented.ReclaimNoticed), 5.0)
+    assert of(world, rented.ReclaimNoticed)[0].at - noticed <= 5.0
+    go(world, lambda: len(world.snapshot.jobs[job].attempts) == 2)
+    first, second = world.snapshot.jobs[job].attempts
+    assert first.ending is Result.PREEMPTED and world.snapshot.jobs[job].retries == 0
+    assert first.ended_at < instance.reclaim_at
+    assert first.allocation.nodes != second.allocation.nodes and second.from_step > 0
+
+
+def test_a_spot_machine_that_vanishes_costs_no_retry_and_its_bill_is_kept(make: Make) -> None:
+    """F28, without a notice."""
+    world = make(market=Market.SPOT)
+    world.longest_s = 10_000.0
+    job = submit(world)
+    go(world, lambda: world.snapshot.jobs[job].state is JobState.RUNNING)
+    world.cloud.vanish(world.cloud.ours_alive()[0].instance_id)
+    go(world, lambda: len(world.snapshot.jobs[job].attempts) == 2)
+    assert world.snapshot.jobs[job].retries == 0
+    first = machines(world)[0]
+    truth = world.cloud.instances[first.instance_id].billed_usd(world.now)
+    assert first.state is MachineState.GONE and first.cost_usd == pytest.approx(truth, abs=0.05)
+
+
+def offers_at(**changes: Any) -> tuple[Offer, ...]:
+    return tuple(replace(offer, **changes) for offer in OFFERS)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"hourly_usd": price} for price in (0.0, math.nan, 1e9, -1.0, math.inf)]
+    + [{"as_of": "2026-08-01"}, {"as_of": ""}, {"minimum_s": math.nan}],
+    ids=str,
+)
+def test_a_price_nobody_could_mean_buys_nothing(
+    changes: dict[str, Any], make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F29, whatever the planner wished."""
+    monkeypatch.setattr(rented_world, "OFFERS", offers_at(**changes))
+    world = make()
+    submit(world)
+    for _ in range(30):
+        world.step(1.0)
+    assert not world.cloud.instances and not machines(world)
+
+
+def test_a_budget_that_runs_out_ends_the_machine_within_it(make: Make) -> None:
+    """F29: the job asks for far more time than there is money; it is queued again, and nothing is bought any more."""
+    world = make(renting=replace(RENTING, caps=Caps(month_usd=0.9)))
+    world.longest_s = 10_000.0
+    job = submit(world)
+    go(world, lambda: machines(world) and machines(world)[0].state is MachineState.GONE, 1500.0)
+    assert "the budget of the month is $0.90" in of(world, rented.MachineDraining)[0].reason
+    for _ in range(300):
+        world.step(2.0)
+    assert 0.4 < world.cloud.billed_usd() <= 0.9
+    assert world.snapshot.jobs[job].attempts[0].ending is Result.PREEMPTED
+
+
+def test_a_job_never_costs_more_than_its_own_budget(make: Make) -> None:
+    world = make()
+    world.submit(JobSpec("j", "true", burst=Burst("auto", budget_usd=0.30)))
+    for _ in range(20):
+        world.step(1.0)
+    assert not machines(world)  # three minutes, a lease and a minute cost $0.36
+
+
+def test_an_idle_machine_is_given_back_on_time_and_a_warm_one_is_kept(make: Make) -> None:
+    world = make(renting=replace(RENTING, keep_warm=1))
+    jobs = [submit(world), submit(world)]
+    go(world, lambda: all(done(world, job) for job in jobs))
+    go(world, lambda: len([one for one in machines(world) if one.live]) == 1, 200.0)
+    [idle] = of(world, rented.MachineDraining)
+    began = max(event.at for event in of(world, rented.MachineIdle) if event.machine == idle.machine)
+    assert RENTING.idle_release_s <= idle.at - began <= RENTING.idle_release_s + 2.0
+    for _ in range(200):
+        world.step(1.0)
+    assert len(world.cloud.ours_alive()) == 1  # its lease is renewed all the time
+
+
+def test_a_machine_for_a_job_that_was_cancelled_is_ended_while_it_boots(make: Make) -> None:
+    world = make(Weather(boot_s=(60.0, 60.0), list_lag_s=0.0))
+    job = submit(world)
+    go(world, lambda: machines(world) and machines(world)[0].state is MachineState.BOOTING)
+    world.ask(co.Cancel(ME, job)).result()
+    go(world, lambda: not world.cloud.ours_alive(), 30.0)
+    assert machines(world)[0].ready_at == 0.0
+
+
+def test_terminate_lets_the_job_end_first(make: Make) -> None:
+    world = make()
+    job = submit(world)
+    go(world, lambda: world.snapshot.jobs[job].state is JobState.RUNNING)
+    assert world.ask(co.TerminateMachine(ME, machines(world)[0].id)).result() == "DRAINING"
+    go(world, lambda: done(world, job))
+    go(world, lambda: not world.cloud.ours_alive(), 20.0)
+
+
+def test_a_head_that_returns_after_its_machines_ended_themselves_bills_them_no_longer(make: Make) -> None:
+    world = make()
+    world.longest_s = 10_000.0
+    submit(world)
+    go(world, lambda: machines(world) and machines(world)[0].state is MachineState.READY)
+    world.head_killed()
+    for _ in range(400):
+        world.step(10.0)
+    assert not world.cloud.ours_alive()
+    world.head_up()
+    go(world, lambda: machines(world)[0].state is MachineState.GONE)
+    gone = machines(world)[0]
+    truth = world.cloud.instances[gone.instance_id].billed_usd(world.now)
+    assert truth <= gone.cost_usd <= truth + 3.6 * (RENTING.ready_timeout_s + 60.0) / 3600.0
