@@ -162,7 +162,7 @@ class Session:
         """
         work = self.present()
         work.finished()
-        if not work.mine or (work.apart and not self.reduction.apart):
+        if not work.mine or (not work.targets if self.reduction.apart else work.apart):
             self.reduction.absent()
         self.reduction.finish()
         reduced = self.times.mark()
