@@ -33,6 +33,7 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "ssh": ("beowulf.cli.ssh:ssh", "A shell on a node, or one command there."),
     "ssh-config": ("beowulf.cli.ssh_config:ssh_config", "Lines for ~/.ssh/config: ssh bw-n1, rsync, editors."),
     "top": ("beowulf.cli.top:top", "Machines, jobs, GPUs and events on one screen."),
+    "web": ("beowulf.cli.web:web", "The same in a browser."),
     "events": ("beowulf.cli.events:events", "Everything that happened, in order."),
     "metrics": ("beowulf.cli.metrics:metrics", "The cluster's figures, as a monitoring system reads them."),
     "up": ("beowulf.cli.up:up", "Start the head."),

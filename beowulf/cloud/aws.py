@@ -9,7 +9,7 @@ up in each region. Options, all of which may be left out:
     subnet.ZONE         the subnet for that zone; `Cloud.network` is for every zone without one; none: the default one
     image.REGION        the image for that region
     bucket.REGION       inputs of jobs are put there once, and fetched by the machines (`cloud.s3`)
-    disk_gib            of the root disk; "": as large as the image wants it
+    disk_gib            of the root disk, where that is /dev/sda1 (Ubuntu); "": as large as the image wants it
 """
 
 from __future__ import annotations
@@ -78,6 +78,8 @@ class Aws:
         for name in cloud.options:
             if name not in OPTIONS and not name.startswith(OPTION_FAMILIES):
                 raise BadInput(f"cloud {cloud.name}: option {name!r} is not known ({', '.join(OPTIONS)})")
+        if not cloud.options.get("disk_gib", "1").isdecimal():
+            raise BadInput(f"cloud {cloud.name}: disk_gib is {cloud.options['disk_gib']!r}, not a whole number")
         if not cloud.regions:
             raise BadInput(f"cloud {cloud.name}: name at least one region", hint="regions: [us-east-1]")
         self.name = cloud.name
@@ -198,15 +200,7 @@ class Aws:
 
 def launch(cloud: Cloud, request: LaunchRequest) -> dict[str, Any]:
     """RunInstances' arguments: the same request always gives the same ones."""
-    offer = request.offer
-    tags = {
-        **request.tags,
-        "Name": f"beowulf {request.cluster} {request.machine_id}",
-        CLUSTER_TAG: request.cluster,
-        MACHINE_TAG: request.machine_id,
-        TOKEN_TAG: request.token,
-    }
-    listed = [{"Key": key, "Value": value} for key, value in sorted(tags.items())]
+    offer, tags = request.offer, tags_of(request)
     given: dict[str, Any] = {
         "MinCount": 1,
         "MaxCount": 1,
@@ -216,20 +210,29 @@ def launch(cloud: Cloud, request: LaunchRequest) -> dict[str, Any]:
         "UserData": request.user_data,
         "InstanceInitiatedShutdownBehavior": "terminate",  # so the dead-man's shutdown also ends the bill
         "MetadataOptions": {"HttpTokens": "required", "HttpEndpoint": "enabled", "HttpPutResponseHopLimit": 1},
-        "TagSpecifications": [{"ResourceType": kind, "Tags": listed} for kind in ("instance", "volume")],
+        "TagSpecifications": [{"ResourceType": kind, "Tags": tags} for kind in ("instance", "volume")],
         **places(cloud, offer.zone),
     }
     if cloud.options.get("disk_gib"):
         disk = {"VolumeSize": int(cloud.options["disk_gib"]), "VolumeType": "gp3", "DeleteOnTermination": True}
         given["BlockDeviceMappings"] = [{"DeviceName": "/dev/sda1", "Ebs": disk}]
     if request.market is Market.SPOT:
-        spot = {
-            "SpotInstanceType": "one-time",
-            "InstanceInterruptionBehavior": "terminate",
-            **({"MaxPrice": f"{request.max_hourly_usd:.6f}"} if request.max_hourly_usd > 0 else {}),
-        }
+        spot = {"SpotInstanceType": "one-time", "InstanceInterruptionBehavior": "terminate"}
+        if request.max_hourly_usd > 0:
+            spot["MaxPrice"] = f"{request.max_hourly_usd:.6f}"
         given["InstanceMarketOptions"] = {"MarketType": "spot", "SpotOptions": spot}
     return given
+
+
+def tags_of(request: LaunchRequest) -> Sequence[Mapping[str, str]]:
+    tags = {
+        **request.tags,
+        "Name": f"beowulf {request.cluster} {request.machine_id}",
+        CLUSTER_TAG: request.cluster,
+        MACHINE_TAG: request.machine_id,
+        TOKEN_TAG: request.token,
+    }
+    return [{"Key": key, "Value": value} for key, value in sorted(tags.items())]
 
 
 def places(cloud: Cloud, zone: str) -> dict[str, Any]:

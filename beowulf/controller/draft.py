@@ -156,6 +156,15 @@ class Checkpointing:
     last_is_in: bool = False  # the attempt is over, and what it left was looked for
 
 
+@dataclass(slots=True)
+class Pacing:
+    """From which step and moment on an attempt's steps are counted, and when they are looked at next."""
+
+    step: int
+    since: float
+    again_at: float
+
+
 @dataclass(frozen=True, slots=True)
 class Resizing:
     """An attempt was asked for a checkpoint, to be placed anew after it."""
@@ -175,6 +184,7 @@ class Volatile:
     collecting: set[str] = field(default_factory=set)
     collected: dict[str, str] = field(default_factory=dict)  # tag → "" or what went wrong
     checkpoints: dict[str, Checkpointing] = field(default_factory=dict)
+    pacing: dict[str, Pacing] = field(default_factory=dict)
     resizing: dict[str, Resizing] = field(default_factory=dict)
     resize_looked: float = 0.0
     deaf: dict[str, float] = field(default_factory=dict)  # attempts that made no checkpoint when asked → when
@@ -197,6 +207,7 @@ class Volatile:
         self.collecting.discard(tag)
         self.collected.pop(tag, None)
         self.checkpoints.pop(tag, None)
+        self.pacing.pop(tag, None)
         self.resizing.pop(tag, None)
         self.deaf.pop(tag, None)
 

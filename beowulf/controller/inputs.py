@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import structlog
 
-from beowulf.controller import checkpoints, closing, gang, members, relay, replies
+from beowulf.controller import checkpoints, closing, gang, members, paces, relay, replies
 from beowulf.controller.draft import Checkpointed, Draft
 from beowulf.controller.logs import TAG
 from beowulf.controller.rented import MachineCreated, MachineDestroyed, MachinesListed
@@ -105,6 +105,7 @@ def _received(draft: Draft, item: Received, reports: list[Report]) -> None:
     elif kind == "report":
         reports.extend(_reports(draft, header))
         checkpoints.on_reports(draft, item.node, str(header["attempt"]), header["lines"])
+        paces.on_reports(draft, str(header["attempt"]), int(header["rank"]), header["lines"])
     elif kind in _HANDLERS:
         _HANDLERS[kind](draft, item.node, header)
     else:

@@ -9,7 +9,7 @@ from beowulf.launch.speeds import relative_speeds
 from beowulf.launch.starting import Gang
 from beowulf.model.allocation import RankSlot, Share
 from beowulf.model.job import Communication, Launcher
-from beowulf.model.node import Node
+from beowulf.model.node import Node, gang_mtbf_s
 
 HOSTFILE = "hostfile"
 
@@ -34,6 +34,7 @@ def node_environment(gang: Gang, node: Node) -> dict[str, str]:
     if gang.spec.checkpoint is not None:
         env["BEOWULF_CHECKPOINT"] = f"{gang.attempt_folder(node)}/work/{gang.spec.checkpoint.path}"
         env["BEOWULF_CHECKPOINT_SIGNAL"] = gang.spec.checkpoint.signal
+        env["BEOWULF_GANG_MTBF_S"] = f"{gang_mtbf_s(gang.nodes[name] for name in gang.allocation.nodes):.0f}"
     if folder:
         env["VIRTUAL_ENV"] = folder
         env["PATH"] = search_path(gang, f"{folder}/bin")

@@ -274,9 +274,11 @@ def _alter(snapshot: Snapshot, node_id: str, **changes: Any) -> Snapshot:
 
 
 def _node_up(snapshot: Snapshot, event: ev.NodeUp) -> Snapshot:
+    node: Node | None = snapshot.nodes.get(event.node)
     return _alter(
         snapshot,
         event.node,
+        failures=node.failures.faded(event.at) if node else None,
         state=NodeState.UP,
         reason="",
         root=event.root,
@@ -286,7 +288,12 @@ def _node_up(snapshot: Snapshot, event: ev.NodeUp) -> Snapshot:
 
 
 def _node_down(snapshot: Snapshot, event: ev.NodeDown) -> Snapshot:
-    return _alter(snapshot, event.node, state=NodeState.DOWN, reason=event.reason, changed_at=event.at)
+    """One that was in order when it was lost has failed; a head that just came, or a drained node, proves nothing."""
+    node: Node | None = snapshot.nodes.get(event.node)
+    changes: dict[str, Any] = {"state": NodeState.DOWN, "reason": event.reason, "changed_at": event.at}
+    if node is not None and node.schedulable:
+        changes["failures"] = node.failures.counted(event.at)
+    return _alter(snapshot, event.node, **changes)
 
 
 def _node_drained(snapshot: Snapshot, event: ev.NodeDrained) -> Snapshot:

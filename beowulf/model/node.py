@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TypeAlias
@@ -131,6 +132,32 @@ class Profile:
     links: tuple[LineSpeed, ...] = ()
 
 
+MEMORY_S = 14 * 86400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Failures:
+    """How often a node was lost while it was up: a count whose entries fade (by 1/e in `MEMORY_S`), as of ``at``."""
+
+    weight: float = 0.0
+    at: float = 0.0
+
+    def faded(self, now: float) -> Failures:
+        passed_s = max(0.0, now - self.at)
+        return Failures(self.weight * math.exp(-passed_s / MEMORY_S), max(now, self.at)) if self.weight else self
+
+    def counted(self, now: float) -> Failures:
+        faded = self.faded(now)
+        return Failures(faded.weight + 1.0, max(now, faded.at))
+
+    def per_hour(self, now: float) -> float:
+        """At a steady rate r the weight comes to r·`MEMORY_S`."""
+        return self.faded(now).weight / (MEMORY_S / 3600.0)
+
+
+UNSEEN = 0.25  # failures in `MEMORY_S` that any node is believed capable of
+
+
 class NodeState(StrEnum):
     """`UNKNOWN` until the first link; `DOWN` when three heartbeats were missed or the link cannot be made."""
 
@@ -161,6 +188,12 @@ class Node:
     root: str = ""  # the agent's folder on the node, absolute
     changed_at: float = 0.0
     profile: Profile = Profile()
+    failures: Failures = Failures()
+
+    @property
+    def flakiness(self) -> int:
+        """0: not lost lately; 1, 2, …: about so often; 4: more."""
+        return min(4, round(self.failures.weight))
 
     @property
     def usable_cpus(self) -> tuple[int, ...]:
@@ -200,3 +233,8 @@ def without_others(node: Node) -> Node:
     """As if nobody but jobs of ours used it."""
     gpus = tuple(replace(gpu, foreign="") for gpu in node.facts.gpus)
     return replace(node, facts=replace(node.facts, gpus=gpus, foreign_cpus=(), foreign=""))
+
+
+def gang_mtbf_s(nodes: Iterable[Node]) -> float:
+    """Mean time between failures of a gang that any of these brings down, by what was seen of them lately."""
+    return MEMORY_S / sum(node.failures.weight + UNSEEN for node in nodes)

@@ -8,6 +8,8 @@ from beowulf.scheduler.answers import Grow, Placement, Plan, Reason, Refusal, Re
 from beowulf.scheduler.bargain import Comparison, Row
 from beowulf.scheduler.comparing import comparison, comparison_of
 from beowulf.scheduler.deciding import plan, replan
+from beowulf.scheduler.errand import Quote, errand_of
+from beowulf.scheduler.errand import quote as quote_of
 from beowulf.scheduler.estimates import Estimate
 from beowulf.scheduler.explaining import End, Explanation, dry_run, expected_end, explain, queue
 from beowulf.scheduler.foresight import start_of
@@ -17,6 +19,7 @@ from beowulf.scheduler.planning import Memo
 from beowulf.scheduler.policies import PLACEMENTS, POLICIES, Objective, Policy, Prospect, Standing
 from beowulf.scheduler.resizing import Resize, resizes
 from beowulf.scheduler.suggestions import Suggestion, handed_in_anew
+from beowulf.scheduler.throughput import concerned
 
 __all__ = [
     "PLACEMENTS",
@@ -34,6 +37,7 @@ __all__ = [
     "Plan",
     "Policy",
     "Prospect",
+    "Quote",
     "Reason",
     "Refusal",
     "Reservation",
@@ -45,13 +49,16 @@ __all__ = [
     "Suggestion",
     "comparison",
     "comparison_of",
+    "concerned",
     "dry_run",
+    "errand_of",
     "expected_end",
     "explain",
     "handed_in_anew",
     "kept_promises",
     "plan",
     "queue",
+    "quote_of",
     "replan",
     "resizes",
     "start_error_s",

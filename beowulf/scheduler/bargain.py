@@ -34,6 +34,7 @@ class Wish:
     here_start: float
     here_end: float
     money_usd: float  # the least of what job, user, project and month have left
+    promised: bool = False  # a reservation holds its start here: nothing that comes later delays it
     racing: bool = False  # it ran on rented machines before
     watched: tuple[float, float] = (0.0, 0.0)  # seconds that spot was watched, and that it was there
 
@@ -125,8 +126,8 @@ def _prefer(wish: Wish, able: Sequence[Quote], rules: MarketRules, now: float) -
 
 
 def _auto(wish: Wish, able: Sequence[Quote], rules: MarketRules, now: float) -> Choice:
-    if wish.deadline_at < NEVER and wish.here_end <= wish.deadline_at:
-        return None, f"ends here by {moment(wish.here_end)}, in time for nothing", NEVER
+    if wish.here_end <= wish.deadline_at < NEVER and wish.promised:
+        return None, f"ends here by {moment(wish.here_end)}, in time and for nothing", NEVER
     if wish.deadline_at < NEVER:
         kept = _in_time(wish, able, rules, now)
         if kept is not None:

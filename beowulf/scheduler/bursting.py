@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
+
+from immutables import Map
 
 from beowulf.model.cloud import Offer
 from beowulf.model.job import Job, JobId
@@ -27,8 +30,8 @@ from beowulf.scheduler.room import empty_room, not_wanted
 from beowulf.scheduler.room import offer as answer
 from beowulf.scheduler.state import State
 
-LOOKED_AT = 32  # jobs per plan
-BOUGHT = 8  # gangs per plan
+LOOKED_AT = 200  # jobs per plan
+BOUGHT = 64  # gangs per plan
 FORESEEN = 200  # plans ahead
 KEPT_BY_SYSTEM = 0.08  # of the memory that is sold, kernel and firmware keep about so much at the most
 KEPT_BY_DRIVER = 0.07
@@ -36,13 +39,14 @@ KEPT_BY_DRIVER = 0.07
 HINDERED = (QUOTA, DEPENDENCY, CANCELLED)  # more machines would not help
 
 
-def grow(state: State, decided: Plan, now: float) -> tuple[tuple[Grow, ...], float]:
-    """What to rent, and when time alone changes the answer."""
-    if not state.rules.market.offers:
-        return (), NEVER
-    buyer = Buyer(state, now)
-    jobs = list(_wanting(state, decided, now))
-    return buyer.over(jobs) if jobs else ((), NEVER)
+def grow(state: State, decided: Plan, now: float) -> tuple[tuple[Grow, ...], float, Map[str, float]]:
+    """What to rent, when time alone changes the answer, and `State.quiet` anew."""
+    jobs = list(_wanting(state, decided, now)) if state.rules.market.offers else []
+    if not jobs:
+        return (), NEVER, Map()
+    buyer = Buyer(state, decided, now)
+    found = buyer.over(jobs)
+    return found, min(buyer.quiet.values(), default=NEVER), Map(buyer.quiet)
 
 
 def _wanting(state: State, decided: Plan, now: float) -> Iterator[Job]:
@@ -68,43 +72,62 @@ def _wanting(state: State, decided: Plan, now: float) -> Iterator[Job]:
 class Buyer:
     """One round of purchases while it is made."""
 
-    def __init__(self, state: State, now: float) -> None:
+    def __init__(self, state: State, decided: Plan, now: float) -> None:
         self._state, self._now = state, now
         self._rules = state.rules.market
         self._snapshot = state.snapshot
+        self._promised = frozenset(one.job_id for one in decided.reservations if one.at < NEVER)
         self._coming = bought(state.snapshot)
         self._room = self._rules.machines - sum(machine.live for machine in state.snapshot.machines.values())
         self._helped = set(self._coming)
+        self.quiet: dict[str, float] = {}
 
-    def over(self, jobs: Sequence[Job]) -> tuple[tuple[Grow, ...], float]:
+    def over(self, jobs: Sequence[Job]) -> tuple[Grow, ...]:
         found = [one for job in jobs if (one := self._completed(job)) is not None]
-        again_at = NEVER
-        waiting = [job for job in jobs if job.id not in self._helped]
+        waiting = [job for job in jobs if job.id not in self._helped and self._urgent(job)]
         while waiting and len(found) < BOUGHT:
             starts = self._starts(waiting)
             for number, job in enumerate(waiting):
                 compared = self._compared(job, starts[job.id])
-                again_at = min(again_at, compared.again_at)
                 if compared.choice is not None:
                     found.append(self._buy(job, compared))
                     waiting = waiting[number + 1 :]
                     break
             else:
                 break
-        return tuple(found), again_at
+        return tuple(found)
+
+    def _urgent(self, job: Job) -> bool:
+        """Whether it would be bought for if nobody knew when it starts here: who is not then is not in any case."""
+        tag = f"{job.id}.{len(job.attempts) + 1}"
+        until = self._state.quiet.get(tag, 0.0)
+        if until <= self._now:
+            worst = self._compared(job, NEVER)
+            if worst.choice is not None:
+                return True
+            until = worst.again_at
+        if until < NEVER:
+            self.quiet[tag] = until
+        return False
 
     def _starts(self, jobs: Sequence[Job]) -> Mapping[JobId, float]:
         """Those that were helped are out of the queue."""
-        if not jobs:
-            return {}
         pending = self._snapshot.pending.mutate()
         for job_id in self._helped:
             pending.pop(job_id, None)
+        asked = {job.id: self._useful_until(job) for job in jobs}
         left = replace(self._snapshot, pending=pending.finish(), changes=())
-        return starts_of(left, self._now, {job.id for job in jobs}, self._state.rules, FORESEEN)
+        return starts_of(left, self._now, asked, self._state.rules, FORESEEN)
+
+    def _useful_until(self, job: Job) -> float:
+        """A start after this moment is too late for the deadline, however late it is."""
+        if not job.spec.burst.deadline_s:
+            return NEVER
+        return job.submitted_at + job.spec.burst.deadline_s - run_of(job, self._state.history)
 
     def _compared(self, job: Job, start_at: float) -> Comparison:
-        return compared(self._state, job, start_at, replace(self._rules, machines=self._room), self._now)
+        rules = replace(self._rules, machines=self._room)
+        return compared(self._state, job, start_at, rules, self._now, promised=job.id in self._promised)
 
     def _buy(self, job: Job, compared: Comparison) -> Grow:
         chosen = compared.choice
@@ -122,7 +145,7 @@ class Buyer:
             return None
         first = mine[0]
         same = replace(self._rules, offers=(first.offer,), machines=self._room)
-        again = compared(self._state, job, NEVER, same, self._now, lacking)
+        again = compared(self._state, job, NEVER, same, self._now, nodes=lacking)
         chosen = next((row.quote for row in again.rows if not row.but and row.quote.market is first.market), None)
         if chosen is None:
             return None
@@ -132,8 +155,20 @@ class Buyer:
         return Grow(job.id, first.offer, first.market, lacking, names)
 
 
-def compared(state: State, job: Job, start_at: float, rules: MarketRules, now: float, nodes: int = 0) -> Comparison:
-    """Here or there, for one job. ``nodes``: only so many of the gang are to be had there."""
+def compared(
+    state: State,
+    job: Job,
+    start_at: float,
+    rules: MarketRules,
+    now: float,
+    *,
+    nodes: int = 0,
+    promised: bool = False,
+) -> Comparison:
+    """Here or there, for one job. ``nodes``: only so many of the gang are to be had there.
+
+    ``promised``: a reservation holds ``start_at``.
+    """
     request = request_of(job.spec, job.owner, (), job.most_nodes)
     count = nodes or job.spec.min_nodes
     vain = disappointed(state.snapshot, job)
@@ -146,15 +181,22 @@ def compared(state: State, job: Job, start_at: float, rules: MarketRules, now: f
     errand = replace(errand_of(job, run_s, speed_here(state, request, rules), rules), nodes=count)
     here_end = start_at + errand.run_s if start_at < UNKNOWN else NEVER
     wish = Wish(
-        errand, job.spec.burst, job.submitted_at, start_at, here_end, money(job, rules.left), _racing(state, job)
+        errand,
+        job.spec.burst,
+        job.submitted_at,
+        start_at,
+        here_end,
+        money(job, rules.left),
+        promised,
+        _racing(state, job),
     )
     return compare(wish, offers, rules, now)
 
 
 def run_of(job: Job, history: History) -> float:
-    """By earlier runs of its kind, or else by its limit; inf where nobody knows."""
-    guess = estimate(job.spec, job.owner, history)
+    """By earlier runs of its kind, or else by its limit; inf where nobody knows. A deadline asks for the limit."""
     limit = length_s(job.spec, job.owner, history)
+    guess = estimate(job.spec, job.owner, history) if not job.spec.burst.deadline_s else None
     return min(guess.run_s, limit) if guess else limit
 
 
@@ -175,6 +217,7 @@ def spent(left: Left, job: Job, amount_usd: float) -> Left:
     return Left(month, less(left.users, job.owner), less(left.projects, job.spec.budget), left.job_usd, jobs)
 
 
+@lru_cache(maxsize=20_000)
 def imaginary(offer: Offer, kind: Accelerator) -> Node:
     """The node that a machine of this offer would be, with the least it may have."""
     gpu_mib = int(offer.accelerator_memory_mib * (1.0 - KEPT_BY_DRIVER))
@@ -188,7 +231,11 @@ def imaginary(offer: Offer, kind: Accelerator) -> Node:
 
 def fits(request: Request, offer: Offer, rules: MarketRules) -> bool:
     """Accelerators that need programs of their own are for jobs that name them."""
-    kind = rules.accelerators.get(offer.accelerator, Accelerator())
+    return _fits(request, offer, rules.accelerators.get(offer.accelerator, Accelerator()))
+
+
+@lru_cache(maxsize=20_000)  # many jobs ask for the same of the same offers, plan after plan
+def _fits(request: Request, offer: Offer, kind: Accelerator) -> bool:
     if offer.accelerators and kind.vendor != "nvidia" and not request.resources.gpu_kinds:
         return False
     node = imaginary(offer, kind)

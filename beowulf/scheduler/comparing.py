@@ -9,10 +9,11 @@ from beowulf.model.apply import apply
 from beowulf.model.job import JobId, JobSpec
 from beowulf.model.rules import Rules
 from beowulf.model.snapshot import Snapshot
-from beowulf.scheduler.bargain import Comparison
+from beowulf.scheduler.bargain import NEVER, Comparison
 from beowulf.scheduler.bursting import FORESEEN, compared
 from beowulf.scheduler.foresight import starts_of
 from beowulf.scheduler.owned import bought
+from beowulf.scheduler.planning import decide
 from beowulf.scheduler.state import fresh
 from beowulf.scheduler.suggestions import Suggestion
 from beowulf.scheduler.wording import usd
@@ -22,10 +23,12 @@ def comparison(snapshot: Snapshot, now: float, job_id: JobId, rules: Rules) -> C
     """None where nothing is on offer, where the job does not wait, or where its machines are on their way."""
     if not rules.market.offers or job_id not in snapshot.pending or job_id in bought(snapshot):
         return None
-    start_at = starts_of(snapshot, now, {job_id}, rules, FORESEEN)[job_id]
+    start_at = starts_of(snapshot, now, {job_id: NEVER}, rules, FORESEEN)[job_id]
     rented = sum(machine.live for machine in snapshot.machines.values())
     market = replace(rules.market, machines=rules.market.machines - rented)
-    return compared(fresh(snapshot, rules), snapshot.jobs[job_id], start_at, market, now)
+    state = fresh(snapshot, rules)
+    promised = any(one.job_id == job_id and one.at < NEVER for one in decide(state, now).reservations)
+    return compared(state, snapshot.jobs[job_id], start_at, market, now, promised=promised)
 
 
 def comparison_of(snapshot: Snapshot, now: float, spec: JobSpec, owner: str, rules: Rules) -> Comparison | None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from immutables import Map
+
+from beowulf.model.market import MarketRules
 from beowulf.model.rules import Rules
 from beowulf.model.snapshot import Snapshot
 from beowulf.scheduler import planning
@@ -23,5 +26,13 @@ def plan(snapshot: Snapshot, now: float, rules: Rules | None = None) -> Plan:
 def replan(snapshot: Snapshot, now: float, rules: Rules, memo: Memo | None) -> tuple[Plan, Memo]:
     """`plan`, at a cost that goes by what changed since the plan that gave ``memo``; the answer is the same."""
     decided, state = planning.replan(snapshot, now, rules, memo)
-    bought, again_at = grow(state, decided, now)
-    return replace(decided, grow=bought, again_at=min(decided.again_at, again_at)), state
+    if memo is None or not _same(memo.rules.market, rules.market):
+        state = replace(state, quiet=Map())
+    bought, again_at, quiet = grow(state, decided, now)
+    decided = replace(decided, grow=bought, again_at=min(decided.again_at, again_at))
+    return decided, replace(state, quiet=quiet)
+
+
+def _same(one: MarketRules, other: MarketRules) -> bool:
+    """But for the money: with less of it nothing is rented sooner."""
+    return one is other or replace(one, left=other.left) == other

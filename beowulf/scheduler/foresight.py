@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Mapping
 from heapq import heapify, heappop, heappush
 from itertools import islice
 
@@ -28,12 +28,17 @@ def start_of(snapshot: Snapshot, now: float, job_id: JobId, rules: Rules, spent:
     return None
 
 
-def starts_of(snapshot: Snapshot, now: float, jobs: Collection[JobId], rules: Rules, most: int) -> dict[JobId, float]:
-    """When these jobs start; inf where no known end says so, or where ``most`` plans did not come so far."""
+def starts_of(
+    snapshot: Snapshot, now: float, jobs: Mapping[JobId, float], rules: Rules, most: int
+) -> dict[JobId, float]:
+    """When these jobs start, each with the moment after which that is of no interest; inf where it is later than that,
+    where no known end says so, or where ``most`` plans did not come so far."""
     found: dict[JobId, float] = {}
+    asked = dict(jobs)
     for at, _, starts in islice(unfolding(snapshot, now, rules), most):
-        found.update((job_id, at) for job_id in starts if job_id in jobs)
-        if len(found) == len(jobs):
+        found.update((job_id, at) for job_id in starts if job_id in asked)
+        asked = {job_id: until for job_id, until in asked.items() if job_id not in found and at <= until}
+        if not asked:
             break
     return {job_id: found.get(job_id, UNKNOWN) for job_id in jobs}
 

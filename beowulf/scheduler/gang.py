@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from beowulf.model.allocation import Allocation, RankSlot, Share
@@ -59,17 +59,25 @@ def together(request: Request, offers: Sequence[Offer], apart: Apart) -> list[Of
 
 def _choose(request: Request, offers: list[Offer], apart: Apart) -> list[Offer]:
     if request.max_nodes == 1:
-        return [min(offers, key=_tightness)]
+        return [min(offers, key=_liking(request))]
     best: list[Offer] = []
     for pool in _pools(request, offers):
-        gang = _largest_gang(sorted(pool, key=_tightness), request.max_nodes, apart)
+        gang = _largest_gang(sorted(pool, key=_liking(request)), request.max_nodes, apart)
         if len(gang) > len(best):
             best = gang
     return best
 
 
-def _tightness(offer: Offer) -> tuple[bool, Left, int]:
-    return offer.order
+Liking = tuple[bool, int, Left, int]
+
+
+def _liking(request: Request) -> Callable[[Offer], Liking]:
+    """The least is liked best: what somebody waits for later, what was not lost lately, the tightest fit, by name."""
+
+    def liking(offer: Offer) -> Liking:
+        return not offer.spare, offer.node.flakiness if request.steady else 0, offer.left, offer.place
+
+    return liking
 
 
 def _pools(request: Request, offers: list[Offer]) -> list[list[Offer]]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from beowulf.model.job import Job, JobSpec, Resources
 from beowulf.model.node import NodeId
 
+SHORT_S = 3600.0  # a job of one node that ends within it is soon run again
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -20,6 +22,7 @@ class Request:
     system_mpi: bool
     site: str = ""
     cpu_model: str = ""  # only nodes with this kind of processor
+    steady: bool = False  # rather on nodes that were not lost lately: the loss of one would cost much
     rented: bool = False  # rented nodes will do, too
     avoid: tuple[NodeId, ...] = ()  # an earlier attempt of the job was not swept there yet
     owner: str = ""  # where that decides which GPUs it may share
@@ -33,6 +36,7 @@ class Request:
             self.max_nodes,
             self.group,
             self.site,
+            self.steady,
             self.rented,
             self.cpu_model,
             self.system_mpi,
@@ -61,6 +65,7 @@ def request_of(spec: JobSpec, owner: str, avoid: tuple[NodeId, ...] = (), most_n
         group=spec.group,
         system_mpi=spec.environment.system_mpi,
         site=spec.site,
+        steady=spec.min_nodes > 1 or not 0.0 < spec.max_duration_s < SHORT_S,
         rented=spec.burst.policy != "never",
         avoid=avoid,
         owner=owner if spec.resources.shares_gpu else "",

@@ -51,10 +51,6 @@ class Offer:
     def node(self) -> Node:
         return self.room.node
 
-    @property
-    def order(self) -> tuple[bool, Left, int]:
-        return not self.spare, self.left, self.place
-
 
 def empty_room(node: Node) -> Room:
     usable = tuple(gpu for gpu in node.facts.gpus if gpu.usable)
@@ -264,6 +260,7 @@ def trait_of(node: Node) -> Shape:
         node.groups,
         node.facts.mpi,
         node.facts.cpu_model,
+        node.flakiness,
         disk_free_mib(node),
         node.share_gpus,
         node.share_between_users,

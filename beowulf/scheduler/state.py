@@ -46,6 +46,7 @@ class State:
     devices: Mapping[str, int]  # of each kind, on nodes that are up
     gpus: frozenset[str]  # the kinds that are GPUs
     fits: Fits
+    quiet: Map[str, float] = Map()  # attempts to come that nothing is rented for before a moment, the market unchanged
 
 
 def fresh(snapshot: Snapshot, rules: Rules, fits: Fits | None = None) -> State:

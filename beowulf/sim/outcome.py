@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from beowulf.model.cloud import Machine
+from beowulf.model.cloud import Machine, Offer
 from beowulf.sim.trace import TraceJob
 
 
@@ -27,6 +27,7 @@ class Ran:
     threads: int
     promised_at: float
     tries: int = 1
+    offer: Offer | None = None  # of the rented machines it ended on; None: on the cluster's own
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from heapq import heappop, heappush
+from typing import TypeAlias
 
-from beowulf.model.cloud import MachineId
-from beowulf.model.job import Job, JobId, Result
+from beowulf.model.cloud import MachineId, Offer
+from beowulf.model.job import Attempt, Job, JobId, Result
+from beowulf.model.market import MarketRules
 from beowulf.model.node import NodeId
 from beowulf.model.renting import Caps
 from beowulf.model.rules import Rules
@@ -20,6 +22,9 @@ from beowulf.sim.outcome import Failures, Outcome, Ran
 from beowulf.sim.trace import Trace, TraceJob
 
 NEVER = float("inf")
+Buyer: TypeAlias = Callable[[Snapshot, Plan, float], tuple[tuple[Grow, ...], float]]
+"""(what to rent now, when to look again)"""
+
 END, REPAIR, FAIL, LOOK, JOIN, RECLAIM, SPARE, RENEW = range(8)
 
 
@@ -41,6 +46,7 @@ class _Run:
     delayed: int = 0
     failed: int = 0
     caps: Caps = Caps()
+    buyer: Buyer | None = None
     due: bool = False  # whether something happened since the last plan that another plan may take up
     idle_since: dict[MachineId, float] = field(default_factory=dict)
     chance: random.Random = field(init=False)
@@ -153,11 +159,14 @@ class _Run:
             if result is Result.COMPLETED:
                 promised = self.promised.get(job.id, NEVER)
                 trace = self.jobs[job.id]
-                self.ran.append(Ran(trace, attempt.started_at, now, threads, promised, len(job.attempts)))
+                self.ran.append(
+                    Ran(trace, attempt.started_at, now, threads, promised, len(job.attempts), self.there(attempt))
+                )
         self.snapshot = world.ended(self.snapshot, ends, now)
 
     def plan(self, now: float) -> Plan:
         rules = renting.priced(self.rules, self.snapshot, self.caps, now)
+        rules = replace(rules, market=MarketRules()) if self.buyer else rules
         decided, self.memo = replan(self.snapshot, now, rules, self.memo)
         self.plans += 1
         for one in decided.reservations:
@@ -174,10 +183,17 @@ class _Run:
         if decided.stops:
             self.end([(self.snapshot.jobs[stop.job_id], Result.PREEMPTED) for stop in decided.stops], now)
             return self.plan(now)
-        self.rent(decided.grow, now)
+        grow, again_at = self.buyer(self.snapshot, decided, now) if self.buyer else (decided.grow, NEVER)
+        self.rent(grow, now)
+        if again_at < NEVER:
+            heappush(self.heap, (again_at, LOOK, 0, ""))
         if decided.again_at < NEVER:
             heappush(self.heap, (decided.again_at, LOOK, 0, ""))
         return decided
+
+    def there(self, attempt: Attempt) -> Offer | None:
+        machine = self.snapshot.machines.get(attempt.allocation.nodes[0])
+        return machine.offer if machine else None
 
     def seconds(self, start: Start) -> float:
         job = self.jobs[start.job_id]
@@ -214,19 +230,21 @@ def replay(
     caps: Caps | None = None,
     *,
     audit: bool = False,
+    buyer: Buyer | None = None,
 ) -> Outcome:
     """How ``trace`` goes on ``cluster``. With ``audit``, every reservation is looked at again after the starts.
 
-    Where the rules have offers, machines are rented within ``caps`` for jobs that may burst.
+    Where the rules have offers, machines are rented within ``caps`` for jobs that may burst; ``buyer``, where one is
+    given, decides that in the planner's place.
     """
     failures = failures or Failures()
-    if not audit and not failures.per_node_hour:
+    if not audit and not failures.per_node_hour and buyer is None:
         alike = serving.served(trace, cluster, rules)
         if alike is not None:
             return alike
     begin = trace.jobs[0].submitted_at if trace.jobs else 0.0
     rules = renting.of_the_day(rules, begin) if rules.market.offers else rules
-    run = _Run(cluster, rules, failures, audit, caps=caps or Caps())
+    run = _Run(cluster, rules, failures, audit, caps=caps or Caps(), buyer=buyer)
     for node in sorted(cluster.nodes):
         run.expect_failure(node, begin)
     for now, number, arrivals in _moments(trace, run):

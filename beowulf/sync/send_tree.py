@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,30 +32,11 @@ def send_tree(
     talk: Session, store: TreeStore, digest: str, moved: Callable[[int, int], None], depot: Depot | None = None
 ) -> Sent:
     """``moved(done bytes, total bytes)`` hears how far it is. Raises `StagingError`."""
-    by_content = {entry.sha256: entry for entry in store.entries(digest) if entry.kind == "file"}
-    folder = store.path(digest)
     talk.send({"type": "tree", "digest": digest})
     travelled = talk.send_stream([store.manifest(digest)])
     wanted = json.loads(talk.receive_whole())
-    steps: dict[str, list[list[Any]]] = {}
-    parts: list[tuple[Path, int, int]] = []
-    fetched = 0
-    for content, base in wanted:
-        entry = by_content.get(content)
-        if entry is None:
-            raise StagingError(f"{talk.node}: it asked for content that is not in the tree")
-        path = folder / entry.path
-        if base is None:
-            url = _url(depot, content, path, entry.size)
-            if url:
-                steps[content] = [["u", url, entry.size]]
-                fetched += entry.size
-            else:
-                parts.append((path, 0, entry.size))
-            continue
-        steps[content] = _steps(path, entry.size, base)
-        parts += [(path, offset, length) for kind, offset, length in steps[content] if kind == "d"]
-    total = sum(length for _, _, length in parts) + fetched
+    how = _sorted(talk, store, digest, wanted, depot)
+    total = sum(length for _, _, length in how.parts) + how.fetched_bytes
     done = 0
 
     def sent(content_bytes: int, _: int) -> None:
@@ -63,12 +44,40 @@ def send_tree(
         done += content_bytes
         moved(done, total)
 
-    travelled += talk.send_stream([json.dumps(steps).encode("ascii")])
-    travelled += talk.send_stream(_contents(parts), sent)
+    travelled += talk.send_stream([json.dumps(how.steps).encode("ascii")])
+    travelled += talk.send_stream(_contents(how.parts), sent)
     talk.answer()
-    if fetched:
+    if how.fetched_bytes:
         moved(total, total)
-    return Sent(len(wanted), total, travelled, fetched)
+    return Sent(len(wanted), total, travelled, how.fetched_bytes)
+
+
+@dataclass(slots=True)
+class _Ways:
+    """How each content gets there: ``steps`` where it is not simply sent, ``parts`` of files that travel, in order."""
+
+    steps: dict[str, list[list[Any]]] = field(default_factory=dict)
+    parts: list[tuple[Path, int, int]] = field(default_factory=list)
+    fetched_bytes: int = 0
+
+
+def _sorted(talk: Session, store: TreeStore, digest: str, wanted: list[Any], depot: Depot | None) -> _Ways:
+    by_content = {entry.sha256: entry for entry in store.entries(digest) if entry.kind == "file"}
+    folder, how = store.path(digest), _Ways()
+    for content, base in wanted:
+        entry = by_content.get(content)
+        if entry is None:
+            raise StagingError(f"{talk.node}: it asked for content that is not in the tree")
+        path = folder / entry.path
+        if base is not None:
+            how.steps[content] = _steps(path, entry.size, base)
+            how.parts += [(path, offset, length) for kind, offset, length in how.steps[content] if kind == "d"]
+        elif url := _url(depot, content, path, entry.size):
+            how.steps[content] = [["u", url, entry.size]]
+            how.fetched_bytes += entry.size
+        else:
+            how.parts.append((path, 0, entry.size))
+    return how
 
 
 def _url(depot: Depot | None, content: str, path: Path, size: int) -> str:

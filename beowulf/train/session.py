@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Generator, Iterator
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 from torch import nn
 
 from beowulf.train.accumulation import Accumulation, LossOf, unpacking
+from beowulf.train.cadence import Cadence
 from beowulf.train.checkpoint import Checkpoints
 from beowulf.train.cursor import Cursor
 from beowulf.train.loading import Loader, Position
@@ -53,6 +55,7 @@ class Session:
         self.accumulation = Accumulation(self)
         self._given: Generator[Any, None, None] | None = None  # its micro-batches
         self._straggling = Straggling(os.environ)
+        self.cadence = Cadence(os.environ, self.rank)
 
     def __enter__(self) -> Session:
         return self
@@ -212,11 +215,18 @@ class Session:
         self.checkpoints.keep(kept)
         return self.checkpoints.restore()
 
-    def checkpoint(self) -> None:
-        """Between two steps, all ranks: keep what there is. One rank of each node writes, while training goes on."""
+    def checkpoint(self, when_due: bool = False) -> None:
+        """Between two steps, all ranks: keep what there is. One rank of each node writes, while training goes on.
+
+        With ``when_due`` only where it pays by now, given what one costs and how often the gang's nodes fail.
+        """
         if self.work is not None:
             raise Misuse("bw.checkpoint belongs between two steps: after bw.step, or after the epoch")
+        if when_due and not self.cadence.due(self.cursor.step, self.total):
+            return
+        begin_s = time.monotonic()
         self.checkpoints.save()
+        self.cadence.made(self.cursor.step, time.monotonic() - begin_s)
 
     def resume(self, cursor: Cursor) -> None:
         """Go on from ``cursor``; the model's state was loaded before, alike on every rank."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,8 @@ __all__ = ["run"]
 
 def run(client: Client, *, read_only: bool = False, mouse: bool = True) -> None:
     """Shows the screen until the user leaves it. Raises `Refused` where there is no terminal."""
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    in_browser = "TEXTUAL_DRIVER" in os.environ  # textual-serve's: there are pipes in place of a terminal
+    if not in_browser and not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise Refused("beowulf top needs a terminal", hint="in a script use: beowulf ps, beowulf nodes list")
     from beowulf.tui.app import Top  # Textual takes a third of a second to import
 

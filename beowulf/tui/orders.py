@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
+from textual.app import SuspendNotSupported
 from textual.message import Message
 from textual.screen import Screen
 
@@ -99,9 +100,12 @@ class Orders:
         self._do(lambda: self._from_thread(told, question()), "")
 
     def _go_there(self, argv: Sequence[str]) -> None:
-        with self._screen.app.suspend():
-            print(f"$ {shlex.join(argv)}")
-            subprocess.run(argv, check=False)
+        try:
+            with self._screen.app.suspend():
+                print(f"$ {shlex.join(argv)}")
+                subprocess.run(argv, check=False)
+        except SuspendNotSupported:
+            self._say(f"no shell opens here; in a terminal: {shlex.join(argv)}", True)
 
     def _allowed(self) -> bool:
         if self.read_only:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from beowulf.model.node import Failures
 from beowulf.views.amounts import ago, mebibytes
 from beowulf.views.fields import Json, count, inner, items, number, text
 from beowulf.views.profile import profile_details
@@ -36,7 +37,7 @@ def node_row(node: Json) -> NodeRow:
         gpus=gpu_summary(node),
         os=printable(short_os(text(facts, "os"))),
         python=printable(text(facts, "agent_python") or _first_word(items(facts, "pythons"))),
-        reason=printable(_reason(node)),
+        reason=printable(_reason(node) or _lost_lately(node)),
     )
 
 
@@ -53,6 +54,18 @@ def others(node: Json) -> list[str]:
         f"GPU {text(gpu, 'index')} is {text(gpu, 'foreign')}" for gpu in items(facts, "gpus") if text(gpu, "foreign")
     ]
     return gpus + ([text(facts, "foreign")] if text(facts, "foreign") else [])
+
+
+def _lost_lately(node: Json) -> str:
+    times = round(number(inner(node, "failures"), "weight"))
+    return f"lost {times} time{'s' * (times != 1)} lately" if times else ""
+
+
+def _reliability(node: Json, now: float) -> str:
+    """``0.012 failures an hour lately``, as `Failures.per_hour`."""
+    kept = inner(node, "failures")
+    hourly = Failures(number(kept, "weight"), number(kept, "at")).per_hour(now)
+    return f"{hourly:.2g} failures an hour lately" if hourly >= 1e-5 else ""
 
 
 def node_rows(nodes: Iterable[Json]) -> list[NodeRow]:
@@ -108,6 +121,7 @@ def node_details(node: Json, now: float) -> list[tuple[str, str]]:
         ("Node", row.id),
         ("State", f"{row.state}{f' since {ago(now - changed)}' if changed else ''}"),
         ("Reason", row.reason),
+        ("Reliability", _reliability(node, now)),
         ("Address", where),
         ("Groups", ", ".join(map(str, items(node, "groups")))),
         ("Host key", text(node, "host_key")),

@@ -95,7 +95,7 @@ class SimulatedCloud:
         now, number = self.clock(), len(self.instances) + 1
         self.instances[f"i-{number}"] = SimInstance(
             f"i-{number}",
-            "sim-999",
+            f"sim-{900 + number}",
             token,
             self.cluster,
             Market.ON_DEMAND,

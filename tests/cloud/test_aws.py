@@ -271,6 +271,8 @@ def test_groups_and_subnets_by_zone(ec2: Emulator) -> None:
 def test_options_that_nobody_knows_are_refused(ec2: Emulator) -> None:
     with pytest.raises(BadInput, match="secruity_group"):
         provider(ec2, options={"secruity_group": "sg-1"})
+    with pytest.raises(BadInput, match="disk_gib"):
+        provider(ec2, options={"disk_gib": "100 GB"})
     with pytest.raises(BadInput, match="region"):
         provider(ec2, regions=())
     with pytest.raises(LaunchRefused, match="no image"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shlex
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,10 @@ from emulator.starting import Emulator, until
 from real_head import RealHead
 
 from beowulf.client import Client
+from beowulf.lab import Lab
 from beowulf.model.codec import plain
 from beowulf.model.errors import Unreachable
-from beowulf.model.job import Burst, Checkpointing, JobSpec
+from beowulf.model.job import Burst, Checkpointing, JobSpec, Resources
 
 pytestmark = [pytest.mark.root, pytest.mark.cluster, pytest.mark.usefixtures("aws_credentials")]
 
@@ -139,3 +141,39 @@ def test_a_spot_machine_that_is_taken_back_gets_a_checkpoint_first(bursting: Rea
     assert first["allocation"]["shares"][0]["node"] != second["allocation"]["shares"][0]["node"]
     assert done["checkpoint"] is not None and done["retries"] == 0
     nothing_is_left(bursting, ec2)
+
+
+@pytest.mark.slow
+def test_machines_of_a_head_that_is_gone_for_ever_end_themselves(bursting: RealHead, ec2: Emulator) -> None:
+    """F8: killed, and its folder with all its state deleted."""
+    job = bursting.submit(spec("sleep 600", nodes=2))
+    bursting.is_running(job, 120)
+    bursting.kill()
+    shutil.rmtree(bursting.home)
+    assert len(ec2.live()) == 2
+    until(lambda: not ec2.live(), 120, "the machines to end themselves")
+    assert len(ec2.machines()) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_the_digits_train_on_rented_machines_while_the_lab_is_full(
+    bursting: RealHead, ec2: Emulator, fresh_lab: Callable[..., Lab]
+) -> None:
+    """The drill of docs/cloud.md: four ranks, `burst: auto`, a lab of two hosts that is taken for hours."""
+    lab = fresh_lab(2)
+    bursting.add(lab)
+    everything = Resources(all_cpus=True)
+    taken = bursting.submit(
+        JobSpec("taken", "sleep 7200", min_nodes=2, max_nodes=2, max_duration_s=7200.0, resources=everything)
+    )
+    bursting.is_running(taken)
+    job = bursting.cli("submit", "jobs/digits-burst.yaml").stdout.strip()
+    done = bursting.ended(job, 800)
+    assert done["word"] == "COMPLETED", done["reason"] + bursting.log()
+    nodes = {share["node"] for share in done["attempts"][-1]["allocation"]["shares"]}
+    assert len(nodes) == 2 and not nodes & set(lab.hosts)
+    assert list((bursting.home / "jobs" / job / "outputs" / "results").iterdir())
+    assert bursting.client.job(taken)["word"] == "RUNNING"
+    nothing_is_left(bursting, ec2)
+    assert len(ec2.machines()) == 2

@@ -37,3 +37,9 @@ def test_the_simulators_pace_has_a_row_per_policy() -> None:
     assert re.search(r"^\| easy \| [\d,]+ \|", out, re.MULTILINE) and re.search(
         r"^\| fair \| [\d,]+ \|", out, re.MULTILINE
     )
+
+
+def test_placements_are_measured_against_a_first_come_first_served_of_its_own() -> None:
+    out = ran("--only", "gavel", "--machines", "8 K80, 8 P100, 8 V100", "--placements", "short/makespan")
+    ratios = dict(re.findall(r"^\| (\S+) \| [\d.]+ h \| ([\d.]+) \|", out, re.MULTILINE))
+    assert float(ratios["short/makespan"]) <= 0.5

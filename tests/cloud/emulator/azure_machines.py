@@ -76,7 +76,7 @@ class Machines:
         return self._address(name, one) if kind == "publicIPAddresses" else one
 
     def _address(self, name: str, one: dict[str, Any]) -> dict[str, Any]:
-        """An address leads to its machine's host, once there is one."""
+        """That of its machine's host, once it runs. Azure knows a static one at once; here it would lead nowhere."""
         for whole in self._world.all_of("virtualMachines").values():
             for reference in whole["resource"]["properties"]["networkProfile"]["networkInterfaces"]:
                 interface = self._world.recall("networkInterfaces", last(reference["id"]))
@@ -118,9 +118,7 @@ class Machines:
         if kind == "virtualMachines":
             return self._put_machine(name, resource, before)
         if kind == "publicIPAddresses":
-            number = self._count("addresses")
-            kept = (before or {}).get("properties", {}).get("ipAddress", f"203.0.113.{number % 250}")
-            resource["properties"] = {**given["properties"], "ipAddress": kept, "provisioningState": "Succeeded"}
+            resource["properties"] = {**given["properties"], "provisioningState": "Succeeded"}
         elif kind == "networkInterfaces":
             self._check_interface(name, given)
             resource["properties"] = {**given["properties"], "provisioningState": "Succeeded"}

@@ -124,6 +124,16 @@ def test_a_gang_stays_on_one_site_even_if_another_has_more_nodes_to_add() -> Non
     assert cluster.tick() == {job: ("b1", "b2", "b3")}
 
 
+def test_a_node_that_came_and_went_between_two_plans_is_forgotten() -> None:
+    cluster = lab(2)
+    job = cluster.submit(nodelist=("n9",))
+    _, memo = replan(cluster.snapshot, cluster.now, cluster.rules, None)
+    cluster.node("n9")
+    cluster.see(NodeRemoved(cluster.now, "n9"))
+    decided, _ = replan(cluster.snapshot, cluster.now, cluster.rules, memo)
+    assert decided.impossible == (job,)
+
+
 def test_no_gang_is_spread_over_sites() -> None:
     cluster = Cluster()
     for name, site in (("a1", "x"), ("b1", "y"), ("b2", "y")):
