@@ -12,6 +12,8 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 from textual_serve.server import Server
 
+from beowulf.model.errors import Refused
+
 COOKIE = "beowulf"
 
 
@@ -32,10 +34,16 @@ class GuardedServer(Server):
         return app
 
     async def on_startup(self, app: web.Application) -> None:
-        print(self.address, flush=True)
-
-    def initialize_logging(self) -> None:
         pass
+
+    def serve(self, debug: bool = False) -> None:
+        """Until Ctrl-C. Prints the address once it can be opened. Raises `Refused` where the port is taken."""
+        try:
+            web.run_app(
+                self._make_app(), host=self.host, port=self.port, print=lambda *_: print(self.address, flush=True)
+            )
+        except OSError as error:
+            raise Refused(f"port {self.port} cannot be used: {error.strerror}", hint="beowulf web --port N") from error
 
     def _guard(self) -> Middleware:
         @web.middleware

@@ -67,6 +67,12 @@ def test_only_the_token_opens_it_and_no_other_site_may_use_it(address: str) -> N
     assert status(f"{base}/ws", Upgrade="websocket", Connection="Upgrade") == 403
 
 
+def test_a_port_that_is_taken_is_said_so(address: str, fresh_head: RealHead) -> None:
+    port = address.partition("/?")[0].rpartition(":")[2]
+    refused = fresh_head.cli("web", "--port", port)
+    assert refused.returncode == 4 and f"port {port} cannot be used" in refused.stderr
+
+
 class Browser:
     """Chromium by its own protocol."""
 
