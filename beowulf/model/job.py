@@ -185,6 +185,7 @@ class JobSpec:
     site: str = ""  # only nodes of this site: "lab", "aws:us-east-1", or all of "aws"
     family: str = ""  # work of one family takes equally long per step on one kind of device; "": name, user, launcher
     steps: int = 0  # optimizer steps it will take in all; 0: not told
+    mix_devices: bool = False  # its ranks split each step by their speeds: they may be of unlike kinds where that pays
 
     @property
     def budget(self) -> str:

@@ -55,7 +55,7 @@ def key_of(job: Job) -> Key:
     spec = job.spec
     # What has no limit is judged by earlier runs of its kind.
     likeness = None if spec.max_duration_s else (spec.name, spec.launcher)
-    work = (family_of(spec, job.owner), left_of(job)) if concerned(spec) else None
+    work = (family_of(spec, job.owner), left_of(job), spec.mix_devices) if concerned(spec) else None
     plain = (_looked_at(spec), job.owner, likeness, work, job.resuming, job.most_nodes, bool(job.cancelled_by))
     return (*plain, unswept(job)) if job.attempts else plain
 

@@ -29,6 +29,10 @@ class Paces:
             self._found[key] = self._paces(key[0], request)
         return self._found[key]
 
+    def at(self, spec: JobSpec, owner: str, device: str, ranks: int) -> float | None:
+        """Steps/s of a whole gang of that kind; None where nothing says."""
+        return pace(self._known(family_of(spec, owner)), self._state.speeds, device, ranks)
+
     def length_s(self, spec: JobSpec, owner: str, request: Request, left: int) -> float:
         """At best: on the kind that is the fastest; inf where no pace is known, or not how many steps are left."""
         paces = self.of(spec, owner, request) if left and self.steps_known(spec, owner) else {}
@@ -44,10 +48,10 @@ class Paces:
 
     def _paces(self, family: Family, request: Request) -> dict[str, float]:
         points, speeds = self._known(family), self._state.speeds
-        ranks = request.procs * request.max_nodes
         kinds = self._kinds(request)
+        ranks = {kind: request.procs * self._nodes(request, kind) for kind in kinds}
         if any(rate > 0 for rate in points.values()):
-            found = {kind: pace(points, speeds, kind, ranks) for kind in kinds}
+            found = {kind: pace(points, speeds, kind, ranks[kind]) for kind in kinds}
         else:
             found = {kind: speeds.get(kind) for kind in kinds}
         known = [rate for rate in found.values() if rate]
@@ -57,6 +61,11 @@ class Paces:
         usual = median(known)
         rates = {kind: usual if rate is None else rate for kind, rate in found.items()}
         return {kind: rate for kind, rate in rates.items() if rate > 0}
+
+    def _nodes(self, request: Request, kind: str) -> int:
+        """As many as it takes at most, and as devices of the kind make."""
+        there = self._state.devices.get(kind, 0) // (request.resources.gpus or request.cpus)
+        return min(request.max_nodes, max(request.min_nodes, there))
 
     def _kinds(self, request: Request) -> list[str]:
         wanted = {kind.lower() for kind in request.resources.gpu_kinds}

@@ -160,8 +160,17 @@ class Walk:
         options = self._choices.of(line, request, self._queue.length_s(line), waited_s)
         tried = ((option, self._gang(option.request, self.now + option.length_s)) for option in options)
         free = next(((option, gang) for option, gang in tried if gang is not None), None)
+        mixed = self._mixed(line, request, options) if line.spec.mix_devices else None
+        if mixed is not None and (free is None or self._choices.better(mixed[0], free[0])):
+            options, free = self._choices.with_mixed(options, mixed[0]), mixed
         promised = self._policy.depth != KEEP_ALL and len(self.promises.reservations) < self._policy.depth
         return self._patience.chosen(options, free, self._opening_s if promised else None)
+
+    def _mixed(self, line: Line, request: Request, options: list[Option]) -> tuple[Option, Gang] | None:
+        """A gang of whatever is free, as far as a split by speed makes something of it."""
+        gang = self._gang(request, self.now + self._queue.length_s(line))
+        option = self._choices.mixed(line, options, request, gang) if gang is not None else None
+        return (option, gang) if option is not None and gang is not None else None
 
     def _opening_s(self, option: Option) -> float:
         found = self.promises.soonest(option.request, option.length_s, self._policy.latest_first)

@@ -73,7 +73,7 @@ class Prospect(NamedTuple):
     start_s: float  # from now
     length_s: float  # in proportion only, unless ``known``
     waited_s: float
-    equal_s: float  # how long it took with an equal share of every device there is
+    equal_s: float  # how long it took with an equal share of every device, if all who want any had one
     usd: float  # for the whole of it
     known: bool
 

@@ -6,7 +6,7 @@ the same kind with another number of ranks says something, and then another kind
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from math import log
 from statistics import median
 from typing import TypeAlias
@@ -15,6 +15,7 @@ from immutables import Map
 
 from beowulf.model.job import Attempt, Job, JobSpec, Result
 from beowulf.model.node import Node
+from beowulf.split import Line, Refusal, share, slowest_s
 
 Family: TypeAlias = tuple[str, str, str]
 """(name, user, launcher); only (family, "", "") where the job file names one."""
@@ -29,6 +30,7 @@ Rates: TypeAlias = Map[Family, Map[Place, tuple[Seen, ...]]]
 Points: TypeAlias = Mapping[Place, float]
 
 LAST = 5  # so many of the newest count
+MICRO_BATCHES = 16  # of a rank in an even split: how finely a step is cut
 SCALING = 0.85  # twice the ranks do 2^0.85 = 1.8 times the steps, where nobody saw it
 
 
@@ -117,6 +119,16 @@ def pace(points: Points, speeds: Mapping[str, float], device: str, ranks: int) -
     like = min(kinds, key=lambda kind: (abs(log(speeds[kind] / speeds[device])), kind))
     there = pace(points, speeds, like, ranks)
     return there * speeds[device] / speeds[like] if there else None
+
+
+def mixed_pace(alone: Sequence[float]) -> float:
+    """Steps/s of ranks of unlike kinds, each given at the pace of a whole gang of its kind, when they split every step
+    as `beowulf.train` does: so that the slowest is done first."""
+    total = MICRO_BATCHES * len(alone)
+    lines = [Line(0.0, 1.0 / (rate * MICRO_BATCHES)) for rate in alone]
+    counts = share(total, lines, (total,) * len(alone))
+    assert not isinstance(counts, Refusal)
+    return 1.0 / slowest_s(counts, lines)
 
 
 def speeds_of(nodes: Iterable[Node]) -> Mapping[str, float]:

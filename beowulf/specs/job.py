@@ -200,6 +200,7 @@ def _spec(fields: Fields, file: str) -> JobSpec:
         site=fields.get("site", ""),
         family=fields.get("family", ""),
         steps=fields.get("steps", 0),
+        mix_devices=fields.get("mix_devices", False),
         burst=burst.read(fields.get("burst", nothing), fields.get("spot_policy", "auto")),
     )
 

@@ -263,6 +263,12 @@ JOB = Record(
             "name, user and launcher",
         ),
         Key(
+            "mix_devices",
+            words.flag,
+            "Ranks may be of unlike kinds of device where that is faster: for scripts with `beowulf.train`.",
+            "false",
+        ),
+        Key(
             "steps",
             words.whole(1, 10**12),
             "Optimizer steps in all: with the pace its family shows, how long it takes on each kind of device.",

@@ -123,8 +123,8 @@ def test_who_may_do_what_on_it(rent: Callable[..., Rented]) -> None:
     until(lambda: rented.ssh("pgrep -f dead-man").stdout)
     assert rented.ssh("pkill -f dead-man").returncode != 0
     # Only with a token (IMDSv2), and then there are no credentials to be had.
-    ask = "curl -s -o /dev/null -w '%{http_code}' "
-    assert rented.ssh(ask + "http://169.254.169.254/latest/meta-data/instance-id").stdout == "401"
+    asked = "c = http.client.HTTPConnection('169.254.169.254'); c.request('GET', '/latest/meta-data/instance-id')"
+    assert rented.ssh(f'python3 -c "import http.client; {asked}; print(c.getresponse().status)"').stdout == "401\n"
 
 
 @pytest.mark.root

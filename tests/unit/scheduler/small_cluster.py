@@ -68,6 +68,10 @@ class Cluster:
                 self.see(ShareStarted(self.now, job, len(self.attempts(job)), node))
         return started
 
+    def run_of(self, job: str) -> tuple[str, ...]:
+        """As `run`; → the nodes of this job."""
+        return self.run()[job]
+
     def end(self, job: str, result: Result = Result.COMPLETED, requeue: bool = False, clear: bool = True) -> None:
         attempt = self.snapshot.jobs[job].attempt
         assert attempt is not None
