@@ -47,6 +47,14 @@ def go(world: RentedWorld, until: Callable[[], object], seconds: float = 400.0) 
         world.step(1.0)
 
 
+def runs_on(world: RentedWorld, job: str) -> None:
+    """It runs, and would do so for days."""
+    go(world, lambda: world.snapshot.jobs[job].state is JobState.RUNNING)
+    for node in world.nodes.values():
+        for keeper in node.keepers.values():
+            keeper.ends_at = world.now + 1e6
+
+
 def machines(world: RentedWorld) -> list[Machine]:
     return sorted(world.snapshot.machines.values(), key=lambda one: one.number)
 
@@ -149,9 +157,8 @@ def test_other_peoples_machines_are_never_touched(make: Make) -> None:
 def test_a_notice_asks_for_a_checkpoint_within_five_seconds_and_the_job_goes_on_elsewhere(make: Make) -> None:
     """F28."""
     world = make(market=Market.SPOT)
-    world.longest_s = 10_000.0
     job = submit(world, checkpoint=Checkpointing("ckpt"))
-    go(world, lambda: world.snapshot.jobs[job].state is JobState.RUNNING)
+    runs_on(world, job)
     world.step(1.0)
     instance = world.cloud.ours_alive()[0]
     noticed = world.now
@@ -168,9 +175,8 @@ def test_a_notice_asks_for_a_checkpoint_within_five_seconds_and_the_job_goes_on_
 def test_a_spot_machine_that_vanishes_costs_no_retry_and_its_bill_is_kept(make: Make) -> None:
     """F28, without a notice."""
     world = make(market=Market.SPOT)
-    world.longest_s = 10_000.0
     job = submit(world)
-    go(world, lambda: world.snapshot.jobs[job].state is JobState.RUNNING)
+    runs_on(world, job)
     world.cloud.vanish(world.cloud.ours_alive()[0].instance_id)
     go(world, lambda: len(world.snapshot.jobs[job].attempts) == 2)
     assert world.snapshot.jobs[job].retries == 0
@@ -204,8 +210,8 @@ def test_a_price_nobody_could_mean_buys_nothing(
 def test_a_budget_that_runs_out_ends_the_machine_within_it(make: Make) -> None:
     """F29: the job asks for far more time than there is money; it is queued again, and nothing is bought any more."""
     world = make(renting=replace(RENTING, caps=Caps(month_usd=0.9)))
-    world.longest_s = 10_000.0
     job = submit(world)
+    runs_on(world, job)
     go(world, lambda: machines(world) and machines(world)[0].state is MachineState.GONE, 1500.0)
     assert "the budget of the month is $0.90" in of(world, rented.MachineDraining)[0].reason
     for _ in range(300):
@@ -246,6 +252,7 @@ def test_a_machine_for_a_job_that_was_cancelled_is_ended_while_it_boots(make: Ma
 
 def test_terminate_lets_the_job_end_first(make: Make) -> None:
     world = make()
+    world.longest_s = 30.0
     job = submit(world)
     go(world, lambda: world.snapshot.jobs[job].state is JobState.RUNNING)
     assert world.ask(co.TerminateMachine(ME, machines(world)[0].id)).result() == "DRAINING"
@@ -255,9 +262,7 @@ def test_terminate_lets_the_job_end_first(make: Make) -> None:
 
 def test_a_head_that_returns_after_its_machines_ended_themselves_bills_them_no_longer(make: Make) -> None:
     world = make()
-    world.longest_s = 10_000.0
-    submit(world)
-    go(world, lambda: machines(world) and machines(world)[0].state is MachineState.READY)
+    runs_on(world, submit(world))
     world.head_killed()
     for _ in range(400):
         world.step(10.0)
