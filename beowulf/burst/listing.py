@@ -7,15 +7,16 @@ from collections.abc import Collection, Iterable
 from beowulf.model.cloud import Machine, MachineId, MachineState
 from beowulf.model.renting import Renting
 
-SOON_S = 3.0  # while something is on its way in or out, or was lost sight of
+FRESH_S = 1.0  # while a machine boots: its address and its first words are in the list
+SOON_S = 3.0  # while something else is on its way in or out, or was lost sight of
 NOTHING_S = 600.0  # when nothing of ours is known to be there
-_MOVING = frozenset({MachineState.INTENDED, MachineState.BOOTING, MachineState.TERMINATING})
 
 
 def every_s(machines: Iterable[Machine], linked: Collection[MachineId], orphans: bool, rules: Renting) -> float:
     """``machines``: this provider's live ones."""
     known = list(machines)
-    lost = any(one.id not in linked for one in known)
-    if orphans or lost or any(one.state in _MOVING for one in known):
+    if any(one.state is MachineState.BOOTING for one in known):
+        return min(FRESH_S, rules.list_every_s)
+    if orphans or any(one.state is MachineState.TERMINATING or one.id not in linked for one in known):
         return min(SOON_S, rules.list_every_s)
     return rules.list_every_s if known else max(NOTHING_S, rules.list_every_s)

@@ -85,6 +85,11 @@ class Controller:
         self._plan_again_at = 0.0  # when time alone may change it
 
     @property
+    def orphans(self) -> int:
+        """Rented machines that are ours by their tag and wanted by nobody, not gone yet."""
+        return len(self._volatile.rented.orphans)
+
+    @property
     def rules(self) -> Rules:
         """Those of the last plan: with the money that was left then."""
         return self._rules

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
@@ -12,6 +13,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
+from beowulf.burst import report
 from beowulf.model.node import Node, NodeId, NodeState
 from beowulf.model.snapshot import Snapshot
 from beowulf.probe import GpuLoad, Load
@@ -32,10 +34,14 @@ class Metrics(Collector):
         position: Callable[[], int],
         events: Callable[[int, int, str], Sequence[StoredEvent]],
         loads: Callable[[int], tuple[int, Mapping[NodeId, Sequence[Load]]]],
+        orphans: Callable[[], int] = lambda: 0,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._snapshot = snapshot
         self._events = events
         self._loads = loads
+        self._orphans = orphans
+        self._clock = clock
         self._after = position()
         self._ended: Counter[str] = Counter()
         self._attempts = 0
@@ -59,6 +65,7 @@ class Metrics(Collector):
             self._count(snapshot)
             yield from self._counts()
         yield from _jobs(snapshot)
+        yield from _rented(snapshot, self._orphans(), self._clock())
         yield from _nodes(snapshot)
         yield from _loads({node: loads[-1] for node, loads in self._loads(0)[1].items() if loads})
 
@@ -102,6 +109,24 @@ def _jobs(snapshot: Snapshot) -> Iterator[Metric]:
     for state in ("PENDING", "CONFIGURING", "RUNNING", "COMPLETING"):
         jobs.add_metric([state], states[state])
     yield jobs
+
+
+def _rented(snapshot: Snapshot, orphans: int, now: float) -> Iterator[Metric]:
+    machines = list(snapshot.machines.values())
+    count = GaugeMetricFamily("beowulf_cloud_machines", "Rented machines.", labels=["cloud", "state"])
+    states = Counter((one.offer.provider, one.state.value) for one in machines if one.live)
+    for (cloud, state), many in sorted(states.items()):
+        count.add_metric([cloud, state], many)
+    yield count
+    billed = sum(one.hourly_usd for one in machines if one.live and one.created_at)
+    yield GaugeMetricFamily("beowulf_cloud_hourly_usd", "What rented machines cost per hour now.", value=billed)
+    begin, end = report.month_named(time.strftime("%Y-%m", time.gmtime(now)))
+    spent = GaugeMetricFamily("beowulf_cloud_month_usd", "Spent since the month began (UTC).", labels=["cloud"])
+    for line in report.report(machines, begin, end, now, "cloud"):
+        spent.add_metric([line.name], line.cost_usd)
+    yield spent
+    told = "Machines with our tag that nobody wants, being ended."
+    yield GaugeMetricFamily("beowulf_cloud_orphans", told, value=orphans)
 
 
 # name, what it is, how it is read: a gauge per node each

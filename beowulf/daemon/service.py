@@ -99,6 +99,7 @@ class Service:
             lambda: self._controller.position,
             self._store.events,
             self._samples.since,
+            lambda: self._controller.orphans,
         )
         head = RunningHead(
             home,

@@ -123,7 +123,7 @@ class Buyer:
         """A start after this moment is too late for the deadline, however late it is."""
         if not job.spec.burst.deadline_s:
             return NEVER
-        return job.submitted_at + job.spec.burst.deadline_s - run_of(job, self._state.history)
+        return job.submitted_at + job.spec.burst.deadline_s - length_s(job.spec, job.owner, self._state.history)
 
     def _compared(self, job: Job, start_at: float) -> Comparison:
         rules = replace(self._rules, machines=self._room)
@@ -178,8 +178,9 @@ def compared(
         if count <= rules.machines and (one.site, one.machine_type) not in vain and fits(request, one, rules)
     ]
     run_s = run_of(job, state.history)
-    errand = replace(errand_of(job, run_s, speed_here(state, request, rules), rules), nodes=count)
-    here_end = start_at + errand.run_s if start_at < UNKNOWN else NEVER
+    most_s = length_s(job.spec, job.owner, state.history) if job.spec.burst.deadline_s else 0.0
+    errand = replace(errand_of(job, run_s, speed_here(state, request, rules), rules, most_s), nodes=count)
+    here_end = start_at + (errand.most_s or errand.run_s) if start_at < UNKNOWN else NEVER
     wish = Wish(
         errand,
         job.spec.burst,
@@ -194,9 +195,9 @@ def compared(
 
 
 def run_of(job: Job, history: History) -> float:
-    """By earlier runs of its kind, or else by its limit; inf where nobody knows. A deadline asks for the limit."""
+    """By earlier runs of its kind, or else by its limit; inf where nobody knows."""
     limit = length_s(job.spec, job.owner, history)
-    guess = estimate(job.spec, job.owner, history) if not job.spec.burst.deadline_s else None
+    guess = estimate(job.spec, job.owner, history)
     return min(guess.run_s, limit) if guess else limit
 
 

@@ -24,7 +24,8 @@ class Errand:
     """What a job has to carry and to compute away from home."""
 
     nodes: int
-    run_s: float  # on a device of ``speed``; what is left of it; inf: nobody knows
+    run_s: float  # as expected, on a device of ``speed``; what is left of it; inf: nobody knows
+    most_s: float = 0.0  # by its limit, where a deadline asks for that; 0: as expected
     speed: float = 0.0  # as in `Accelerator.speed`; 0: not known, and taken to be that of what is rented
     up_mb: float = 0.0
     down_mb: float = 0.0
@@ -46,7 +47,7 @@ class Quote:
     worst_usd: float
 
 
-def errand_of(job: Job, run_s: float, speed: float, rules: MarketRules) -> Errand:
+def errand_of(job: Job, run_s: float, speed: float, rules: MarketRules, most_s: float = 0.0) -> Errand:
     spec, checkpoint = job.spec, job.checkpoint
     trees = [spec.workdir, *(mount.tree for mount in spec.mounts), checkpoint.tree if checkpoint else None]
     up_mb = sum(tree.size_bytes for tree in trees if tree) / 1e6
@@ -55,6 +56,7 @@ def errand_of(job: Job, run_s: float, speed: float, rules: MarketRules) -> Erran
     return Errand(
         nodes=spec.min_nodes,
         run_s=max(0.0, run_s - done),
+        most_s=max(0.0, most_s - done),
         speed=speed,
         done_s=done,
         up_mb=up_mb + (rules.environment_mb if spec.environment.requirements else 0.0),
@@ -81,6 +83,7 @@ def quote(errand: Errand, offer: Offer, market: Market, rules: MarketRules, now:
     there = rules.accelerators.get(offer.accelerator, Accelerator()).speed
     faster = there / errand.speed if errand.speed else 1.0
     run_s = errand.run_s / (faster or 1.0)
+    longer_s = max(0.0, errand.most_s - errand.run_s) / (faster or 1.0) if errand.most_s else 0.0
     ready_s = of(rules.boot_s, offer.provider, 180.0) + errand.up_mb / line.up_mb_per_s
     redo_s = redone_s(errand, run_s, ready_s, of(rules.spot_life_s, offer.provider, UNKNOWN_LIFE_S), market)
     used_s = ready_s + run_s + redo_s + errand.down_mb / line.down_mb_per_s
@@ -88,9 +91,11 @@ def quote(errand: Errand, offer: Offer, market: Market, rules: MarketRules, now:
     rate = errand.nodes * offer.price(market) / 3600.0
     egress = offer.egress_usd_per_gb * errand.down_mb / 1000.0
     # Never less than what is reserved when the machine is ordered, so that no order is refused for the money's sake.
-    worst_s = max(billed_s, rules.ready_timeout_s) + rules.lease_s + rules.overrun_s
+    worst_s = max(billed_s + longer_s, rules.ready_timeout_s) + rules.lease_s + rules.overrun_s
     worst = rate * worst_s + egress
-    return Quote(offer, market, errand.nodes, now + ready_s, now + used_s, rate * billed_s + egress, egress, worst)
+    return Quote(
+        offer, market, errand.nodes, now + ready_s, now + used_s + longer_s, rate * billed_s + egress, egress, worst
+    )
 
 
 UNKNOWN_LIFE_S = 4 * 3600.0

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 LossOf = Callable[..., torch.Tensor]
 
 
+def unpacking(loss_of: LossOf) -> LossOf:
+    """Of a whole micro-batch, for a ``loss_of`` its columns."""
+    return lambda micro: loss_of(*micro) if isinstance(micro, (list, tuple)) else loss_of(micro)
+
+
 class Accumulation:
     """Nothing is exchanged before all ranks are through, so a rank that is not can begin its part anew: in smaller
     passes where the samples of a pass do not meet, else with fewer micro-batches, which the others take over."""
@@ -27,7 +32,8 @@ class Accumulation:
         self.most = UNLIMITED  # samples that this rank puts through the model at once
 
     def run(self, micro_batches: Iterator[Any], loss_of: LossOf) -> torch.Tensor:
-        """This rank's mean loss. ValueError on all ranks where they cannot hold the batch together."""
+        """This rank's mean loss, ``loss_of(micro_batch)`` being that of each. ValueError on all ranks where they cannot
+        hold the batch together."""
         session = self._session
         while True:
             work = session.present()
@@ -45,7 +51,7 @@ class Accumulation:
         total = torch.zeros((), device=self._session.device)
         try:
             for micro in micro_batches:
-                loss = loss_of(*micro) if isinstance(micro, (list, tuple)) else loss_of(micro)
+                loss = loss_of(micro)
                 self._session.backward(loss)
                 if work.count:
                     total = total + loss.detach() * work.count
@@ -53,7 +59,6 @@ class Accumulation:
             if not (ran_out(error) or isinstance(error, Uncut)):
                 raise
             return total, True
-        self._session.times.ready()
         return total / work.targets, False
 
     def _smaller(self, work: Work) -> bool:

@@ -38,7 +38,7 @@ def session(
     """
     reseed(seed_of(seed))
     here = place(environment)
-    device = limited(here.device() if device is None else device, os.environ)
+    device = limited(here.on(here.device() if device is None else device), os.environ)
     # Speeds of another number of ranks are those of the gang before it shrank or grew.
     speeds = [float(word) for word in environment.get("BEOWULF_SPEEDS", "").split(",") if word.strip()]
     wanted = environment.get(VARIABLE, "") if communication is None else communication

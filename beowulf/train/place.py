@@ -32,6 +32,14 @@ class Place:
             return torch.device("cpu")
         return torch.device("cuda", self.local_rank % torch.cuda.device_count())
 
+    def on(self, device: torch.device) -> torch.device:
+        """``device`` with its number, and current from here on: marks and messages go by the current one."""
+        if device.type != "cuda":
+            return device
+        device = self.device() if device.index is None else device
+        torch.cuda.set_device(device)
+        return device
+
 
 def limited(device: torch.device, environment: Mapping[str, str]) -> torch.device:
     """A job that has a part of a GPU shall fail by itself, rather than its neighbours, when it wants more."""

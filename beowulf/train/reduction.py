@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import inspect
 import os
+import socket
 import threading
+import zlib
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
@@ -23,7 +25,9 @@ class Reduction(Protocol):
 
     rank: int
     world: int
-    factor: float  # what a rank multiplies its part by, so that the outcome is the sum over ranks (a mean: the ranks)
+    # What a rank multiplies its part of the batch by, so that the outcome is the mean over the batch: where the
+    # exchange is a mean over ranks, their number; where there is none, what makes its own samples the batch.
+    factor: float
 
     def wrap(self, module: nn.Module, device: torch.device, options: Mapping[str, Any]) -> nn.Module:
         """The model to call. Parameters and buffers are rank 0's afterwards."""
@@ -35,7 +39,8 @@ class Reduction(Protocol):
         """Forward and backward passes inside add to the gradients of this rank; nothing is exchanged."""
 
     def absent(self) -> None:
-        """Take part in the exchange of a step with nothing to add: no forward pass, no buffer touched."""
+        """Take part in the exchange of a step with nothing to add: no forward pass, no buffer touched. Where ranks go
+        their own ways, nothing is exchanged, and only gradients of nought are there afterwards."""
 
     def meet(self) -> None:
         """Take part in what a forward pass of others exchanges, with nothing to add and no gradient."""
@@ -78,6 +83,9 @@ class DistributedReduction:
         self.factor = float(self.world)
         # A group of its own: DDP's first steps put messages of their own among the gradients.
         self._beside = dist.new_group(backend="gloo")
+        # nccl refuses two ranks on one GPU, and a rank without any; gloo takes them all.
+        together = nccl_can([row[0] for row in self.gather([identity(device)])])
+        self._gradients = None if together else dist.new_group(backend="gloo")
         self._choice = choice if choice is not None and self.world > 1 else Choice()
         self._model: DistributedDataParallel | None = None
         self.communication: Communication | None = None
@@ -97,19 +105,26 @@ class DistributedReduction:
         # Buffers are every rank's own between steps (Statistics composes them); torch renamed the option in 2.13.
         known = inspect.signature(DistributedDataParallel).parameters
         chosen["forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"] = False
-        self._model = DistributedDataParallel(module, **chosen)
-        self.communication = Communication(self._model, self._choice)
+        self._model = DistributedDataParallel(module, process_group=self._gradients, **chosen)
+        self.communication = Communication(self._model, self._choice, group=self._gradients)
         return self._model
 
     def begin(self, samples: int, batch: int) -> None:
         if self.communication is not None:
             self.communication.before_step(samples, batch)
+            self.factor = float(self.world)
+            if self.communication.local and samples:
+                self.factor = batch / samples
 
     def local(self) -> AbstractContextManager[None]:
         return self.model.no_sync()
 
     def absent(self) -> None:
         """A pass through DDP, in the module's place one that gives every parameter a gradient of nought."""
+        if self.apart:
+            for parameter in self.model.parameters():
+                parameter.grad = torch.zeros_like(parameter) if parameter.requires_grad else None
+            return
         outputs = self._nothing()
         torch.autograd.backward(outputs, [torch.ones_like(output) for output in outputs])
 
@@ -122,7 +137,7 @@ class DistributedReduction:
         module = self.model.module
         self.model.module = Nothing(module)
         try:
-            outputs: list[torch.Tensor] = self.model()
+            outputs: list[torch.Tensor] = self.model(None)  # on CUDA, DDP takes no call without inputs
         finally:
             self.model.module = module
         return outputs
@@ -170,21 +185,33 @@ class Nothing(nn.Module):
         super().__init__()
         self._theirs = tuple(parameter for parameter in module.parameters() if parameter.requires_grad)
 
-    def forward(self) -> list[torch.Tensor]:
+    def forward(self, _: None) -> list[torch.Tensor]:
         return [parameter.sum() * 0 for parameter in self._theirs]
 
 
+def identity(device: torch.device) -> float:
+    """The same number for ranks on one GPU, another for another; -1 for a CPU."""
+    if device.type != "cuda":
+        return -1.0
+    visible = f"{socket.gethostname()}/{os.environ.get('CUDA_VISIBLE_DEVICES', '')}/{device.index}"
+    name = getattr(torch.cuda.get_device_properties(device), "uuid", visible)
+    return float(zlib.crc32(str(name).encode()))
+
+
+def nccl_can(identities: Sequence[float]) -> bool:
+    """Whether ranks on these devices need no other exchange than their default one."""
+    gpus = [one for one in identities if one >= 0]
+    return not gpus or len(set(gpus)) == len(identities)
+
+
 def _join(place: Place, device: torch.device) -> None:
-    extra: dict[str, Any] = {}
-    if device.type == "cuda":
-        torch.cuda.set_device(device)
-        extra["device_id"] = device
-    backend = "nccl" if device.type == "cuda" else "gloo"
+    # Communicators of nccl are made when they are first needed, so ranks it would refuse may still meet.
+    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     if place.world == 1:
         alone = dist.HashStore()  # type: ignore[attr-defined]
-        dist.init_process_group(backend, store=alone, rank=0, world_size=1, **extra)
+        dist.init_process_group(backend, store=alone, rank=0, world_size=1)
         return
     words = {"RANK": place.rank, "WORLD_SIZE": place.world, "MASTER_ADDR": place.address, "MASTER_PORT": place.port}
     for name, value in words.items():
         os.environ.setdefault(name, str(value))
-    dist.init_process_group(backend, **extra)
+    dist.init_process_group(backend)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from beowulf.train.accumulation import Accumulation, LossOf
+from beowulf.train.accumulation import Accumulation, LossOf, unpacking
 from beowulf.train.cadence import Cadence
 from beowulf.train.checkpoint import Checkpoints
 from beowulf.train.cursor import Cursor
@@ -47,7 +47,7 @@ class Session:
         self.checkpoints = Checkpoints(self, "", writes=False)
         self.apart = False  # ranks stepped their own ways since parameters were last one
         self.moving = False  # in the middle of a change of the parameters, or left there by an error
-        self.moved: Any = None  # the mark after it
+        self.moved: Any = None  # the mark after the last one, or after loading
         self.statistics: Statistics | None = None
         self._parameters: list[nn.Parameter] = []
         self.times = StepTimes(device)
@@ -134,6 +134,7 @@ class Session:
         work = self.work = Work(seed, step, batch, split, self.rank, loader.together, most)
         if self.reduction.apart and not self.apart:
             self.checkpoints.hold()
+        work.apart = self.reduction.apart
         self._whole = batch.count == loader.micro_batches
         self._counted = loader.count is not None
         self.reduction.begin(work.samples, batch.samples)
@@ -155,7 +156,7 @@ class Session:
     def accumulate(self, micro_batches: Iterator[Any], loss_of: LossOf) -> torch.Tensor:
         """In place of the loop over micro-batches, on every rank: all of them through ``loss_of(*micro_batch)``, their
         mean loss, and ``backward``; → the mean over this rank's. A rank that runs out of memory goes on with less."""
-        return self.accumulation.run(micro_batches, loss_of)
+        return self.accumulation.run(micro_batches, unpacking(loss_of))
 
     def step(self, *optimizers: torch.optim.Optimizer, clip: float | None = None) -> bool:
         """After the micro-batches of a step: move the parameters by the mean gradient of the whole global batch.
@@ -164,7 +165,7 @@ class Session:
         """
         work = self.present()
         work.finished()
-        if work.apart or not work.mine:
+        if not work.mine or (not work.targets if self.reduction.apart else work.apart):
             self.reduction.absent()
         self.reduction.finish()
         reduced = self.times.mark()
@@ -233,6 +234,7 @@ class Session:
             self.cursor = cursor
             self.apart = False
             self.reduction.loaded()
+            self.moved = self.times.mark()
             if self.statistics is not None:
                 self.statistics.reload()
 
@@ -272,7 +274,7 @@ class Session:
         return work.batch.samples / targets if targets else 1.0
 
     def _mark_ready(self, _: nn.Parameter) -> None:
-        if self.work is None or (self.work.last and not self.work.apart):
+        if self.work is not None and self.work.last and not self.work.over:
             self.times.ready()
 
     def _account(self, work: Work, reduced: Any, updated: Any) -> None:

@@ -37,7 +37,8 @@ class Work:
         self.backwards = sum(len(parts) for _, parts in self.passes)  # that there have to be
         self.given = self.trained = 0
         self.held = 0  # micro-batches that are through
-        self.apart = False  # gradients are exchanged after all of them, not with the last one
+        self.apart = False  # gradients are exchanged after all of them or never, not with the last one
+        self.over = False  # the script is through with them
         self.targets = 0  # which the losses given to backward are means over, so far
         self.samples_at_once = 0
         self.count = 0  # the same of the part that is being trained
@@ -83,6 +84,7 @@ class Work:
             raise Misuse(
                 f"step {self.step}: bw.step was called after {self.trained} of {self.backwards} calls of bw.backward"
             )
+        self.over = True
 
 
 def _samples(batch: Batch, indices: Sequence[int]) -> int:

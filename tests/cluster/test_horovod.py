@@ -87,17 +87,18 @@ for step in range(100000):
 """
 
 
+@pytest.mark.parametrize("rank", [0, 1])
 @CONTROLLERS
-def test_a_rank_killed_inside_an_allreduce_ends_all(lab: Lab, head: RealHead, controller: str) -> None:
+def test_a_rank_killed_inside_an_allreduce_ends_all(lab: Lab, head: RealHead, controller: str, rank: int) -> None:
     """F10: all ranks are gone within the grace, and the first to fail is named with its node and signal."""
     job = head.submit(spec("kill", LOOP, controller))
     head.is_running(job, 120)
     head.wait_for(lambda: b"step 20" in head.text(job, "0"), "the loop to run", 120)
-    node = head.client.job(job)["attempts"][-1]["allocation"]["shares"][1]["node"]
+    node = head.client.job(job)["attempts"][-1]["allocation"]["shares"][rank]["node"]
     lab.run(node, ["pkill", "-KILL", "-o", "-f", "^python3 -c .*hvd.allreduce"])
     done = head.ended(job, 60)
     assert done["word"] == "FAILED"
-    assert re.match(rf"rank 1 on {node} was ended by signal 9 \(SIGKILL\)", done["reason"]), done["reason"]
+    assert re.match(rf"rank {rank} on {node} was ended by signal 9 \(SIGKILL\)", done["reason"]), done["reason"]
     assert done["ended_at"] - done["attempts"][-1]["exits"][0]["at"] < KILL_GRACE_S + 8
     for name in TWO:
         assert not [command for _, command in lab.processes(name) if "hvd" in command or "rendezvous" in command]

@@ -61,7 +61,7 @@ def elastic_head(warm_head: RealHead) -> Iterator[RealHead]:
 
 
 @pytest.fixture
-def quick_head(lab: Lab, head: RealHead) -> Iterator[RealHead]:
+def hurried_head(lab: Lab, head: RealHead) -> Iterator[RealHead]:
     yield from in_a_hurry(head)
 
 
@@ -213,8 +213,8 @@ print("ended", step, flush=True)
 """
 
 
-def test_ranks_under_mpirun_grow_when_a_node_comes_free(lab: Lab, quick_head: RealHead, tmp_path: Path) -> None:
-    head = quick_head
+def test_ranks_under_mpirun_grow_when_a_node_comes_free(lab: Lab, hurried_head: RealHead, tmp_path: Path) -> None:
+    head = hurried_head
     (tmp_path / "count.py").write_text(COUNTING)
     other = head.submit(JobSpec("other", "sleep 300", nodelist=("n7",), resources=Resources(all_cpus=True)))
     head.is_running(other)

@@ -12,9 +12,10 @@ from pathlib import Path
 import rented
 from invariants import Watch
 from rented import Auditor, RentedWorld
+from scene import Doom, Moods, Wish
 from simulated import FAIR, FOUL
 from structlog.testing import capture_logs
-from world import ADMIN, Doom, Moods, Wish, World
+from world import ADMIN, World
 
 from beowulf.controller import commands as co
 from beowulf.model.job import Checkpointing, Dependency, JobSpec, Launcher, Resources, Retry
@@ -55,6 +56,7 @@ class History:
         self.chance = random.Random(f"history {seed}")
         self.world, self.audit = self._world(folder)
         self.watch = Watch(self.world)
+        self._dark: dict[str, float] = {}  # nodes that stay out of sight until then
         self.told: list[str] = []  # what was done, for who reads a failure
 
     def _world(self, folder: Path) -> tuple[World, Auditor | None]:
@@ -62,7 +64,7 @@ class History:
         if self.seed % 2:
             return World(folder, NAMES, self.seed, self._moods()), None
         weather = replace(FOUL, notice_s=self.chance.choice([0.0, 30.0]))
-        cap_usd = self.chance.choice([1.5, 40.0, 40.0])
+        cap_usd = self.chance.choice([0.8, 40.0, 40.0])
         world = RentedWorld(folder, NAMES[:2], self.seed, self._moods(), weather, cap_usd)
         return world, Auditor(world)
 
@@ -143,11 +145,21 @@ class History:
     def _cut(self) -> None:
         self.world.cut(self.chance.choice(sorted(self.world.agents)), reachable=self.chance.random() < 0.5)
 
+    def _partition(self) -> None:
+        """A node that works is out of sight for longer than a gang waits for it."""
+        working = sorted({node for node, _ in self.world.truth.running})
+        if working:
+            name = self.chance.choice(working)
+            self._dark[name] = self.world.now + self.chance.choice([20.0, 60.0])
+            self.world.cut(name, reachable=False)
+
     def _reboot(self) -> None:
         self.world.power_off(self.chance.choice(sorted(self.world.agents)), disk=self.chance.random() < 0.6)
 
     def _heal(self) -> None:
-        self.world.agents[self.chance.choice(sorted(self.world.agents))].heal()
+        agent = self.world.agents[self.chance.choice(sorted(self.world.agents))]
+        if self._dark.get(agent.name, 0.0) <= self.world.now:
+            agent.heal()
 
     def _lose_for_ever(self) -> None:
         """A machine is gone; sooner or later the admin removes it and puts another in its place."""
@@ -235,6 +247,7 @@ HAPPENINGS = {
     "kill_head": 9,
     "start_head": 25,
     "cut": 8,
+    "partition": 7,
     "reboot": 4,
     "heal": 12,
     "lose_for_ever": 1,

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from agents import Agent
+from scene import Moods
 from simulated import SimulatedCloud, Weather, error_of
-from world import Moods, World
+from world import World
 
 from beowulf.burst.intents import Minted
 from beowulf.burst.ledger import TICK_S

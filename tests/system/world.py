@@ -7,11 +7,11 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from agents import GPU_MIB, Agent, Truth
+from scene import Desk, Doom, FlakyStore, Killed, Moods, Wish
 from sqlalchemy import event as sql_event
 
 from beowulf.controller import commands as co
@@ -20,7 +20,7 @@ from beowulf.controller.inputs import Collected, LogsComplete, Staged
 from beowulf.controller.loop import Ask, Controller
 from beowulf.controller.policy import Policy
 from beowulf.model.errors import BeowulfError
-from beowulf.model.job import JobSpec, Tree
+from beowulf.model.job import Tree
 from beowulf.model.node import Endpoint
 from beowulf.model.rules import Rules, ServiceClass
 from beowulf.model.snapshot import Snapshot
@@ -31,76 +31,12 @@ ADMIN = co.Caller("root", 0, True)
 CLASSES = {"urgent": ServiceClass(1.0, ("idle",)), "idle": ServiceClass(0.0, grace_s=3.0)}
 
 
-class Killed(BaseException):
-    """The controller's process is gone in the middle of what it did."""
-
-
-@dataclass(frozen=True)
-class Moods:
-    """How a world is: rates are probabilities, times are seconds."""
-
-    failing: float = 0.1  # ranks that end with a code
-    longest_s: float = 20.0
-    missing: float = 0.1
-    apart: float = 0.01
-    full: float = 0.01  # starts that find the node's disk full
-    latest_s: float = 1.0  # messages
-    late_after_all: float = 0.2  # cut messages that reach the head all the same, after the news of the cut
-
-
-@dataclass
-class Wish:
-    """What a client wants, with its idempotency key, until it has been told the job's id."""
-
-    key: str
-    owner: str
-    spec: JobSpec
-    array: tuple[int, ...]
-    job: str = ""
-
-
-@dataclass
-class Doom:
-    """When the controller dies: before or after its next commit, or once so many actions are performed."""
-
-    point: str = ""  # "", "before", "after", "action", "answer"
-    actions: int = 0
-
-
-@dataclass
-class Desk:
-    """What the head's disk holds besides the store, and what its workers have under way."""
-
-    checkpoints: set[tuple[str, str]] = field(default_factory=set)  # (job, digest)
-    following: set[tuple[str, str]] = field(default_factory=set)
-    expected: dict[tuple[str, str], float] = field(default_factory=dict)  # (tag, node) → when its log is whole
-    results: list[tuple[float, Any]] = field(default_factory=list)  # (due, what a worker will post)
-
-
-class FlakyStore:
-    """The real store; its disk may be full, and the process may die around a commit."""
-
-    def __init__(self, real: Store, world: World) -> None:
-        self._real, self._world = real, world
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._real, name)
-
-    def commit(self, *what: Any) -> int:
-        if self._world.disk_full:
-            raise StoreError("the disk is full")
-        self._world.die_at("before")
-        kept = self._real.commit(*what)
-        self._world.die_at("after")
-        return kept
-
-
 class World:
     def __init__(self, folder: Path, names: Sequence[str], seed: int, moods: Moods | None = None) -> None:
         self.chance = random.Random(seed)
         self.moods = moods or Moods()
         self.policy = Policy(
-            cluster="sim", lease_s=200.0, resize_every_s=20.0, lost_after_s=60.0, rules=Rules(classes=CLASSES)
+            cluster="sim", lease_s=200.0, resize_every_s=20.0, lost_after_s=25.0, rules=Rules(classes=CLASSES)
         )
         self.now = 1_000_000.0
         self.clock_off_s = 0.0

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -16,6 +17,18 @@ LIMITS = {"f64": 1e-12, "f32": 1e-6}
 DTYPES = {"f64": torch.float64, "f32": torch.float32}
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Threads of so small a model wait for each other for longer than they compute."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@one_thread()
 def one_process(
     dtype: torch.dtype,
     steps: int = STEPS,

@@ -17,6 +17,7 @@ from torch import nn
 
 from beowulf import train
 from beowulf.train.place import Place, place
+from beowulf.train.reduction import nccl_can
 
 STEPS_PER_EPOCH = 15
 
@@ -257,3 +258,22 @@ def test_plain_mpirun_needs_no_head(tmp_path: Path) -> None:
     command = [str(mpirun), "--allow-run-as-root", "--oversubscribe", "--bind-to", "none", "-n", "2"]
     printed = run_command([*command, sys.executable, str(script)], CHECKOUT)
     assert sorted(printed.splitlines()) == ["0 [2.0, 1.0]", "1 [2.0, 1.0]"]
+
+
+def test_a_step_without_work_is_passed_where_ddp_moves_inputs_to_a_device(bw: train.Session) -> None:
+    """As it does on CUDA, where a call without inputs breaks."""
+    bw.wrap(network(torch.float64))
+    ddp: Any = bw.reduction.model  # type: ignore[attr-defined]
+    ddp.device_ids, ddp.device_type = [0], "cpu"
+    bw.reduction.absent()
+    assert all(float(parameter.grad.abs().max()) == 0.0 for parameter in ddp.parameters())
+
+
+@pytest.mark.parametrize(
+    ("identities", "can"),
+    [([-1.0, -1.0], True), ([5.0, 6.0], True), ([5.0, 5.0], False), ([5.0, -1.0], False), ([5.0], True)],
+)
+def test_ranks_that_share_a_gpu_or_have_none_beside_others_exchange_without_nccl(
+    identities: list[float], can: bool
+) -> None:
+    assert nccl_can(identities) == can

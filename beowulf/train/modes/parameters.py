@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 from torch.futures import Future
 
-from beowulf.train.modes.flat import weighted_sum
+from beowulf.train.modes.changes import Changes
 from beowulf.train.modes.mode import Lock, Part, done
 
 if TYPE_CHECKING:
@@ -26,18 +26,27 @@ class LocalSGD:
     def __init__(self, group: dist.ProcessGroup | None = None, *, period: int = 32) -> None:
         self._group = group
         self.period = period
+        self._changes = Changes(())
 
     def begin(self, parameters: Sequence[Tensor]) -> None:
-        """Nothing to remember."""
+        """What all ranks have now is where the first period sets out from."""
+        self._changes = Changes(parameters)
 
     def reduce(self, bucket: GradBucket, part: Part) -> Future[Tensor]:
         return done(bucket.buffer().mul_(part.local))
 
+    @torch.no_grad()
     def share(self, parameters: Sequence[Tensor], weight: float, lock: Lock) -> None:
-        means = weighted_sum(parameters, weight, self._group)
-        with lock, torch.no_grad():
-            for parameter, mean in zip(parameters, means):
-                parameter.copy_(mean)
+        shared = self._changes.shared
+        self._move(shared, self._changes.mean(parameters, weight, self._group))
+        with lock:
+            for parameter, one in zip(parameters, shared):
+                parameter.copy_(one)
+
+    def _move(self, shared: Sequence[Tensor], changes: Sequence[Tensor]) -> None:
+        """``shared`` to where ranks set out from next."""
+        for one, change in zip(shared, changes):
+            one.add_(change)
 
 
 class DiLoCo(LocalSGD):
@@ -55,21 +64,17 @@ class DiLoCo(LocalSGD):
         super().__init__(group, period=period)
         self._outer_rate = outer_rate
         self._outer_momentum = outer_momentum
-        self._shared: list[Tensor] = []  # the parameters all ranks set out from
         self._outer: torch.optim.SGD | None = None
 
     def begin(self, parameters: Sequence[Tensor]) -> None:
-        """What all ranks have now is where the first period sets out from."""
-        self._shared = [parameter.detach().clone() for parameter in parameters]
-        self._outer = torch.optim.SGD(self._shared, lr=self._outer_rate, momentum=self._outer_momentum, nesterov=True)
+        super().begin(parameters)
+        rates: Any = {"lr": self._outer_rate, "momentum": self._outer_momentum, "nesterov": True}
+        self._outer = torch.optim.SGD(self._changes.shared, **rates)
 
-    @torch.no_grad()
-    def share(self, parameters: Sequence[Tensor], weight: float, lock: Lock) -> None:
+    def _move(self, shared: Sequence[Tensor], changes: Sequence[Tensor]) -> None:
         assert self._outer is not None, "begin() comes first"
-        for shared, mean in zip(self._shared, weighted_sum(parameters, weight, self._group)):
-            shared.grad = shared - mean
+        for one, change in zip(shared, changes):
+            one.grad = change.neg_()
         self._outer.step()
-        with lock:
-            for shared, parameter in zip(self._shared, parameters):
-                shared.grad = None
-                parameter.copy_(shared)
+        for one in shared:
+            one.grad = None

@@ -15,7 +15,7 @@ from simulated import Weather
 from beowulf.controller import commands as co
 from beowulf.model import rented
 from beowulf.model.cloud import Machine, MachineState, Market, Offer
-from beowulf.model.errors import TokenSpent
+from beowulf.model.errors import BadInput, TokenSpent
 from beowulf.model.job import Burst, Checkpointing, JobSpec, JobState, Result
 from beowulf.model.renting import Caps
 
@@ -45,6 +45,14 @@ def go(world: RentedWorld, until: Callable[[], object], seconds: float = 400.0) 
     while not until():
         assert world.now < end, [(one.id, one.state, one.reason) for one in machines(world)]
         world.step(1.0)
+
+
+def runs_on(world: RentedWorld, job: str) -> None:
+    """It runs, and would do so for days."""
+    go(world, lambda: world.snapshot.jobs[job].state is JobState.RUNNING)
+    for node in world.nodes.values():
+        for keeper in node.keepers.values():
+            keeper.ends_at = world.now + 1e6
 
 
 def machines(world: RentedWorld) -> list[Machine]:
@@ -149,9 +157,8 @@ def test_other_peoples_machines_are_never_touched(make: Make) -> None:
 def test_a_notice_asks_for_a_checkpoint_within_five_seconds_and_the_job_goes_on_elsewhere(make: Make) -> None:
     """F28."""
     world = make(market=Market.SPOT)
-    world.longest_s = 10_000.0
     job = submit(world, checkpoint=Checkpointing("ckpt"))
-    go(world, lambda: world.snapshot.jobs[job].state is JobState.RUNNING)
+    runs_on(world, job)
     world.step(1.0)
     instance = world.cloud.ours_alive()[0]
     noticed = world.now
@@ -168,9 +175,8 @@ def test_a_notice_asks_for_a_checkpoint_within_five_seconds_and_the_job_goes_on_
 def test_a_spot_machine_that_vanishes_costs_no_retry_and_its_bill_is_kept(make: Make) -> None:
     """F28, without a notice."""
     world = make(market=Market.SPOT)
-    world.longest_s = 10_000.0
     job = submit(world)
-    go(world, lambda: world.snapshot.jobs[job].state is JobState.RUNNING)
+    runs_on(world, job)
     world.cloud.vanish(world.cloud.ours_alive()[0].instance_id)
     go(world, lambda: len(world.snapshot.jobs[job].attempts) == 2)
     assert world.snapshot.jobs[job].retries == 0
@@ -204,8 +210,8 @@ def test_a_price_nobody_could_mean_buys_nothing(
 def test_a_budget_that_runs_out_ends_the_machine_within_it(make: Make) -> None:
     """F29: the job asks for far more time than there is money; it is queued again, and nothing is bought any more."""
     world = make(renting=replace(RENTING, caps=Caps(month_usd=0.9)))
-    world.longest_s = 10_000.0
     job = submit(world)
+    runs_on(world, job)
     go(world, lambda: machines(world) and machines(world)[0].state is MachineState.GONE, 1500.0)
     assert "the budget of the month is $0.90" in of(world, rented.MachineDraining)[0].reason
     for _ in range(300):
@@ -220,6 +226,27 @@ def test_a_job_never_costs_more_than_its_own_budget(make: Make) -> None:
     for _ in range(20):
         world.step(1.0)
     assert not machines(world)  # three minutes, a lease and a minute cost $0.36
+
+
+def test_a_gang_that_the_budget_has_no_room_for_gets_no_machine_at_all(make: Make) -> None:
+    world = make(renting=replace(RENTING, caps=Caps(month_usd=0.8)))
+    submit(world, nodes=3)  # two would do, at $0.36 each
+    for _ in range(30):
+        world.step(1.0)
+    assert not machines(world)
+
+
+@pytest.mark.parametrize("error", [BadInput("cannot be read", where="a.yaml"), OSError(28, "No space left on device")])
+def test_a_head_that_can_draw_no_key_goes_on(error: Exception, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_key(*_: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr(RentedWorld, "mint", no_key)
+    world = make()
+    job = submit(world)
+    for _ in range(10):
+        world.step(1.0)
+    assert not machines(world) and world.snapshot.jobs[job].state is JobState.PENDING
 
 
 def test_an_idle_machine_is_given_back_on_time_and_a_warm_one_is_kept(make: Make) -> None:
@@ -246,6 +273,7 @@ def test_a_machine_for_a_job_that_was_cancelled_is_ended_while_it_boots(make: Ma
 
 def test_terminate_lets_the_job_end_first(make: Make) -> None:
     world = make()
+    world.longest_s = 30.0
     job = submit(world)
     go(world, lambda: world.snapshot.jobs[job].state is JobState.RUNNING)
     assert world.ask(co.TerminateMachine(ME, machines(world)[0].id)).result() == "DRAINING"
@@ -255,9 +283,7 @@ def test_terminate_lets_the_job_end_first(make: Make) -> None:
 
 def test_a_head_that_returns_after_its_machines_ended_themselves_bills_them_no_longer(make: Make) -> None:
     world = make()
-    world.longest_s = 10_000.0
-    submit(world)
-    go(world, lambda: machines(world) and machines(world)[0].state is MachineState.READY)
+    runs_on(world, submit(world))
     world.head_killed()
     for _ in range(400):
         world.step(10.0)

@@ -12,8 +12,10 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from beowulf.daemon.metrics import Metrics
 from beowulf.daemon.metrics_server import MetricsServer
 from beowulf.model import event as ev
+from beowulf.model import rented
 from beowulf.model.allocation import Allocation, RankSlot, Share
 from beowulf.model.apply import apply
+from beowulf.model.cloud import Market, Offer
 from beowulf.model.event import Event
 from beowulf.model.job import JobSpec, Result
 from beowulf.model.node import Endpoint, Facts, Gpu, NodeId
@@ -94,6 +96,21 @@ def test_loads_as_far_as_they_are_known(cluster: Cluster) -> None:
     assert found["beowulf_gpu_busy_ratio", "0", "n1"] == 0.5
     assert ("beowulf_gpu_temperature_celsius", "0", "n1") not in found
     assert ("beowulf_node_memory_used_bytes", "n1") not in found
+
+
+def test_rented_machines_and_what_they_cost(cluster: Cluster) -> None:
+    begin = 1_793_500_000.0  # 2026-11-01
+    offer = Offer("aws", "us-east-1", "", "g4dn.xlarge", 4, 16384, hourly_usd=3.6)
+    intent = rented.MachineIntended(
+        begin, "aws-1", 1, "token", offer, Market.ON_DEMAND, 3.6, "digest", 900.0, begin + 900, "key", owner="ann"
+    )
+    cluster.happen(intent, rented.MachineBooting(begin, "aws-1", "i-1", begin))
+    cluster.metrics = Metrics(
+        lambda: cluster.snapshot, lambda: 0, lambda *_: [], lambda since: (0, {}), lambda: 2, lambda: begin + 100
+    )
+    found = cluster.read()
+    assert found["beowulf_cloud_machines", "aws", "BOOTING"] == 1 and found["beowulf_cloud_hourly_usd",] == 3.6
+    assert found["beowulf_cloud_month_usd", "aws"] == pytest.approx(0.1) and found["beowulf_cloud_orphans",] == 2
 
 
 def test_served_on_loopback_and_nothing_else_is(cluster: Cluster, free_port: int) -> None:

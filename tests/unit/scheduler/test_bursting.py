@@ -15,7 +15,7 @@ from beowulf.model.cloud import Machine, MachineState, Market, Offer
 from beowulf.model.job import Burst, Checkpointing, JobSpec, Resources
 from beowulf.model.market import DEFAULT, Accelerator, Left, MarketRules
 from beowulf.model.rules import Rules
-from beowulf.scheduler import Grow, comparison_of, explain, handed_in_anew, plan
+from beowulf.scheduler import Grow, comparison, comparison_of, explain, handed_in_anew, plan
 
 DAY = "2026-09-06"
 NOW = 1_790_000_000.0  # 2026-09-21
@@ -313,3 +313,22 @@ class TestComparison:
         job = cluster.submit(burst=replace(AUTO, deadline_s=12 * HOUR), max_duration_s=HOUR)
         told = explain(cluster.snapshot, cluster.now, job, cluster.rules)
         assert told is not None and told.burst.startswith("ends here by 2026-")
+
+
+def test_a_deadline_goes_by_the_limit_and_money_by_earlier_runs() -> None:
+    cluster = Cluster(market())
+    cluster.node("n1")
+    cluster.now = NOW - 5 * HOUR
+    for _ in range(4):
+        job = cluster.submit(max_duration_s=10 * HOUR)
+        cluster.run()
+        cluster.now += HOUR
+        cluster.end(job)
+    cluster.submit(resources=Resources(all_cpus=True), max_duration_s=90 * HOUR, name="other")
+    cluster.run()
+    job = cluster.submit(burst=replace(AUTO, deadline_s=10.2 * HOUR), max_duration_s=10 * HOUR)
+    assert len(cluster.plan().grow) == 1
+    told = comparison(cluster.snapshot, cluster.now, job, cluster.rules)
+    assert told is not None and told.choice is not None
+    assert told.choice.cost_usd == pytest.approx(0.085 * (HOUR + 180.0) / HOUR)
+    assert told.choice.end_at == pytest.approx(cluster.now + 10 * HOUR + 180.0)

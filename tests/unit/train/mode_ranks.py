@@ -18,6 +18,7 @@ from torch.utils.data import TensorDataset
 
 from beowulf import train
 from beowulf.train.modes import Choice, Communication
+from beowulf.train.modes.changes import Changes
 from beowulf.train.modes.mode import Part
 from beowulf.train.modes.powersgd import PowerSGD
 
@@ -238,6 +239,25 @@ def one_local_step() -> dict[str, Any]:
     return {"distance": distance(model.module, single)}
 
 
+def halved() -> dict[str, Any]:
+    """Single precision travels as 16-bit floats: by how much a mean change is wrong, beside the largest change, and
+    whether all ranks got the same, for changes of any size."""
+    rank, world = dist.get_rank(), dist.get_world_size()
+    found: dict[str, Any] = {}
+    for size in (1e-30, 1e-6, 1.0, 1e6):
+        torch.manual_seed(3)
+        begin = torch.zeros(1000, 3)
+        everyone = [size * torch.randn(1000, 3) for _ in range(world)]
+        changes = Changes([begin, begin.double()])
+        mean, whole = changes.mean([everyone[rank], everyone[rank].double()], SPLIT[rank] / BATCH, None)
+        wanted = sum(one.double() * part / BATCH for one, part in zip(everyone, SPLIT, strict=True))
+        away = [float((one.double() - wanted).abs().max() / wanted.abs().max()) for one in (mean, whole)]
+        least = mean.clone()
+        dist.all_reduce(least, op=dist.ReduceOp.MIN)
+        found[str(size)] = [*away, bool(torch.equal(least, mean))]
+    return found
+
+
 def loaded() -> dict[str, Any]:
     """Other parameters are loaded, nothing is learnt: how far a session's exchange moves them from there."""
     moved = {}
@@ -306,6 +326,7 @@ SCENARIOS: dict[str, Callable[[], dict[str, Any]]] = {
     "together": together_in_one_pass,
     "once_rank_one": once_rank_one,
     "one_local_step": one_local_step,
+    "halved": halved,
     "loaded": loaded,
     "auto_fp16": lambda: auto({"exact": 1.0, "fp16": 0.6, "powersgd": 0.7}),
     "auto_exact": lambda: auto({"exact": 1.0, "fp16": 0.98, "local-sgd": 1.3}),

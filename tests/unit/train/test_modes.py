@@ -30,6 +30,7 @@ TRIED = [
     "through_session",
     "one_local_step",
     "loaded",
+    "halved",
     "auto_fp16",
     "auto_exact",
     "auto_local",
@@ -135,6 +136,11 @@ def test_torchs_own_hook_fails_on_those_buckets(tmp_path: Path) -> None:
 def test_parameters_are_averaged_by_the_samples_behind_them(found: dict[str, Any]) -> None:
     """One step of plain SGD on 12 : 8 : 4 samples, then the mean: exactly the step of the whole batch."""
     assert found["one_local_step"]["distance"] < 1e-12
+
+
+def test_mean_changes_keep_three_digits_at_any_size_and_are_one_on_all_ranks(found: dict[str, Any]) -> None:
+    for single, double, equal in found["halved"].values():
+        assert 0 < single < 2e-3 and double < 1e-12 and equal
 
 
 def test_a_resumed_training_sets_out_from_what_was_loaded(found: dict[str, Any]) -> None:
