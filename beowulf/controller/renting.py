@@ -19,6 +19,7 @@ from beowulf.model import event as ev
 from beowulf.model import rented
 from beowulf.model.apply_machines import MOVES
 from beowulf.model.cloud import Machine, MachineState
+from beowulf.model.errors import BeowulfError
 from beowulf.model.node import NodeId, NodeState
 from beowulf.model.rules import Rules
 
@@ -49,30 +50,40 @@ def rules_now(draft: Draft) -> Rules:
 
 
 def grow(draft: Draft, wishes: Iterable[scheduler.Grow], mint: Mint) -> None:
-    """One intent per machine, as far as the caps go."""
+    """One intent per machine: for all that a wish asks for, or for none."""
     refused = draft.volatile.rented.refused
     for wish in wishes:
-        job = draft.snapshot.jobs[wish.job_id]
-        for _ in range(wish.count):
-            made = draft.snapshot.machines_made
-            machine = intents.intent(
-                wish.offer,
-                wish.market,
-                job,
-                draft.snapshot.machines,
-                made,
-                draft.policy.renting,
-                draft.now,
-                wish.sentence,
-            )
-            if isinstance(machine, intents.Refusal):
-                if refused.get(job.id) != machine.sentence:
-                    log.warning("nothing is rented", job=job.id, why=machine.sentence)
-                refused[job.id] = machine.sentence
-                break
-            draft.record(intents.event_of(machine, mint(machine.id, wish.offer, wish.market)))
-            draft.volatile.rented.creates[machine.id] = Call()
+        found = _machines_for(draft, wish)
+        try:
+            events = [] if isinstance(found, intents.Refusal) else [_intended(one, mint) for one in found]
+            why = found.sentence if isinstance(found, intents.Refusal) else ""
+        except (BeowulfError, OSError) as error:  # no template, no room for a key: the head goes on without
+            events, why = [], str(error)
+        if why and refused.get(wish.job_id) != why:
+            log.warning("nothing is rented", job=wish.job_id, why=why)
+        refused[wish.job_id] = why
+        for event in events:
+            draft.record(event)
+            draft.volatile.rented.creates[event.machine] = Call()
     look(draft)
+
+
+def _machines_for(draft: Draft, wish: scheduler.Grow) -> list[Machine] | intents.Refusal:
+    job, made = draft.snapshot.jobs[wish.job_id], draft.snapshot.machines_made
+    rules = draft.policy.renting
+    known = dict(draft.snapshot.machines)
+    found: list[Machine] = []
+    for number in range(wish.count):
+        machine = intents.intent(wish.offer, wish.market, job, known, made + number, rules, draft.now, wish.sentence)
+        if isinstance(machine, intents.Refusal):
+            return machine
+        known[machine.id] = machine
+        found.append(machine)
+    return found
+
+
+def _intended(machine: Machine, mint: Mint) -> rented.MachineIntended:
+    return intents.event_of(machine, mint(machine.id, machine.offer, machine.market))
 
 
 def look(draft: Draft) -> None:

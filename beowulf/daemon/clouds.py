@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,8 @@ class Clouds:
 
     def forget(self, machine: MachineId) -> None:
         for name in (machine, f"{machine}.pub"):
-            (self._keys / name).unlink(missing_ok=True)
+            with suppress(OSError):  # one that stays a while longer harms nobody
+                (self._keys / name).unlink()
 
     def perform(self, action: CreateMachine | DestroyMachine | ListMachines | ForgetKey, snapshot: Snapshot) -> None:
         match action:

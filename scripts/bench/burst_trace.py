@@ -29,6 +29,7 @@ class Setting:
     offers: tuple[Offer, ...]
     factor: float = 2.0
     grace_s: float = 3600.0
+    results_gb: tuple[float, float] = (0.1, 100.0)
     boot_s: float = 180.0
     mb_per_s: float = 50.0
     now: float = 0.0  # of the trace's begin, in the year of the prices
@@ -46,13 +47,14 @@ class Setting:
 
 
 def with_deadlines(trace: Trace, setting: Setting, seed: int) -> Trace:
-    """Every job may burst, brings home 0.01 to 30 GB (log-uniform, seeded), and has a deadline by the rule."""
+    """Every job may burst, brings home its results (log-uniform, seeded), and has a deadline by the rule."""
     chance = random.Random(seed)
+    low_gb, high_gb = setting.results_gb
     found = []
     first = trace.jobs[0].submitted_at
     for job in trace.jobs:
         limit = job.spec.max_duration_s or job.run_s
-        results_mib = int(10.0 * 3000.0 ** chance.random())
+        results_mib = int(1000.0 * low_gb * (high_gb / low_gb) ** chance.random())
         deadline = setting.factor * limit + setting.grace_s
         burst = Burst("auto", use_spot=False, deadline_s=deadline, results_mib=results_mib)
         spec = replace(job.spec, burst=burst, max_duration_s=limit)
@@ -127,7 +129,8 @@ def blind(trace: Trace, cluster: Snapshot, setting: Setting) -> Outcome:
 
 
 def clairvoyant(trace: Trace, cluster: Snapshot, setting: Setting) -> Outcome:
-    """Knows how long every job will run: nothing is rented out of fear of a limit."""
+    """Knows how long every job will run: nothing is rented out of fear of a limit. What comes later it does not know,
+    so it is no lower bound."""
     knowing = tuple(_told(job) for job in trace.jobs)
     return replay(Trace(knowing, trace.left_out), cluster, setting.rules(), caps=RICH)
 

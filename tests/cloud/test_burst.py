@@ -73,26 +73,26 @@ def test_a_gang_runs_on_rented_machines_and_they_are_gone_afterwards(bursting: R
     assert (line["name"], line["machines"]) == (job, 2) and line["cost_usd"] > 0
 
 
-LAUNCH = ("before_intent", "after_intent", "in_flight", "after_call", "after_commit")
-DESTROY = ("before_intent", "after_intent", "after_call", "after_commit")
+IN_A_LAUNCH = ("launch.after_intent", "launch.in_flight", "launch.after_call")
+AROUND = (
+    "launch.before_intent",
+    "launch.after_commit",
+    "destroy.before_intent",
+    "destroy.after_intent",
+    "destroy.after_call",
+    "destroy.after_commit",
+)
 
 
-def test_a_head_killed_at_every_point_of_a_launch_rents_one_machine(
-    bursting: RealHead, ec2: Emulator, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "failpoints", [IN_A_LAUNCH, pytest.param(AROUND, marks=pytest.mark.slow)], ids=["in", "around"]
+)
+def test_a_head_killed_at_the_worst_points_rents_one_machine_and_ends_it(
+    failpoints: tuple[str, ...], bursting: RealHead, ec2: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """F1, with real hosts."""
-    for number, name in enumerate(LAUNCH, start=1):
-        killed_there(f"launch.{name}", bursting, monkeypatch)
-        nothing_is_left(bursting, ec2)
-        assert len(ec2.machines()) == number, name
-
-
-@pytest.mark.slow
-def test_a_head_killed_at_every_point_of_an_end_ends_the_machine(
-    bursting: RealHead, ec2: Emulator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for number, name in enumerate(DESTROY, start=1):
-        killed_there(f"destroy.{name}", bursting, monkeypatch)
+    for number, name in enumerate(failpoints, start=1):
+        killed_there(name, bursting, monkeypatch)
         nothing_is_left(bursting, ec2)
         assert len(ec2.machines()) == number, name
 

@@ -15,7 +15,7 @@ from simulated import Weather
 from beowulf.controller import commands as co
 from beowulf.model import rented
 from beowulf.model.cloud import Machine, MachineState, Market, Offer
-from beowulf.model.errors import TokenSpent
+from beowulf.model.errors import BadInput, TokenSpent
 from beowulf.model.job import Burst, Checkpointing, JobSpec, JobState, Result
 from beowulf.model.renting import Caps
 
@@ -226,6 +226,27 @@ def test_a_job_never_costs_more_than_its_own_budget(make: Make) -> None:
     for _ in range(20):
         world.step(1.0)
     assert not machines(world)  # three minutes, a lease and a minute cost $0.36
+
+
+def test_a_gang_that_the_budget_has_no_room_for_gets_no_machine_at_all(make: Make) -> None:
+    world = make(renting=replace(RENTING, caps=Caps(month_usd=0.8)))
+    submit(world, nodes=3)  # two would do, at $0.36 each
+    for _ in range(30):
+        world.step(1.0)
+    assert not machines(world)
+
+
+@pytest.mark.parametrize("error", [BadInput("cannot be read", where="a.yaml"), OSError(28, "No space left on device")])
+def test_a_head_that_can_draw_no_key_goes_on(error: Exception, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_key(*_: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr(RentedWorld, "mint", no_key)
+    world = make()
+    job = submit(world)
+    for _ in range(10):
+        world.step(1.0)
+    assert not machines(world) and world.snapshot.jobs[job].state is JobState.PENDING
 
 
 def test_an_idle_machine_is_given_back_on_time_and_a_warm_one_is_kept(make: Make) -> None:
