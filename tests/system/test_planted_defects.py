@@ -10,9 +10,9 @@ import pytest
 from history import Broken, play
 from test_whole_system import QUICK
 
-from beowulf.burst import collector, ledger
-from beowulf.controller import answer, checkpoints, gang
-from beowulf.controller.draft import Draft, DropCheckpoint
+from beowulf.burst import ledger
+from beowulf.controller import answer, gang
+from beowulf.controller.draft import Draft
 from beowulf.controller.loop import Controller
 from beowulf.model import apply as moves
 from beowulf.model import event as ev
@@ -102,18 +102,9 @@ def gpu_memory_has_no_end(patch: Patch) -> None:
     patch.setattr(parts, "may_join", lambda resources, owner, node, part: len(part.owners) < node.share_gpus)
 
 
-def checkpoints_are_dropped_too_early(patch: Patch) -> None:
-    patch.setattr(checkpoints, "DropCheckpoint", lambda job_id, digest: DropCheckpoint(job_id))
-
-
 def no_cap_is_kept(patch: Patch) -> None:
     patch.setattr(ledger, "over_budget", lambda *_: "")
     patch.setattr(ledger, "left", lambda *_: Left())
-
-
-def a_list_is_believed_at_once(patch: Patch) -> None:
-    honest = collector.judge
-    patch.setattr(collector, "judge", lambda machines, look, grace_s: honest(machines, look, 0.0))
 
 
 DEFECTS: list[tuple[Callable[[Patch], None], str]] = [
@@ -125,9 +116,7 @@ DEFECTS: list[tuple[Callable[[Patch], None], str]] = [
     (keys_are_forgotten, "I1"),
     (some_changes_have_no_event, "I8"),
     (gpu_memory_has_no_end, "I"),
-    (checkpoints_are_dropped_too_early, "I1"),
     (no_cap_is_kept, "I7"),
-    (a_list_is_believed_at_once, ""),
 ]
 
 
