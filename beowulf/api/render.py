@@ -8,7 +8,7 @@ from typing import Any
 
 from beowulf.controller.commands import Caller
 from beowulf.model.codec import plain
-from beowulf.model.job import Job
+from beowulf.model.job import Job, Result
 from beowulf.model.node import Node
 from beowulf.model.snapshot import Snapshot
 from beowulf.probe import GpuLoad, Load
@@ -44,7 +44,21 @@ def job_summary(job: Job, reason: str) -> dict[str, Any]:
         "placed_at": attempt.placed_at if attempt else 0.0,
         "started_at": attempt.started_at if attempt else 0.0,
         "ended_at": job.ended_at,
+        **_used(job),
     }
+
+
+def _used(job: Job) -> dict[str, float]:
+    """Thread- and GPU-seconds of attempts that have ended; lost are those that did not complete the job."""
+    thread_s = gpu_s = lost_s = 0.0
+    for attempt in job.attempts:
+        ran_s = max(attempt.ended_at - attempt.placed_at, 0.0) if attempt.ended_at else 0.0
+        threads = sum(share.threads for share in attempt.allocation.shares)
+        thread_s += ran_s * threads
+        gpu_s += ran_s * sum(len(share.gpus) for share in attempt.allocation.shares)
+        good = attempt is job.attempt and job.result is Result.COMPLETED
+        lost_s += 0.0 if good or attempt.ending is Result.RESIZED else ran_s * threads
+    return {"thread_s": thread_s, "gpu_s": gpu_s, "lost_thread_s": lost_s}
 
 
 def first_started(job: Job) -> float:

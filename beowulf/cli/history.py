@@ -16,6 +16,7 @@ ENDED = "COMPLETED,FAILED,CANCELLED,TIMEOUT,NODE_FAIL,PREEMPTED,OUT_OF_MEMORY"
 EXAMPLES = (
     "beowulf history --limit 20",
     "beowulf history --state FAILED --json",
+    "beowulf history --by user --csv",
     "beowulf history --array 17 --sort accuracy",
     "beowulf history --array 17 --sort loss --csv > sweep.csv",
 )
@@ -29,7 +30,8 @@ EXAMPLES = (
 @click.option("--array", metavar="ID", default="", help="An array's tasks beside what each reported last.")
 @click.option("--sort", metavar="KEY", default="", help="With --array: best first by this value (lowest for a loss).")
 @click.option("--lowest/--highest", default=None, help="With --sort: which end of the values is the best.")
-@click.option("--csv", "as_csv", is_flag=True, help="With --array: every value, exactly, with commas between.")
+@click.option("--by", type=click.Choice(["user", "project", "queue", "name"]), help="What each used, summed up.")
+@click.option("--csv", "as_csv", is_flag=True, help="With --array or --by: with commas between.")
 @common
 @click.pass_obj
 def history(
@@ -41,14 +43,22 @@ def history(
     array: str,
     sort: str,
     lowest: bool | None,
+    by: str | None,
     as_csv: bool,
 ) -> None:
-    """List jobs that have ended, oldest first; or how an array's tasks compare."""
-    if not array and (sort or as_csv or lowest is not None):
-        raise BadInput("--sort, --lowest, --highest and --csv go with --array ID")
+    """List jobs that have ended, oldest first; how an array's tasks compare; or who used what."""
+    if not array and (sort or lowest is not None):
+        raise BadInput("--sort, --lowest and --highest go with --array ID")
+    if as_csv and not (array or by):
+        raise BadInput("--csv goes with --array ID or --by NAME")
+    if array and by:
+        raise BadInput("--array and --by do not go together")
     with said.client() as client:
         if array:
             _show_sweep(said, client.values(array), array, sort, lowest, as_csv)
+        elif by:
+            newest = client.jobs(state=state, owner=user, name=name)
+            _show_used(said, newest, client.cost(by=by) if by in ("user", "project") else {"lines": ()}, by, as_csv)
         else:
             _show_ended(said, client.jobs(state=state, owner=user, name=name, limit=limit))
 
@@ -60,6 +70,24 @@ def _show_ended(said: Said, jobs: list[dict[str, Any]]) -> None:
     kept = kept_starts(jobs)
     if kept and not said.json:
         say(kept)
+
+
+def _show_used(said: Said, jobs: list[dict[str, Any]], cost: dict[str, Any], by: str, as_csv: bool) -> None:
+    """All ended jobs that the head remembers; rented machines of this month."""
+    from dataclasses import asdict
+
+    from beowulf.views.usage import USAGE_COLUMNS, usage_rows, used
+
+    found = used(jobs, by)
+    rented = {str(line["name"]): float(line["cost_usd"]) for line in cost["lines"]}
+    if said.json:
+        emit("usage", by=by, used={name: asdict(one) for name, one in found.items()}, rented_usd=rented)
+        return
+    rows = usage_rows(found, rented)
+    if as_csv:
+        csv.writer(sys.stdout, lineterminator="\n").writerows([(by.upper(), *USAGE_COLUMNS), *rows])
+        return
+    table((by.upper(), *USAGE_COLUMNS), rows)
 
 
 def _show_sweep(

@@ -16,7 +16,7 @@ def check(draft: Draft) -> None:
         verdict = _overdue(draft, job, attempt) or _lost(draft, attempt)
         if verdict is not None and attempt.ending is None:
             gang.end(draft, job, verdict)
-        elif attempt.ending is not None or attempt.cleared:  # it may wait for logs of a node that was removed since
+        elif attempt.ending is not None or attempt.cleared:
             closing.finish_if_clear(draft, job_id)
         elif job.spec.checkpoint is not None:
             checkpoints.fetch_if_due(draft, job, attempt)

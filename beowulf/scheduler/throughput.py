@@ -46,7 +46,8 @@ def concerned(spec: JobSpec) -> bool:
 def rates_of(jobs: Iterable[Job]) -> Rates:
     rates: Rates = Map()
     for job in jobs:
-        rates = relearnt(rates, None, job)
+        if job.attempts:
+            rates = relearnt(rates, None, job)
     return rates
 
 
@@ -135,6 +136,8 @@ def speeds_of(nodes: Iterable[Node]) -> Mapping[str, float]:
     """GFLOPS by kind of device, as `nodes bench` measured it; of the package most devices were measured with."""
     found: dict[str, dict[str, list[float]]] = {}
     for node in nodes:
+        if not node.profile.devices:
+            continue
         cards = {f"gpu {gpu.index}": gpu.kind for gpu in node.facts.gpus}
         for speed in node.profile.devices:
             device = node.facts.cpu_model if speed.device == "cpu" else cards.get(speed.device, "")

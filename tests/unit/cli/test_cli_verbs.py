@@ -53,6 +53,9 @@ class FakeClient:
         rates = (("17_1", {"rate": 0.1, "accuracy": 0.91}), ("17_2", {"rate": 0.3, "accuracy": 0.97}), ("17_3", {}))
         return [{"id": name, "word": "COMPLETED", "values": values} for name, values in rates]
 
+    def cost(self, **query: Any) -> dict[str, Any]:
+        return {"lines": [{"name": "ada", "cost_usd": 1.25}]}
+
     def why(self, job_id: str) -> dict[str, Any]:
         nodes = [{"node": "n1", "answer": "needs 4 GPUs, 1 free"}]
         return {"job_id": job_id, "word": "PENDING", "sentence": "Resources: no", "ahead": ["3"], "nodes": nodes}
@@ -304,3 +307,11 @@ def test_errors_keep_their_codes(monkeypatch: pytest.MonkeyPatch, capsys: Any) -
     monkeypatch.setattr("beowulf.cli.common.Said.client", lost)
     assert run(["history"]) == 5
     assert capsys.readouterr().err == "beowulf: gone\n  beowulf up\n"
+
+
+def test_history_by_user_as_csv(head: FakeClient) -> None:
+    done = call(head, "history", "--by", "user", "--csv")
+    assert done.exit_code == 0
+    assert done.stdout.splitlines()[0].startswith("USER,JOBS,COMPLETED") and "ada,1,0" in done.stdout
+    assert done.stdout.splitlines()[1].endswith("$1.25")
+    assert isinstance(call(head, "history", "--csv").exception, BadInput)
