@@ -293,3 +293,15 @@ def test_a_head_that_returns_after_its_machines_ended_themselves_bills_them_no_l
     gone = machines(world)[0]
     truth = world.cloud.instances[gone.instance_id].billed_usd(world.now)
     assert truth <= gone.cost_usd <= truth + 3.6 * (RENTING.ready_timeout_s + 60.0) / 3600.0
+
+
+def test_a_job_whose_logs_were_lost_with_its_machine_ends_all_the_same(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = make()
+    monkeypatch.setattr(world, "copy_logs", lambda node: None)
+    job = submit(world)
+    go(world, lambda: world.snapshot.jobs[job].attempts and world.snapshot.jobs[job].attempts[-1].cleared)
+    assert world.snapshot.jobs[job].live
+    world.cloud.vanish(world.cloud.ours_alive()[0].instance_id)
+    go(world, lambda: done(world, job))
