@@ -1,4 +1,4 @@
-"""The settings that docs/cloud.md gives are settings, and each cloud's provider takes its options."""
+"""The settings in docs/cloud.md are settings whose providers take their options; the rest are parts of job files."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 
 from beowulf.cloud import registry
+from beowulf.specs.job import parse_job
 from beowulf.specs.settings import parse_settings
 
 TEXT = (Path(__file__).resolve().parents[3] / "docs" / "cloud.md").read_text()
-BLOCKS = re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)
+FOUND = re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)
+BLOCKS = [block for block in FOUND if "clouds:" in block]
+PARTS = [block for block in FOUND if "clouds:" not in block]
 
 
 def test_every_provider_has_a_sample() -> None:
@@ -25,3 +28,8 @@ def test_samples_are_taken(block: str) -> None:
     assert renting.caps.month_usd > 0
     for cloud in renting.clouds:
         assert registry.build(cloud, "cafe").name == cloud.name
+
+
+@pytest.mark.parametrize("part", PARTS, ids=lambda part: part.splitlines()[0].strip(" :"))
+def test_parts_of_job_files_are_taken(part: str) -> None:
+    assert parse_job(f"name: x\nrun: hostname\n{part}", name="docs/cloud.md").spec.burst.policy == "auto"
