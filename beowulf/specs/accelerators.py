@@ -19,7 +19,7 @@ VENDORS = {"nvidia": "NVIDIA", "amd": "AMD", "neuron": "AWS", "tpu": "Google", "
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """``tflops`` and ``bandwidth_gb_s`` are a data sheet's; 0: it does not say."""
+    """``tflops`` and ``bandwidth_gb_s`` are peaks (the table says whence); 0: not known."""
 
     kind: str
     vendor: str
@@ -107,7 +107,12 @@ _PAGE = """\
 
 The names are those of job files: `resources: {accelerators: "T4:1"}`. `beowulf cloud offers --gpu T4` and
 `beowulf cloud offers --for inference` show what the machines cost. A job that names no kind is only ever sent to NVIDIA
-devices: all others need programs of their own. Figures are the vendors' data sheets' (dense 16-bit matrix arithmetic,
-memory bandwidth); what a job really gains is less, and the planner, to compare two kinds, takes the geometric
-mean of both. Machine types are examples; that a type is listed does not mean that an account may start one.
+devices: all others need programs of their own. Figures are peaks (dense 16-bit matrix arithmetic, memory bandwidth);
+what a job really gains is less, and the planner, to compare two kinds, takes the geometric mean of both.
+
+The figures were checked on 2026-11-25 in stored copies of public pages. Those of AWS's, Google's and Intel's devices
+agree with their makers (AWS Neuron documentation, Google Cloud TPU documentation, Intel's slides at Hot Chips 2024).
+Those of NVIDIA's and AMD's were compared with others' pages that repeat the data sheets: take them as approximate.
+What a kind is for and its machine types are from general knowledge. Machine types are examples; that a type is listed
+does not mean that an account may start one.
 """
