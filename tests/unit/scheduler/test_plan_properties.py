@@ -11,8 +11,9 @@ from beowulf.model.apply import apply
 from beowulf.model.event import JobPlaced, JobSubmitted, NodeAdded, NodeDrained, NodeUp, PeersUnreachable
 from beowulf.model.job import JobSpec, Resources
 from beowulf.model.node import Endpoint, Facts, Gpu
+from beowulf.model.rules import Rules
 from beowulf.model.snapshot import Snapshot
-from beowulf.scheduler import Placement, Plan, dry_run, explain, plan
+from beowulf.scheduler import Placement, Plan, Start, dry_run, explain, plan
 
 NAMES = ("n1", "n2", "n3", "n10", "m1")
 
@@ -121,29 +122,38 @@ def test_gangs_are_whole_and_as_asked(snapshot: Snapshot) -> None:
 
 @settings(max_examples=120, deadline=None)
 @given(clusters())
-def test_nobody_overtakes_a_job_that_could_use_the_same_node(snapshot: Snapshot) -> None:
+def test_under_fifo_nobody_overtakes_a_job_that_could_use_the_same_node(snapshot: Snapshot) -> None:
+    decided = plan(snapshot, 100.0, Rules(policy="fifo"))
+    for start, waiting in overtaken(snapshot, decided):
+        told = explain(snapshot, 100.0, waiting)
+        assert told is not None and told.when_idle is None
+        alone = snapshot.jobs[waiting].spec
+        only = JobSpec("j", "true", procs_per_node=alone.procs_per_node, resources=alone.resources)
+        for node in start.allocation.nodes:
+            excluded = node in alone.exclude or (alone.group and alone.group not in snapshot.nodes[node].groups)
+            here = dry_run(snapshot, JobSpec(**{**_fields(only), "nodelist": (node,)}), 100.0, idle=True)
+            assert excluded or not isinstance(here, Placement)
+
+
+@settings(max_examples=120, deadline=None)
+@given(clusters())
+def test_nobody_starts_on_what_is_kept_for_a_job_before_it(snapshot: Snapshot) -> None:
+    """No job here says how long it takes, so whoever waits keeps its nodes until nobody knows when."""
     decided = plan(snapshot, 100.0)
+    kept = {one.job_id: set(one.nodes) for one in decided.reservations}
+    for start, waiting in overtaken(snapshot, decided):
+        assert not kept.get(waiting, set()) & set(start.allocation.nodes)
+
+
+def overtaken(snapshot: Snapshot, decided: Plan) -> list[tuple[Start, str]]:
+    """Each start with every job that came before it, could run here some day, and waits."""
     places = {job.id: place for place, job in enumerate(snapshot.queue())}
-    for start in decided.starts:
-        for waiting in decided.waiting:
-            if places[waiting] < places[start.job_id] and waiting not in decided.impossible:
-                told = explain(snapshot, 100.0, waiting)
-                assert told is not None and told.when_idle is None
-                for node in start.allocation.nodes:
-                    if _elsewhere(snapshot, decided, waiting, node):
-                        continue
-                    alone = snapshot.jobs[waiting].spec
-                    only = JobSpec("j", "true", procs_per_node=alone.procs_per_node, resources=alone.resources)
-                    excluded = node in alone.exclude or (alone.group and alone.group not in snapshot.nodes[node].groups)
-                    here = dry_run(snapshot, JobSpec(**{**_fields(only), "nodelist": (node,)}), 100.0, idle=True)
-                    assert excluded or not isinstance(here, Placement)
-
-
-def _elsewhere(snapshot: Snapshot, decided: Plan, waiting: str, node: str) -> bool:
-    """A gang gathers its nodes at one site, and keeps none at another."""
-    kept = [name for one in decided.reservations if one.job_id == waiting for name in one.nodes]
-    sites = {snapshot.nodes[name].site for name in kept}
-    return len(kept) > 1 and snapshot.nodes[node].site not in sites
+    return [
+        (start, waiting)
+        for start in decided.starts
+        for waiting in decided.waiting
+        if places[waiting] < places[start.job_id] and waiting not in decided.impossible
+    ]
 
 
 def _fields(spec: JobSpec) -> dict[str, Any]:

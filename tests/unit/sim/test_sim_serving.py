@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from beowulf.model.job import Burst, Dependency, JobSpec, Resources
@@ -41,7 +41,12 @@ def both(trace: Trace, nodes: int, threads: int, policy: str) -> tuple[Outcome, 
         return quick, replay(trace, cluster, rules)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.explicit, Phase.generate],  # a planted defect need not be made small
+)
 @given(serial(), st.integers(1, 3), st.integers(2, 3), st.sampled_from(["easy", "fifo"]))
 def goes_alike(trace: Trace, nodes: int, threads: int, policy: str) -> None:
     quick, planned = both(trace, nodes, threads, policy)
