@@ -58,6 +58,7 @@ def test_asked_for_a_checkpoint_the_ranks_agree_on_one_and_else_keep_what_they_l
     (step, mine), (other_step, other) = kept(tmp_path, 0), kept(tmp_path, 1)
     assert step == other_step
     assert all(torch.equal(mine[name], other[name]) for name in mine), "it is of no rank in particular"
+    (tmp_path / "trace" / "quick").touch()
     wait_for(lambda: book(tmp_path, 0)[-1].get("step", 0) >= STUCK, gang)  # and rank 1 does not come any more
     gang.processes[0].send_signal(signal.SIGUSR1)
     wait_for(lambda: gang.kept(0) > step, gang)
