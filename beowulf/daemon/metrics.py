@@ -33,13 +33,13 @@ class Metrics(Collector):
         snapshot: Callable[[], Snapshot],
         position: Callable[[], int],
         events: Callable[[int, int, str], Sequence[StoredEvent]],
-        loads: Callable[[int], tuple[int, Mapping[NodeId, Sequence[Load]]]],
+        newest: Callable[[], Mapping[NodeId, Load]],
         orphans: Callable[[], int] = lambda: 0,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._snapshot = snapshot
         self._events = events
-        self._loads = loads
+        self._newest = newest
         self._orphans = orphans
         self._clock = clock
         self._after = position()
@@ -67,7 +67,7 @@ class Metrics(Collector):
         yield from _jobs(snapshot)
         yield from _rented(snapshot, self._orphans(), self._clock())
         yield from _nodes(snapshot)
-        yield from _loads({node: loads[-1] for node, loads in self._loads(0)[1].items() if loads})
+        yield from _loads(self._newest())
 
     def _count(self, snapshot: Snapshot) -> None:
         while found := self._events(self._after, BATCH, ""):

@@ -47,6 +47,11 @@ class Samples:
         with self._lock:
             self._nodes.pop(node, None)
 
+    def newest(self) -> dict[NodeId, Load]:
+        """The last one of each node."""
+        with self._lock:
+            return {node: known.loads[-1][1] for node, known in self._nodes.items() if known.loads}
+
     def since(self, number: int) -> tuple[int, dict[NodeId, list[Load]]]:
         """``(number to ask with next, {node: what came since, oldest first})``."""
         with self._lock:

@@ -98,7 +98,7 @@ class Service:
             lambda: self._controller.snapshot,
             lambda: self._controller.position,
             self._store.events,
-            self._samples.since,
+            self._samples.newest,
             lambda: self._controller.orphans,
         )
         head = RunningHead(

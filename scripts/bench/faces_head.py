@@ -52,7 +52,7 @@ class Busy(FakeHead):
         self.nodes = [f"n{number:04}" for number in range(nodes)]
         self.next_job = 1
         self.measured = [(node, load(beat)) for node in self.nodes for beat in range(HISTORY)]
-        self._metrics = Metrics(self.snapshot, self.position, self.events, self.loads)
+        self._metrics = Metrics(self.snapshot, self.position, self.events, self.newest)
 
     def metrics(self) -> tuple[bytes, str]:
         return self._metrics.text(), "application/openmetrics-text"
@@ -66,6 +66,9 @@ class Busy(FakeHead):
         for node, one in newest[since:] if since else newest[-HISTORY * len(self.nodes) :]:
             found.setdefault(node, []).append(one)
         return len(newest), found
+
+    def newest(self) -> dict[str, Load]:
+        return dict(self.measured[-HISTORY * len(self.nodes) :])
 
     def turn(self, number: int) -> None:
         """One update: a job starts, or one that runs ends, or a node says how busy it is."""

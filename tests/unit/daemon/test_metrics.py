@@ -30,10 +30,8 @@ class Cluster:
     def __init__(self, folder: Path) -> None:
         self.store = Store.open(f"sqlite:///{folder / 'beowulf.db'}", now=0.0)
         self.snapshot: Snapshot = self.store.load()
-        self.loads: dict[NodeId, list[Load]] = {}
-        self.metrics = Metrics(
-            lambda: self.snapshot, lambda: self.store.last, self.store.events, lambda since: (0, self.loads)
-        )
+        self.loads: dict[NodeId, Load] = {}
+        self.metrics = Metrics(lambda: self.snapshot, lambda: self.store.last, self.store.events, lambda: self.loads)
 
     def happen(self, *events: Event) -> None:
         for event in events:
@@ -89,7 +87,7 @@ def test_ends_and_waits_are_counted_once_however_often_they_are_read(cluster: Cl
 
 
 def test_loads_as_far_as_they_are_known(cluster: Cluster) -> None:
-    cluster.loads = {"n1": [Load(5.0, cpu=0.25, round_trip_ms=12.0, gpus=(GpuLoad(0, 0.5, 100, -1, 60.0),))]}
+    cluster.loads = {"n1": Load(5.0, cpu=0.25, round_trip_ms=12.0, gpus=(GpuLoad(0, 0.5, 100, -1, 60.0),))}
     found = cluster.read()
     assert found["beowulf_node_cpu_busy_ratio", "n1"] == 0.25
     assert found["beowulf_node_round_trip_seconds", "n1"] == 0.012
@@ -105,9 +103,7 @@ def test_rented_machines_and_what_they_cost(cluster: Cluster) -> None:
         begin, "aws-1", 1, "token", offer, Market.ON_DEMAND, 3.6, "digest", 900.0, begin + 900, "key", owner="ann"
     )
     cluster.happen(intent, rented.MachineBooting(begin, "aws-1", "i-1", begin))
-    cluster.metrics = Metrics(
-        lambda: cluster.snapshot, lambda: 0, lambda *_: [], lambda since: (0, {}), lambda: 2, lambda: begin + 100
-    )
+    cluster.metrics = Metrics(lambda: cluster.snapshot, lambda: 0, lambda *_: [], dict, lambda: 2, lambda: begin + 100)
     found = cluster.read()
     assert found["beowulf_cloud_machines", "aws", "BOOTING"] == 1 and found["beowulf_cloud_hourly_usd",] == 3.6
     assert found["beowulf_cloud_month_usd", "aws"] == pytest.approx(0.1) and found["beowulf_cloud_orphans",] == 2

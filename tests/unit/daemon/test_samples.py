@@ -17,6 +17,7 @@ def test_a_listener_gets_what_is_new_and_nothing_twice() -> None:
     _, later = samples.since(number)
     assert {node: [load.round_trip_ms for load in loads] for node, loads in later.items()} == {"n1": [3.5], "n2": [2.5]}
     assert later["n1"][0].cpu == 0.5
+    assert samples.newest() == {node: loads[-1] for node, loads in later.items()}
 
 
 def test_only_two_minutes_are_kept_and_gpus_are_carried_on() -> None:
