@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from beowulf.model.allocation import Allocation, Share
@@ -11,6 +12,7 @@ from beowulf.model.job import Job, JobSpec
 from beowulf.model.node import Node, NodeId
 
 LOG_CAP_BYTES = 1 << 30
+NO_PASSAGES: Mapping[NodeId, int] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,7 @@ class Gang:
     cluster: str
     environments: Mapping[NodeId, str]  # digests
     ports: tuple[int, ...] = ()  # a free one per share
+    passages: Mapping[NodeId, int] = NO_PASSAGES  # by node of another site: the loopback port that leads to rank 0's
 
     @property
     def spec(self) -> JobSpec:
@@ -84,6 +87,19 @@ class Gang:
     @property
     def master_address(self) -> str:
         return "127.0.0.1" if self.alone else self.first.address
+
+    @property
+    def sites(self) -> tuple[int, ...]:
+        """By rank: the number of its site, as they first come."""
+        names = [self.nodes[share.node].site for share in self.allocation.shares for _ in share.ranks]
+        numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
+        return tuple(numbers[name] for name in names)
+
+    def meeting(self, node: NodeId) -> tuple[str, int]:
+        """Where the ranks of ``node`` find rank 0: address and port."""
+        if node in self.passages:
+            return "127.0.0.1", self.passages[node]
+        return self.master_address, self.master_port
 
     def attempt_folder(self, node: Node) -> str:
         return f"{node.root}/attempts/{self.tag}"
