@@ -9,13 +9,14 @@ from types import MappingProxyType
 
 from beowulf.launch import direct, horovod, mpi, tensorflow
 from beowulf.launch.environment import HOSTFILE, hostfile, node_environment
-from beowulf.launch.starting import LOG_CAP_BYTES, NO_PASSAGES, Gang, Launcher, NodeStart, Process, Refusal
+from beowulf.launch.starting import LOG_CAP_BYTES, Gang, Launcher, NodeStart, Process, Refusal
 from beowulf.model.allocation import Allocation, Share
 from beowulf.model.job import Job, JobSpec
 from beowulf.model.job import Launcher as Name
 from beowulf.model.node import Node, NodeId
 
 NO_ENVIRONMENTS: Mapping[NodeId, str] = MappingProxyType({})
+NO_PASSAGES: Mapping[NodeId, int] = MappingProxyType({})
 
 
 LAUNCHERS: Mapping[Name, Launcher] = MappingProxyType(
@@ -49,8 +50,8 @@ def processes(
     """What each node of the job's current attempt starts.
 
     ``environments``: the digest of the built environment by node, where there is one. ``master_port`` 0: nobody was
-    asked for a free one. ``ports``: the free ones of all nodes, in the order of their shares. ``passages``: of each node
-    that does not stand at the first one's site, the port of its loopback that leads there.
+    asked for a free one. ``ports``: the free ones of all nodes, in the order of their shares. ``passages``: of each
+    node that does not stand at the first one's site, the port of its loopback that leads there.
     """
     gang = replace(_gang(job, allocation, nodes, master_port, cluster, environments, ports), passages=passages)
     launcher = launcher_of(job.spec)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from types import MappingProxyType
 from typing import Any
 
 from beowulf.model.allocation import Allocation, Share
@@ -12,7 +11,6 @@ from beowulf.model.job import Job, JobSpec
 from beowulf.model.node import Node, NodeId
 
 LOG_CAP_BYTES = 1 << 30
-NO_PASSAGES: Mapping[NodeId, int] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +67,8 @@ class Gang:
     cluster: str
     environments: Mapping[NodeId, str]  # digests
     ports: tuple[int, ...] = ()  # a free one per share
-    passages: Mapping[NodeId, int] = NO_PASSAGES  # by node of another site: the loopback port that leads to rank 0's
+    # By node of another site: the port of its loopback that leads to rank 0's.
+    passages: Mapping[NodeId, int] = field(default_factory=dict)
 
     @property
     def spec(self) -> JobSpec:

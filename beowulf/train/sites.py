@@ -17,7 +17,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch._C._distributed_c10d import _create_work_from_future
+from torch._C._distributed_c10d import PrefixStore, Store, _create_work_from_future  # type: ignore[attr-defined]
 from torch.futures import Future
 
 VARIABLE = "BEOWULF_SITES"
@@ -38,7 +38,7 @@ def read_sites(text: str) -> tuple[int, ...]:
 class Between:
     """What the first ranks of all sites say to each other. All call ``exchange`` equally often."""
 
-    def __init__(self, store: dist.Store, site: int, sites: int) -> None:
+    def __init__(self, store: Store, site: int, sites: int) -> None:
         self._store, self._site, self._sites = store, site, sites
         self._round = 0
         self._heard: list[str] = []  # in the last round
@@ -84,35 +84,38 @@ class Between:
 class SitesGroup(dist.ProcessGroup):
     """The collectives that training needs. Each is over when its call returns, and leaves the same on every rank."""
 
-    def __init__(self, store: dist.Store, rank: int, sites: Sequence[int], timeout: timedelta) -> None:
-        super().__init__(rank, len(sites))
+    def __init__(self, store: Store, rank: int, sites: Sequence[int], timeout: timedelta) -> None:
+        super().__init__(rank, len(sites))  # type: ignore[call-arg]
         self._rank, self._sites, self._site = rank, tuple(sites), sites[rank]
         self._members = [other for other, site in enumerate(sites) if site == self._site]
         self._near: Any = None
         if len(self._members) > 1:
-            within = dist.PrefixStore(f"within-{self._site}", store)
+            within = PrefixStore(f"within-{self._site}", store)
             place = self._members.index(rank)
             self._near = dist.ProcessGroupGloo(within, place, len(self._members), timeout)
         speaks = rank == self._members[0]
-        apart = dist.PrefixStore("between", store)
+        apart = PrefixStore("between", store)
         self._between = Between(apart, self._site, len(set(sites))) if speaks else None
 
     def getBackendName(self) -> str:
         return BACKEND
 
-    def allreduce(self, tensors: Sequence[Tensor], opts: Any = None) -> Any:
+    # torch declares several ways to call each of these, of which it uses the one below.
+    def allreduce(self, tensors: Sequence[Tensor], opts: Any = None) -> Any:  # type: ignore[override]
         options = opts or dist.AllreduceOptions()
         for tensor in tensors:
             tensor.copy_(self._reduced(_flat(tensor), options).view_as(tensor))
         return _done(tensors)
 
-    def broadcast(self, tensors: Sequence[Tensor], opts: Any = None) -> Any:
+    def broadcast(self, tensors: Sequence[Tensor], opts: Any = None) -> Any:  # type: ignore[override]
         root = opts.rootRank if opts is not None else 0
         for tensor in tensors:
             tensor.copy_(self._told(_flat(tensor), root).view_as(tensor))
         return _done(tensors)
 
-    def allgather(self, outputs: Sequence[Sequence[Tensor]], inputs: Sequence[Tensor], opts: Any = None) -> Any:
+    def allgather(  # type: ignore[override]
+        self, outputs: Sequence[Sequence[Tensor]], inputs: Sequence[Tensor], opts: Any = None
+    ) -> Any:
         for everyone, mine in zip(outputs, inputs):
             whole = torch.zeros(len(self._sites), mine.numel(), dtype=mine.dtype)
             whole[self._rank] = _flat(mine)
@@ -173,7 +176,7 @@ def _done(result: Any) -> Any:
     return _create_work_from_future(future)
 
 
-def _group(store: dist.Store, rank: int, size: int, timeout: timedelta) -> SitesGroup:
+def _group(store: Store, rank: int, size: int, timeout: timedelta) -> SitesGroup:
     sites = read_sites(os.environ.get(VARIABLE, ""))
     if len(sites) != size:
         raise ValueError(f"{VARIABLE} names the sites of {len(sites)} ranks, and {size} are in this group")

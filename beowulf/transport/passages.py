@@ -29,7 +29,8 @@ End: TypeAlias = paramiko.Channel | socket.socket
 
 
 class Passages:
-    """All ways to ``near`` for one purpose. ``on_broken`` is told once, in a sentence, if one is lost before ``close``."""
+    """All ways to ``near`` for one purpose. ``on_broken`` is told once, in a sentence, if one is lost before ``close``
+    is called."""
 
     def __init__(self, near: NodeId, dial: Dial, on_broken: Callable[[str], None]) -> None:
         self._near, self._dial, self._on_broken = near, dial, on_broken

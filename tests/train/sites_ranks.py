@@ -27,7 +27,9 @@ def main(file: Path, mode: str) -> None:
             for x, y, _ in bw.batches(loader, optimizer):
                 bw.backward(nn.functional.cross_entropy(model(x), y))
         mine = torch.cat([value.double().reshape(-1) for value in bw.module.state_dict().values()])
-        apart = max(abs(a - b) for row in bw.reduction.gather(mine.tolist()) for a, b in zip(row, mine.tolist()))
+        apart = max(
+            abs(a - b) for row in bw.reduction.gather(mine.tolist()) for a, b in zip(row, mine.tolist(), strict=True)
+        )
         found = {"weights": mine.tolist(), "apart": apart, "total": bw.total(1.0, bw.rank)}
         if bw.rank == 0:
             file.write_text(json.dumps(found))

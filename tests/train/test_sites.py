@@ -19,12 +19,14 @@ from beowulf.train import sites
 from beowulf.train.sites import PIECE_BYTES, Between, read_sites
 
 SCRIPT = Path(sites_ranks.__file__)
+PATIENCE_S = 120.0
+SLOW = [pytest.param(mode, marks=pytest.mark.slow) for mode in ("diloco", "exact")]
 
 
 def came_to(tmp_path: Path, mode: str, *, apart: bool) -> dict[str, Any]:
     """Of three ranks: all at one site, or the last one at another."""
     port = free_port()
-    way = ChaosProxy(("127.0.0.1", port))
+    way = ChaosProxy(("127.0.0.1", port), patience_s=PATIENCE_S)
     file = tmp_path / f"{mode}-{apart}.json"
     places = {"BEOWULF_SITES": "0,0,1"} if apart else {}
     own = [{}, {}, {"MASTER_PORT": str(way.port)} if apart else {}]
@@ -37,7 +39,7 @@ def came_to(tmp_path: Path, mode: str, *, apart: bool) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("mode", ["local-sgd", pytest.param("diloco", marks=pytest.mark.slow), "exact"])
+@pytest.mark.parametrize("mode", ["local-sgd", *SLOW])
 def test_a_mode_promises_the_same_at_two_sites_as_at_one(tmp_path: Path, mode: str) -> None:
     together, stretched = came_to(tmp_path, mode, apart=False), came_to(tmp_path, mode, apart=True)
     assert stretched["total"] == together["total"] == [3.0, 3.0]
@@ -72,7 +74,7 @@ def test_what_is_said_arrives_whole_whatever_its_length_and_the_store_forgets_it
         speaker.start()
     for speaker in speakers:
         speaker.join(60)
-    assert heard == {site: said for site in range(count)}
+    assert heard == dict.fromkeys(range(count), said)
     last_round = sum(max(1, -(-size // PIECE_BYTES)) for size in rounds[-1])
     assert store.num_keys() == last_round + (count - 1)
 

@@ -107,15 +107,15 @@ def test_what_is_measured_goes_before_what_is_believed() -> None:
     job = gang(cluster)
     other = cluster.submit(max_duration_s=HOUR)
     machine(cluster, other, MachineState.READY, ())
-    slow = LineSpeed("n1", 0.05, 300.0)
+    slow = LineSpeed("n1", 0.01, 300.0)
     cluster.see(ev.NodeProfiled(cluster.now, "aws-1", Profile(cluster.now, (), (slow,))))
     row = next(row for row in compared(cluster, job).rows if row.quote.beside)
-    assert "for a line of 0.05 MB/s and 300 ms there and back" in row.but
+    assert "for a line of 0.01 MB/s and 300 ms there and back" in row.but
 
 
 def test_nodes_that_others_are_promised_do_not_join() -> None:
     cluster = half_full(nodes=3, busy=2)
-    first = cluster.submit(min_nodes=3, max_nodes=3, max_duration_s=HOUR)
+    first = cluster.submit(min_nodes=3, max_nodes=3, max_duration_s=HOUR, priority=1)
     job = gang(cluster)
     decided = cluster.plan()
     assert [one.job_id for one in decided.reservations] == [first] and decided.grow == ()
@@ -197,7 +197,8 @@ def test_a_stretched_purchase_is_consented_to_gains_time_and_stays_within_its_mo
     burst = replace(STRETCH, budget_usd=0.0, stretch=stretch, model_mib=model_mib)
     for _ in range(2):
         gang(cluster, size, communication=Communication(mode), burst=burst, steps=steps)
-    worst_usd, joined = 0.0, []
+    worst_usd = 0.0
+    joined: list[str] = []
     for one in cluster.plan().grow:
         told = compared(cluster, one.job_id)
         price = one.offer.price(one.market) * one.count / HOUR
