@@ -13,7 +13,6 @@ from typing import Any
 
 from beowulf.client import Client
 from beowulf.lab import Lab
-from beowulf.model.codec import plain
 from beowulf.model.errors import BeowulfError
 from beowulf.model.job import JobSpec
 
@@ -96,7 +95,7 @@ class RealHead:
         self.wait_for(ready, f"{names} to be up")
 
     def submit(self, spec: JobSpec, array: tuple[int, ...] = (), **more: Any) -> str:
-        return str(self.client.submit(plain(spec), array=array, **more))
+        return str(self.client.submit(spec, array=array, **more))
 
     def ended(self, job_id: str, patience_s: float = 60) -> dict[str, Any]:
         def done() -> bool:
