@@ -34,13 +34,10 @@ class Forward:
             self._listening = socket.create_server((LOOPBACK, local_port))
         except OSError as error:
             raise Refused(f"port {local_port} cannot be used: {error.strerror}", hint="choose another one") from error
+        self.port = int(self._listening.getsockname()[1])
         self._waking, self._wake = socket.socketpair()
         self._accepting = threading.Thread(target=self._accept, name="forward", daemon=True)
         self._accepting.start()
-
-    @property
-    def port(self) -> int:
-        return int(self._listening.getsockname()[1])
 
     @property
     def url(self) -> str:
@@ -85,29 +82,36 @@ class Forward:
         thread.start()
 
     def _carry(self, local: socket.socket) -> None:
-        try:
-            with local, self._dialled() as remote:
-                inward = threading.Thread(target=_to_local, args=(remote, local), name="forwarded-back", daemon=True)
-                inward.start()
-                _to_remote(local, remote)
-                inward.join()
-                with self._lock:
-                    self._open.discard(remote)
-        except BeowulfError as error:
-            self.complaint = error.message
-        finally:
+        with local:
+            remote = self._dialled()
+            if remote is not None:
+                with remote:
+                    _both_ways(local, remote)
             with self._lock:
                 self._open.discard(local)
+                if remote is not None:
+                    self._open.discard(remote)
                 self._threads.discard(threading.current_thread())
 
-    def _dialled(self) -> Stream:
-        remote = self._dial()
+    def _dialled(self) -> Stream | None:
+        try:
+            remote = self._dial()
+        except BeowulfError as error:
+            self.complaint = error.message
+            return None
         with self._lock:
             self._open.add(remote)
             closed = self._closed
         if closed:
             remote.close()
         return remote
+
+
+def _both_ways(local: socket.socket, remote: Stream) -> None:
+    inward = threading.Thread(target=_to_local, args=(remote, local), name="forwarded-back", daemon=True)
+    inward.start()
+    _to_remote(local, remote)
+    inward.join()
 
 
 def _to_remote(local: socket.socket, remote: Stream) -> None:

@@ -172,7 +172,7 @@ def package(folder: Path, module: str) -> None:
     (place / "main.py").write_text(start + find)
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("how", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_tensorboard_runs_beside_the_job_and_goes_with_the_command(
     lab: Lab, head: RealHead, tmp_path: Path, how: int
 ) -> None:
@@ -227,7 +227,7 @@ def test_a_notebook_is_a_job(lab: Lab, head: RealHead, tmp_path: Path) -> None:
     assert "jupyter_server/little_web.py" in head.client.outputs(job["id"], tmp_path / "home")
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("how", [signal.SIGINT, pytest.param(signal.SIGHUP, marks=pytest.mark.slow)])
 def test_ctrl_c_or_a_closed_window_ends_a_notebook(head: RealHead, tmp_path: Path, how: int) -> None:
     package(tmp_path / "work", "jupyter_server")
     opened = Command(head, "notebook", "--workdir", "work", cwd=tmp_path)
