@@ -65,17 +65,15 @@ def test_every_command_of_a_newcomer(fresh_head: RealHead, emulators: dict[str, 
     emulators["gcp"].rules(faults=[{"action": "instances.aggregatedList", "code": "unavailable", "times": 9}])
     unsure = fresh_head.cli("cloud", "gc")
     assert unsure.returncode == 1 and "gcp does not answer" in unsure.stderr
+    permissions_lack(fresh_head, emulators)
     assert not any(one.machines() for one in emulators.values())
 
 
-def test_what_is_said_when_a_permission_lacks(fresh_head: RealHead, emulators: dict[str, Emulator]) -> None:
-    fresh_head.home.mkdir()
-    (fresh_head.home / "settings.yaml").write_text(settings(emulators))
-    fresh_head.up()
+def permissions_lack(head: RealHead, emulators: dict[str, Emulator]) -> None:
     emulators["aws"].rules(denied=["RunInstances"])
     emulators["gcp"].rules(denied=["compute.instances.setMetadata"])
     emulators["azure"].rules(denied=["usages/read"])
-    checked = fresh_head.cli("cloud", "login-check")
+    checked = head.cli("cloud", "login-check")
     assert checked.returncode == 1
     said = checked.stdout.splitlines()
     for what, mend in (
@@ -88,7 +86,7 @@ def test_what_is_said_when_a_permission_lacks(fresh_head: RealHead, emulators: d
     assert sum("MISSING" in line for line in said) == 3
 
 
-@pytest.mark.parametrize("how", ["missing", "wrong"])
+@pytest.mark.parametrize("how", ["missing", pytest.param("wrong", marks=pytest.mark.slow)])
 def test_what_is_said_of_credentials(
     how: str, fresh_head: RealHead, emulators: dict[str, Emulator], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
