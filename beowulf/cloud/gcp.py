@@ -39,12 +39,12 @@ RESOURCE_MANAGER = "https://cloudresourcemanager.googleapis.com"
 WORDS = ("beowulf-cluster", "beowulf-machine", "beowulf-token")
 CALL_S = 30.0
 OPERATION_S = 120.0
-PERMISSIONS = """
-    compute.disks.create compute.images.useReadOnly compute.instances.create compute.instances.delete
-    compute.instances.get compute.instances.list compute.instances.setLabels compute.instances.setMetadata
-    compute.instances.setServiceAccount compute.networks.use compute.regions.get compute.subnetworks.use
-    compute.subnetworks.useExternalIp compute.zoneOperations.get
-""".split()
+PERMISSIONS = (
+    *("compute.disks.create", "compute.images.useReadOnly", "compute.networks.use", "compute.regions.get"),
+    *("compute.subnetworks.use", "compute.subnetworks.useExternalIp", "compute.zoneOperations.get"),
+    *("compute.instances.create", "compute.instances.delete", "compute.instances.get", "compute.instances.list"),
+    *("compute.instances.setLabels", "compute.instances.setMetadata", "compute.instances.setServiceAccount"),
+)
 """Those of nodes/policies/gcp-role.yaml."""
 STATES = {
     **dict.fromkeys(("PROVISIONING", "STAGING"), InstanceState.PENDING),

@@ -137,13 +137,10 @@ def _seen(draft: Draft, machine: Machine, instance: Instance) -> None:
     """It is a node as soon as its address is known, whose key was pinned before there was a machine."""
     if instance.state is InstanceState.STOPPED and machine.state in _STOPPED_BY_OTHERS:
         renting.record(draft, rented.MachineEnding(draft.now, machine.id, "somebody stopped it"))
-    elif machine.state is MachineState.BOOTING and instance.address:
-        if machine.id not in draft.snapshot.nodes:
-            end = Endpoint(instance.address, instance.port, instance.user, instance.proxy_jump or "none")
-            tags = {"machine_type": machine.offer.machine_type, "market": machine.market.value}
-            draft.record(
-                ev.NodeAdded(draft.now, machine.id, end, machine.host_key, ("rented",), tags, machine.offer.site)
-            )
+    elif machine.state is MachineState.BOOTING and instance.address and machine.id not in draft.snapshot.nodes:
+        end = Endpoint(instance.address, instance.port, instance.user, instance.proxy_jump or "none")
+        tags = {"machine_type": machine.offer.machine_type, "market": machine.market.value}
+        draft.record(ev.NodeAdded(draft.now, machine.id, end, machine.host_key, ("rented",), tags, machine.offer.site))
 
 
 def gone(draft: Draft, machine: Machine, until: float, reason: str, *, sure: bool = False) -> None:

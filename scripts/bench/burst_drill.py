@@ -1,4 +1,4 @@
-"""The drill of renting, for real but for the bill: a full lab, the job that ships, emulated machines with real hosts."""
+"""The drill of renting, real but for the bill: a full lab, the job that ships, emulated machines with real hosts."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from measure import figure
 
 sys.path.insert(0, str(CHECKOUT / "tests" / "cloud"))
 
-from emulator.starting import Emulator, until  # noqa: E402
+from emulator.starting import Emulator, until
 
-from beowulf.model.cloud import Offer  # noqa: E402
-from beowulf.model.job import Burst, JobSpec, Resources  # noqa: E402
-from beowulf.specs.catalogue import catalogue_text  # noqa: E402
+from beowulf.model.cloud import Offer
+from beowulf.model.job import Burst, JobSpec, Resources
+from beowulf.specs.catalogue import catalogue_text
 
 BOOT_S = 2.0
 IDLE_S = 5.0
@@ -141,7 +141,8 @@ def train() -> None:
         until(lambda: not head.client.machines()["machines"], 60, "the store to know it")
         told, instances = stories(head)
     assert set(at_home) == set(lab.hosts) and set(away) == set(told), (at_home, away, sorted(told))
-    print(f"4 ranks of jobs/digits-burst.yaml, {here:.4f} right on the free lab, {there:.4f} on {', '.join(away)} while it is full")
+    print(f"4 ranks of jobs/digits-burst.yaml: {here:.4f} of the digits right on the free lab")
+    print(f"  {there:.4f} on {', '.join(away)} while it is full (target: the same)")
     print(f"  from submit to the end there, environment and all: {took_s:.1f} s; machines left: none")
     print(f"  node ready after its sshd answers: {figure(waits(told, instances, doors), 's', 2)} (target at most 10)")
     late = [story["MachineDraining"] - story["MachineIdle"] - IDLE_S for story in told.values()]

@@ -97,9 +97,7 @@ def trouble(chance: random.Random) -> dict[str, Any]:
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize(
-    "seeds", [REAL_SEEDS, pytest.param(MORE_SEEDS, marks=pytest.mark.slow)], ids=["five", "more"]
-)
+@pytest.mark.parametrize("seeds", [REAL_SEEDS, pytest.param(MORE_SEEDS, marks=pytest.mark.slow)], ids=["five", "more"])
 def test_a_head_killed_at_the_worst_points_rents_one_machine_and_ends_it(
     seeds: range, bursting: RealHead, ec2: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:

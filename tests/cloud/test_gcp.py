@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from emulator.starting import Emulator, until
@@ -20,7 +19,7 @@ from launching import Launching
 
 from beowulf.agent.bulk_fetch import fetched
 from beowulf.cloud import registry
-from beowulf.cloud.gcp import PERMISSIONS, Gcp
+from beowulf.cloud.gcp import Gcp
 from beowulf.cloud.provider import Instance, InstanceState
 from beowulf.model.cloud import Market, Offer
 from beowulf.model.errors import BadInput, CloudError, LaunchRefused, NoCapacity, QuotaReached, TokenSpent, Unclear

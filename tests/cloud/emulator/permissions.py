@@ -2,10 +2,10 @@
 
 | vendor | where |
 |---|---|
-| EC2 | Service Authorization Reference, "Actions, resources, and condition keys for Amazon EC2" (dependent actions too) |
+| EC2 | Service Authorization Reference, "Actions, resources, and condition keys for Amazon EC2" |
 | S3 | Amazon S3 User Guide, "Required permissions for Amazon S3 API operations" |
 | Compute Engine | "Create and start a VM instance", required permissions; the IAM section of each method's reference |
-| Azure | "Azure resource provider operations" for Compute, Network and ManagedIdentity: `join`, `assign` of what is named |
+| Azure | "Azure resource provider operations" for Compute, Network and ManagedIdentity: `join`, `assign` |
 """
 
 from __future__ import annotations
@@ -55,11 +55,9 @@ def of_google(action: str, request: Request) -> Iterator[str]:
         if "initializeParams" in disk:
             yield from ("compute.disks.create", "compute.images.useReadOnly")
     for interface in given.get("networkInterfaces", ()):
-        # A network is enough of a name where it has one subnetwork per region; of a legacy one it is the network itself.
-        yield from ("compute.subnetworks.use",) if "subnetwork" in interface else (
-            "compute.networks.use",
-            "compute.subnetworks.use",
-        )
+        yield "compute.subnetworks.use"
+        if "subnetwork" not in interface:  # a legacy network has none, and is used itself
+            yield "compute.networks.use"
         if interface.get("accessConfigs"):
             yield "compute.subnetworks.useExternalIp"
     for field, what in (("labels", "Labels"), ("metadata", "Metadata"), ("serviceAccounts", "ServiceAccount")):
