@@ -139,8 +139,17 @@ def _sight(draft: Draft, machine: Machine, warm: bool) -> keeping.Sight:
         job=draft.snapshot.jobs.get(machine.job_id),
         usable=up and node is not None and node.facts.memory_mib > 0,
         works=bool(draft.snapshot.held.get(machine.id)) or _brings_home(draft, machine.id),
+        awaited=_awaited(draft, machine),
         warm=warm,
         too_dear=draft.volatile.rented.too_dear.get(machine.id, ""),
+    )
+
+
+def _awaited(draft: Draft, machine: Machine) -> bool:
+    """Others of its gang boot: who was ready first is not idle, for it would only be bought again."""
+    coming = (MachineState.INTENDED, MachineState.BOOTING)
+    return machine.job_id in draft.snapshot.pending and any(
+        one.job_id == machine.job_id and one.state in coming for one in live(draft)
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import ssl
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -66,7 +67,10 @@ def gcp(cloud: Start) -> Site:
 @pytest.fixture
 def azure(cloud: Start, monkeypatch: pytest.MonkeyPatch) -> Site:
     emulator = cloud("azure", boot_s=0.5)
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(emulator.certificate))
+    trusted = Path(os.environ.get("REQUESTS_CA_BUNDLE") or ssl.get_default_verify_paths().cafile or os.devnull)
+    both = emulator.folder / "trusted.pem"  # wheels still come from where they always do
+    both.write_text(emulator.certificate.read_text() + trusted.read_text())
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(both))
     options = {"subscription": SUBSCRIPTION, "resource_group": GROUP, "identity": IDENTITY, "authority": emulator.url}
     lines = "".join(f"      {key}: {value}\n" for key, value in options.items())
     clouds = f"clouds:\n  azure:\n    regions: [eastus]\n    network: net/hosts\n    endpoint: {emulator.url}\n"
