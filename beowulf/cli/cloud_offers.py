@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from beowulf.cli.common import Said, common, emit, example, say, table
+from beowulf.cli.progress import waiting
 
 if TYPE_CHECKING:
     from beowulf.model.cloud import Offer
@@ -81,7 +82,8 @@ def update(said: Said, providers: tuple[str, ...], regions: tuple[str, ...]) -> 
     from beowulf.cloud.shelf import PROVIDERS
     from beowulf.cloud.shelf import update as bring
 
-    path, number = bring(home(), providers or PROVIDERS, regions)
+    with waiting("asking for today's prices"):
+        path, number = bring(home(), providers or PROVIDERS, regions)
     if said.json:
         emit("catalogue", path=str(path), offers=number)
     else:

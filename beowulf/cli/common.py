@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -24,12 +24,13 @@ class Said:
     json: bool = False
     connect: Callable[[str], Client] | None = None  # tests bring their own
 
-    def client(self) -> Client:
+    def client(self, *, timeout_s: float | None = None) -> Client:
+        """``timeout_s``: of each wait for a head on this machine; as long as it takes unless given."""
         from beowulf.client import Client
 
         if self.connect is not None:
             return self.connect(self.host)
-        return Client.over_ssh(self.host) if self.host else Client.find()
+        return Client.over_ssh(self.host) if self.host else Client.find(timeout_s=timeout_s)
 
 
 def common(function: F) -> F:
@@ -65,15 +66,28 @@ def say(text: str) -> None:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, colour: int = -1) -> None:
-    """Aligned columns; ``colour``: the column whose words are coloured on a terminal."""
-    body = [tuple(row) for row in rows]
-    lines = [tuple(columns), *body]
-    widths = [max(len(line[place]) for line in lines) for place in range(len(columns))]
+    """Aligned columns; ``colour``: the column whose words are coloured on a terminal, where no line is too long."""
+    for line in table_lines(columns, rows, colour=colour):
+        _echo(line)
+
+
+def table_lines(columns: Sequence[str], rows: Iterable[Sequence[str]], *, colour: int = -1) -> Iterator[str]:
+    from beowulf.views import fitted, shortened
+
+    lines = [tuple(columns), *(tuple(row) for row in rows)]
+    widths = fitted([max(len(line[place]) for line in lines) for place in range(len(columns))], room())
     for number, line in enumerate(lines):
-        cells = [cell.ljust(width) for cell, width in zip(line, widths, strict=True)]
+        cells = [shortened(cell, width).ljust(width) for cell, width in zip(line, widths, strict=True)]
         if number and colour >= 0:
             cells[colour] = click.style(cells[colour], fg=COLOURS.get(line[colour]))
-        _echo("  ".join(cells).rstrip())
+        yield "  ".join(cells).rstrip()
+
+
+def room() -> int:
+    """How many characters a line has; 0: as many as it likes, because no terminal shows it."""
+    import shutil
+
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
 
 
 def pairs(facts: Iterable[tuple[str, str]]) -> None:

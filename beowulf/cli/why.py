@@ -5,10 +5,11 @@ from __future__ import annotations
 import click
 
 from beowulf.cli.common import Said, common, emit, example, table
+from beowulf.cli.completing import any_jobs
 
 
 @click.command(epilog=example("beowulf why 17"))
-@click.argument("job")
+@click.argument("job", shell_complete=any_jobs)
 @common
 @click.pass_obj
 def why(said: Said, job: str) -> None:

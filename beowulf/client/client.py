@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -26,8 +26,11 @@ PATIENCE_S = 30.0
 class Client:
     """For any thread. ``patience_s``: how long `submit` and `follow` wait for a head that went away meanwhile."""
 
-    def __init__(self, socket_path: Path | str, *, patience_s: float = PATIENCE_S) -> None:
-        self._begin(unix_dial(Path(socket_path)), patience_s)
+    def __init__(
+        self, socket_path: Path | str, *, patience_s: float = PATIENCE_S, timeout_s: float | None = None
+    ) -> None:
+        """``timeout_s``: of each wait for the head's next bytes; without it as long as it takes."""
+        self._begin(unix_dial(Path(socket_path), timeout_s), patience_s)
 
     def _begin(self, dial: Dial, patience_s: float) -> None:
         self._dial = dial
@@ -35,9 +38,9 @@ class Client:
         self._exchange = Exchange(dial)
 
     @classmethod
-    def find(cls) -> Client:
+    def find(cls, *, timeout_s: float | None = None) -> Client:
         """The head of this user: ``$BEOWULF_HOME``, else the usual place."""
-        return cls(default_socket())
+        return cls(default_socket(), timeout_s=timeout_s)
 
     @classmethod
     def over_ssh(cls, host: str, *, command: Sequence[str] = ()) -> Client:
@@ -106,6 +109,10 @@ class Client:
     def dry_run(self, spec: JobSpec | Mapping[str, Any], array: Sequence[int] = ()) -> dict[str, Any]:
         return self._exchange.json("POST", "/v1/plan", body={"spec": _plain(spec), "array": list(array)})
 
+    def next_starts(self) -> dict[str, Any]:
+        """``{now, starts, waiting}``: who of the queue starts when if nothing new comes; of how many nobody can say."""
+        return self._exchange.json("GET", "/v1/plan")
+
     def jobs(self, *, state: str = "", owner: str = "", name: str = "", limit: int = 0) -> list[dict[str, Any]]:
         """Summaries, oldest first. ``state``: words with commas between, or ``live``; ``limit`` keeps the newest."""
         query = {"state": state, "owner": owner, "name": name, "limit": limit}
@@ -133,6 +140,11 @@ class Client:
         query = {"attempt": attempt or None, "latest": 1}
         return _list(self._exchange.json("GET", f"{_job(job_id)}/reports", query), "reports")
 
+    def course(self, job_id: str, *, attempt: int = 0) -> dict[str, Any]:
+        """How busy its machines were while it ran: ``{attempt, begin, width_s, cpu, memory_mib, gpu, gpu_memory_mib}``,
+        the last four a figure per step (-1: not told); only ``attempt`` where nothing was seen."""
+        return self._exchange.json("GET", f"{_job(job_id)}/course", {"attempt": attempt or None})
+
     def values(self, job_id: str) -> list[dict[str, Any]]:
         """Of an array: its tasks' summaries, each with the last ``values`` it reported."""
         return _list(self._exchange.json("GET", f"{_job(job_id)}/values"), "tasks")
@@ -155,11 +167,16 @@ class Client:
         """The last ``tail`` lines of each process as ``(process, line)``."""
         return logs.last_lines(self.logs(job_id, process=process, tail=tail))
 
-    def outputs(self, job_id: str, into: Path | str) -> list[str]:
-        """Unpacks what the job brought home below ``into``. → the paths, relative to it."""
+    def outputs(
+        self,
+        job_id: str,
+        into: Path | str,
+        watch: Callable[[Iterator[bytes]], Iterator[bytes]] = lambda pieces: pieces,
+    ) -> list[str]:
+        """Unpacks what the job brought home below ``into``; its tar passes through ``watch``. → the paths in it."""
         from beowulf.client.unpack import unpack
 
-        return unpack(self._exchange.pieces("GET", f"{_job(job_id)}/outputs"), Path(into))
+        return unpack(watch(self._exchange.pieces("GET", f"{_job(job_id)}/outputs")), Path(into))
 
     # folders
 

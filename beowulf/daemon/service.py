@@ -26,6 +26,7 @@ from beowulf.controller.loop import Controller
 from beowulf.controller.policy import Policy
 from beowulf.daemon.cloud_desk import CloudDesk
 from beowulf.daemon.clouds import Clouds
+from beowulf.daemon.courses import Courses
 from beowulf.daemon.gpu_watch import GpuWatch
 from beowulf.daemon.hands import WorkingHands
 from beowulf.daemon.head import RunningHead
@@ -94,6 +95,7 @@ class Service:
             self._clouds,
         )
         self._gpu_watch = GpuWatch(lambda: self._controller.snapshot, self._ask)
+        self._courses = Courses(lambda: self._controller.snapshot, self._samples.newest, home.course)
         self._metrics = Metrics(
             lambda: self._controller.snapshot,
             lambda: self._controller.position,
@@ -112,6 +114,7 @@ class Service:
             self._transfers,
             self._problems,
             self._samples,
+            self._courses,
             self._metrics,
             Bench(self._fleet, lambda: self._controller.snapshot, self._record_profile),
             CloudDesk(self._controller, self._store, self._clouds),
@@ -140,6 +143,7 @@ class Service:
         self._controller.start()
         self._housekeeping.start()
         self._gpu_watch.start()
+        self._courses.start()
         self._api.start()
         self._metrics_server.start()
         self._hooks.start()
@@ -152,6 +156,7 @@ class Service:
     def _close(self) -> int:
         self._housekeeping.stop()
         self._gpu_watch.stop()
+        self._courses.stop()
         self._api.stop()
         self._metrics_server.stop()
         self._hooks.stop()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
+NARROWEST = 6  # columns, where a terminal is too
 LONGEST_LINE = 4000  # more than any terminal shows; a rank may well write a line of 100 MB
 
 # Whole sequences go, as their letters would be noise: CSI, then OSC and DCS strings up to their end, then others.
@@ -32,6 +34,20 @@ def shortened(text: str, width: int) -> str:
     if len(text) <= width:
         return text
     return text[: width - 1] + "…" if width > 1 else "…"[: max(width, 0)]
+
+
+def fitted(widths: Sequence[int], room: int) -> list[int]:
+    """The widths of columns with two blanks between them, the widest cut alike until a line has ``room``; 0: no end.
+
+    None becomes narrower than `NARROWEST`, though the line be too long then.
+    """
+    left = room - 2 * (len(widths) - 1)
+    if not room or sum(widths) <= left:
+        return list(widths)
+    most = max(widths)
+    while most > NARROWEST and sum(min(width, most) for width in widths) > left:
+        most -= 1
+    return [min(width, most) for width in widths]
 
 
 def matches(needle: str, *cells: str) -> bool:
