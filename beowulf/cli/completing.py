@@ -86,13 +86,13 @@ def _offered(context: click.Context, begun: str, ask: Callable[[Client], Found])
         return []
     try:
         with (said or Said()).client(timeout_s=PATIENCE_S) as client:
-            found = dict(reversed(list(ask(client))))
+            found = list(dict.fromkeys(ask(client)))
     except (BeowulfError, OSError, KeyError):  # an older head may lack a field: the tab key is no place to say so
         return []
     given = set(_given(context))
     return [
         CompletionItem(name, help=printable(told))
-        for name, told in reversed(found.items())
+        for name, told in found
         if name and name.startswith(begun) and name not in given
     ]
 

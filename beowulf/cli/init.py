@@ -93,12 +93,11 @@ def init(
         entries = [*_entries(voice, wanted, way, prefix, known), *_local(voice, known, local)]
         if not entries and not known:
             raise Refused("there is nothing to set up yet", hint="once a machine lets you in: beowulf init")
-        measure = (
-            voice.yes("Measure them? Training splits its work by it (10 s each)", True) if bench is None else bench
-        )
+        if bench is None:
+            bench = voice.yes("Measure them? Training splits its work by it (10 s each)", True)
         path, replace = file_for(voice, file, overwrite, may_ask=not yes)
         shown = accepted if yes else tuple(one.fingerprint for one in wanted)
-        intent = Intent(tuple(entries), Trust(shown, trust_on_first_use), measure, path, replace)
+        intent = Intent(tuple(entries), Trust(shown, trust_on_first_use), bench, path, replace)
         if not voice.yes(_summary(intent), True):
             raise Refused("nothing was changed")
         return _carry_out(said, client, intent)
@@ -208,9 +207,11 @@ def _carry_out(said: Said, client: Client, intent: Intent) -> int:
         late = waited(client, added, UP_S) if added else []
         for node in late:
             say(f"{node['id']} is not up yet: {node['reason'] or node['state']}")
-        skipped = measured(client, tuple(added), force=False, peers=8)[1] if intent.measure and added else {}
+        measure = intent.measure and (added or not intent.entries)  # all of them where none is new
+        skipped = measured(client, added, force=False, peers=8)[1] if measure else {}
         entries = _inventory_of(client)
-        _write(intent, entries)
+        if entries:
+            _write(intent, entries)
     except KeyboardInterrupt:
         say("what was added stays; go on with: beowulf init")
         raise
@@ -259,13 +260,9 @@ def _write(intent: Intent, entries: list[NodeEntry]) -> None:
         finally:
             fresh.unlink(missing_ok=True)
     except FileExistsError:
-        raise Refused(
-            f"{path} came meanwhile: nothing was written there", hint="beowulf init --file OTHER.yaml"
-        ) from None
+        raise Refused(f"{path} came meanwhile, and stays as it is", hint=ELSEWHERE) from None
     except OSError as error:
-        raise BeowulfError(
-            f"{path} cannot be written: {error.strerror}", hint="beowulf init --file OTHER.yaml"
-        ) from error
+        raise BeowulfError(f"{path} cannot be written: {error.strerror}", hint=ELSEWHERE) from error
     say(f"{path}: {len(entries)} machines")
 
 
