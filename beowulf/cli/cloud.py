@@ -24,7 +24,9 @@ cloud.add_command(offers)
 cloud.add_command(catalogue)
 
 
-@cloud.command(epilog=example("beowulf cloud ls", "beowulf cloud ls --all"))
+@cloud.command(
+    short_help="Rented machines and what they cost.", epilog=example("beowulf cloud ls", "beowulf cloud ls --all")
+)
 @click.option("--all", "-a", "every", is_flag=True, help="Also those of the last weeks that are gone.")
 @common
 @click.pass_obj
@@ -98,7 +100,11 @@ def terminate(said: Said, machines: tuple[str, ...], at_once: bool) -> None:
         click.echo(f"{name} {state}")
 
 
-@cloud.command("login-check", epilog=example("beowulf cloud login-check", "beowulf cloud login-check aws"))
+@cloud.command(
+    "login-check",
+    short_help="Who we are in each cloud, what we may do.",
+    epilog=example("beowulf cloud login-check", "beowulf cloud login-check aws"),
+)
 @click.argument("name", required=False, default="", metavar="[CLOUD]")
 @common
 @click.pass_obj

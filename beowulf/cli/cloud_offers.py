@@ -26,7 +26,8 @@ def home() -> Path:
 
 
 @click.command(
-    epilog=example("beowulf cloud offers --gpu T4", "beowulf cloud offers --for inference --provider aws --json")
+    short_help="What machines cost, the cheapest first.",
+    epilog=example("beowulf cloud offers --gpu T4", "beowulf cloud offers --for inference --provider aws --json"),
 )
 @click.option("--gpu", "--accelerator", "kind", default="", help="Only machines with this accelerator.")
 @click.option("--for", "use", type=click.Choice(["training", "inference"]), help="Only accelerators that are for this.")
@@ -71,7 +72,10 @@ def catalogue() -> None:
 
 
 @catalogue.command(
-    epilog=example("beowulf cloud catalogue update", "beowulf cloud catalogue update --provider aws --region us-west-2")
+    short_help="Ask for today's prices and keep them.",
+    epilog=example(
+        "beowulf cloud catalogue update", "beowulf cloud catalogue update --provider aws --region us-west-2"
+    ),
 )
 @click.option("--provider", "providers", multiple=True, help="aws, azure, gcp or oci; all of them unless given.")
 @click.option("--region", "regions", multiple=True, help="As the provider names it; those known so far unless given.")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from beowulf.client import Client
 
-PATIENCE_S = 0.1  # with a head on this machine; one behind SSH is not asked
+PATIENCE_S = 0.5  # with a head on this machine, which answers within milliseconds; one behind SSH is not asked
 NEWEST = 200
 ENDED = "COMPLETED,FAILED,CANCELLED,TIMEOUT,NODE_FAIL,PREEMPTED,OUT_OF_MEMORY"
 Found: TypeAlias = Iterable[tuple[str, str]]  # (what is offered, what is said beside it)

@@ -93,7 +93,7 @@ def _access(found: Lab, name: str) -> dict[str, object]:
     return {"user": host.user, "identity_file": host.identity_file, "host_key": host.host_key, "pid": host.pid}
 
 
-@lab.command(epilog=example("beowulf lab down"))
+@lab.command(short_help="Take the lab down.", epilog=example("beowulf lab down"))
 @click.option("--purge", is_flag=True, help="Its keys too; the hosts of a next lab will be strangers.")
 @_named
 def down(name: str, purge: bool) -> None:
@@ -139,7 +139,7 @@ def link_up(name: str, host: str) -> None:
     _load(name).link_up(host)
 
 
-@lab.command(epilog=example("beowulf lab partition n1 n2"))
+@lab.command(short_help="Let nothing pass between two hosts.", epilog=example("beowulf lab partition n1 n2"))
 @click.argument("one")
 @click.argument("other")
 @_named

@@ -68,7 +68,10 @@ def show(said: Said, node: str) -> None:
         pairs(node_details(found, time.time()))
 
 
-@nodes.command(epilog=example("beowulf nodes discover 10.0.0.0/24 --port 22 --port 2222", "beowulf nodes discover"))
+@nodes.command(
+    short_help="SSH servers there, and what opens them.",
+    epilog=example("beowulf nodes discover 10.0.0.0/24 --port 22 --port 2222", "beowulf nodes discover"),
+)
 @click.argument("networks", nargs=-1)
 @click.option(
     "--port",

@@ -36,11 +36,12 @@ def trusting(function: Any) -> Any:
 
 
 @click.command(
+    short_help="Add machines, pinning the host keys you accept.",
     epilog=example(
         "beowulf nodes add n1=me@10.0.0.11:22 --group old",
         "beowulf nodes add --file nodes/lab.yaml",
         "beowulf nodes add local",
-    )
+    ),
 )
 @click.argument("targets", nargs=-1, metavar="[NAME=]USER@HOST[:PORT]...")
 @click.option("--file", type=click.Path(path_type=Path), help="An inventory; those already known are left as they are.")

@@ -19,9 +19,10 @@ NOT_MEASURED = 1
 
 
 @click.command(
+    short_help="Measure what nodes can do, and their lines.",
     epilog=example(
         "beowulf nodes bench", "beowulf nodes bench n1 n2 --peers 0", "beowulf nodes bench n3 --force --json"
-    )
+    ),
 )
 @click.argument("names", nargs=-1, metavar="[NODE...]", shell_complete=nodes)
 @click.option("--force", is_flag=True, help="Busy nodes too: their jobs are slowed, and the figures are low.")

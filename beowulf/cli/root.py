@@ -87,7 +87,7 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, told) for name, (_, told) in VERBS.items() if told])
 
 
-@click.command(cls=LazyGroup, epilog=example("beowulf up && beowulf nodes add local", "beowulf run -- hostname"))
+@click.command(cls=LazyGroup, epilog=example("beowulf init", "beowulf run -- hostname", "beowulf help submit"))
 @click.version_option(package_name="beowulf", prog_name="beowulf")
 @common
 def beowulf() -> None:
