@@ -21,7 +21,6 @@ from beowulf.probe import Course, Load, extended, use_of
 
 log = structlog.get_logger("courses")
 
-EVERY_S = 5.0
 WRITE_EVERY_S = 30.0
 
 
@@ -33,17 +32,19 @@ class _Kept:
 
 
 class Courses:
-    """A thread that looks every `EVERY_S`."""
+    """A thread that looks every ``every_s``: as often as there is something new, which heartbeats bring."""
 
     def __init__(
         self,
         snapshot: Callable[[], Snapshot],
         newest: Callable[[], Mapping[NodeId, Load]],
         place: Callable[[JobId, int], Path],
+        every_s: float,
     ) -> None:
         self._snapshot = snapshot
         self._newest = newest
         self._place = place
+        self._every_s = every_s
         self._lock = threading.Lock()
         self._kept: dict[tuple[JobId, int], _Kept] = {}
         self._stopping = threading.Event()
@@ -65,7 +66,7 @@ class Courses:
             return kept.course if kept else self._read(job_id, attempt)
 
     def _run(self) -> None:
-        while not self._stopping.wait(EVERY_S):
+        while not self._stopping.wait(self._every_s):
             self.look(time.time())
 
     def look(self, now: float) -> None:

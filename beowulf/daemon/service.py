@@ -95,7 +95,9 @@ class Service:
             self._clouds,
         )
         self._gpu_watch = GpuWatch(lambda: self._controller.snapshot, self._ask)
-        self._courses = Courses(lambda: self._controller.snapshot, self._samples.newest, home.course)
+        self._courses = Courses(
+            lambda: self._controller.snapshot, self._samples.newest, home.course, settings.heartbeat_s
+        )
         self._metrics = Metrics(
             lambda: self._controller.snapshot,
             lambda: self._controller.position,

@@ -17,7 +17,6 @@ workdir: code
 resources: {cpus: 1}
 run: 'echo "$RANK of $WORLD_SIZE on $MASTER_ADDR"'
 """
-BUSY = "for n in 1 2 3 4 5 6 7 8; do timeout 1 sh -c 'while :; do :; done'; done; true"
 
 
 def test_a_plan_names_what_the_start_then_does(head: RealHead, tmp_path: Path) -> None:
@@ -52,16 +51,23 @@ def test_who_starts_next(head: RealHead) -> None:
         head.ended(job)
 
 
-def test_how_busy_its_machines_were_outlives_the_head(head: RealHead) -> None:
-    job = head.submit(JobSpec("busy", BUSY, checkpoint=Checkpointing("ckpt")))
-    head.wait_for(lambda: any(value > 0 for value in head.client.course(job).get("cpu", ())), "a sample")
-    head.ended(job)
-    head.wait_for(lambda: (head.home / "jobs" / job / "use" / "1.json").exists(), "the course to be written")
-    before = head.client.course(job)
-    head.kill()
-    head.up()
-    assert head.client.course(job) == before and max(before["cpu"]) > 0
-    shown = head.cli("show", job).stdout
+def test_how_busy_its_machines_were_outlives_the_head(fresh_head: RealHead) -> None:
+    fresh_head.home.mkdir()
+    (fresh_head.home / "settings.yaml").write_text("heartbeat_s: 1\n")
+    fresh_head.up()
+    fresh_head.client.add_node("local", {"host": "localhost", "local": True})
+    fresh_head.nodes_up(("local",))
+    job = fresh_head.submit(JobSpec("busy", "while :; do :; done", checkpoint=Checkpointing("ckpt")))
+    course = fresh_head.client.course
+    fresh_head.wait_for(lambda: any(value > 0 for value in course(job).get("cpu", ())), "a sample")
+    fresh_head.client.cancel(job)
+    fresh_head.ended(job)
+    fresh_head.wait_for((fresh_head.home / "jobs" / job / "use" / "1.json").exists, "the course to be written")
+    before = course(job)
+    fresh_head.kill()
+    fresh_head.up()
+    assert course(job) == before and max(before["cpu"]) > 0
+    shown = fresh_head.cli("show", job).stdout
     assert "Use of its machines in" in shown and "processors" in shown and "Timeline" in shown
-    told = json.loads(head.cli("show", job, "--json").stdout)
+    told = json.loads(fresh_head.cli("show", job, "--json").stdout)
     assert told["course"]["cpu"] == before["cpu"] and told["checkpoints"] == []

@@ -28,6 +28,7 @@ class FakeClient:
         self.known_trees: set[str] = set()
         self.said: list[dict[str, Any]] = []
         self.used: dict[str, Any] = {"attempt": 1}
+        self.next: dict[str, Any] = {}
         self.scans: dict[str, dict[str, Any]] = {}
 
     def __enter__(self) -> FakeClient:
@@ -53,6 +54,9 @@ class FakeClient:
     def values(self, job_id: str) -> list[dict[str, Any]]:
         rates = (("17_1", {"rate": 0.1, "accuracy": 0.91}), ("17_2", {"rate": 0.3, "accuracy": 0.97}), ("17_3", {}))
         return [{"id": name, "word": "COMPLETED", "values": values} for name, values in rates]
+
+    def next_starts(self) -> dict[str, Any]:
+        return self.next
 
     def course(self, job_id: str) -> dict[str, Any]:
         return self.used
@@ -320,3 +324,39 @@ def test_history_by_user_as_csv(head: FakeClient) -> None:
     assert done.stdout.splitlines()[1].endswith("$1.25")
     whole = call(head, "history", "--csv").stdout.splitlines()
     assert whole[0].startswith("id,name,owner,project") and whole[1].startswith("17,x,ada,")
+
+
+def test_show_draws_how_busy_its_machines_were(head: FakeClient) -> None:
+    assert "Use of its machines" not in call(head, "show", "17").stdout
+    head.used = {"attempt": 1, "begin": 0.0, "width_s": 5.0, "cpu": [0.0, 1.0], "memory_mib": [512.0, 512.0]}
+    shown = call(head, "show", "17").stdout
+    assert "Use of its machines in 0:10" in shown and "processors" in shown and "▁█" in shown
+    assert json.loads(call(head, "show", "17", "--json").stdout)["course"]["cpu"] == [0.0, 1.0]
+
+
+def test_who_starts_next(head: FakeClient) -> None:
+    head.next = {"now": 5.0, "starts": [], "waiting": 0}
+    assert (call(head, "plan").stdout, call(head, "plan").stderr) == ("", "nobody waits\n")
+    first = {"job_id": "4", "name": "x", "owner": "ann", "at": 5.0, "ends_at": None, "nodes": ["n1"]}
+    head.next = {"now": 5.0, "starts": [first], "waiting": 2}
+    result = call(head, "plan")
+    assert result.stdout.splitlines()[1].split() == ["4", "x", "ann", "now", "-", "n1"]
+    assert result.stderr.startswith("2 more wait")
+    assert json.loads(call(head, "plan", "--json").stdout)["schema"] == "beowulf.next-starts/1"
+
+
+def test_a_watch_outlives_a_head_that_goes_away(head: FakeClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs, answers = head.jobs, iter(["there", "away", "there", "stop"])
+
+    def answer(**query: Any) -> list[dict[str, Any]]:
+        word = next(answers)
+        if word == "stop":
+            raise KeyboardInterrupt
+        if word == "away":
+            raise Unreachable("no head answers at /x", hint="beowulf up")
+        return jobs(**query)
+
+    head.jobs = answer  # type: ignore[method-assign]
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    result = call(head, "ps", "--watch")
+    assert result.stdout.count("JOBID") == 2 and "no head answers at /x" in result.stderr

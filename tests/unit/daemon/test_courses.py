@@ -33,7 +33,8 @@ class Cluster:
         self.happen(ev.ShareStarted(at, "1", 1, "n1"))
 
     def courses(self, folder: Path) -> Courses:
-        return Courses(lambda: self.snapshot, lambda: self.loads, lambda job, attempt: folder / job / f"{attempt}.json")
+        place = lambda job, attempt: folder / job / f"{attempt}.json"  # noqa: E731
+        return Courses(lambda: self.snapshot, lambda: self.loads, place, 5.0)
 
     def look(self, courses: Courses, at: float, cpu: float) -> None:
         self.loads = {"n1": Load(at, cpu=cpu, memory_used_mib=512)}
