@@ -45,7 +45,8 @@ def front() -> str:
 
 
 def page(verb: str) -> str:
-    command = beowulf.get_command(click.Context(beowulf), verb)  # type: ignore[attr-defined]
+    command = beowulf.get_command(click.Context(beowulf), verb)
+    assert command is not None, verb
     lines = [*_head(f"beowulf-{verb}", VERBS[verb][1]), *_described(("beowulf", verb), command)]
     for path, inner in _below(("beowulf", verb), command):
         lines += [f'.SH "{_plain(" ".join(path)).upper()}"', *_told(path, inner)]

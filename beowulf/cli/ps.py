@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 import click
 
 from beowulf.cli.common import Said, common, emit, example, say, table
 from beowulf.cli.completing import of_jobs
 from beowulf.model.errors import Unreachable
-
-if TYPE_CHECKING:
-    from beowulf.client import Client
 
 EVERY_S = 2.0
 STATE = 3  # the column that is coloured
@@ -28,18 +26,18 @@ STATE = 3  # the column that is coloured
 @click.pass_obj
 def ps(said: Said, every: bool, user: str, state: str, watch: bool) -> None:
     """List jobs that wait or run."""
-    chosen = {"state": state or ("" if every else "live"), "owner": user}
     with said.client() as client:
-        show_jobs(said, client.jobs(**chosen))
+        ask = partial(client.jobs, state=state or ("" if every else "live"), owner=user)
+        show_jobs(said, ask())
         while watch:
             time.sleep(EVERY_S)
-            _again(said, client, chosen)
+            _again(said, ask)
 
 
-def _again(said: Said, client: Client, chosen: dict[str, str]) -> None:
+def _again(said: Said, ask: Callable[[], list[dict[str, Any]]]) -> None:
     """The screen anew; a head that is away is said, and waited for."""
     try:
-        jobs = client.jobs(**chosen)
+        jobs = ask()
     except Unreachable as error:
         say(f"{time.strftime('%H:%M:%S')}  {error.message}")
         return

@@ -42,7 +42,8 @@ def _expanded(words: str) -> tuple[str, ...]:
 
 def _user_options(function: Callable[..., Any]) -> Callable[..., Any]:
     me = click.option("--me", is_flag=True, help="Only mine.")
-    return me(click.option("-u", "--user", "--uid", "user", default="", help="Only these users'."))(function)
+    user = click.option("-u", "--user", "--uid", "user", default="", help="Only these users'.")
+    return me(user(function))
 
 
 def _users(user: str, me: bool) -> str:
@@ -65,7 +66,7 @@ def _users(user: str, me: bool) -> str:
 @click.option("-a", "--all", is_flag=True, expose_value=False)
 @click.option("--json", "as_json", is_flag=True)
 @click.pass_obj
-def squeue(said: Said, columns: str, long: bool, iterate: float | None, **chosen: Any) -> None:
+def squeue(said: Said, /, columns: str, long: bool, iterate: float | None, **chosen: Any) -> None:
     """Jobs that wait or run."""
     from beowulf.views.slurm import JOB_FIELDS, SQUEUE, SQUEUE_LONG, parse_format
 
@@ -117,7 +118,7 @@ def _squeue(jobs: list[dict[str, Any]], parts: Sequence[Any], chosen: dict[str, 
 @click.option("-a", "--all", is_flag=True, expose_value=False)
 @click.option("--json", "as_json", is_flag=True)
 @click.pass_obj
-def sinfo(said: Said, each: bool, noheader: bool, columns: str, reasons: bool, as_json: bool, **chosen: Any) -> None:
+def sinfo(said: Said, /, each: bool, noheader: bool, columns: str, reasons: bool, as_json: bool, **chosen: Any) -> None:
     """Nodes by state. A site stands for a partition."""
     from beowulf.views.slurm import (
         NODE_FIELDS,
@@ -166,7 +167,7 @@ def _wanted(node: dict[str, Any], nodes: str, states: str, partition: str) -> bo
 @click.option("-A", "--account", default="", help="Only of this project.")
 @click.option("-Q", "--quiet", is_flag=True, help="Say nothing of those that have ended already.")
 @click.pass_obj
-def scancel(said: Said, ids: tuple[str, ...], user: str, me: bool, quiet: bool, **chosen: str) -> int:
+def scancel(said: Said, /, ids: tuple[str, ...], user: str, me: bool, quiet: bool, **chosen: str) -> int:
     """End jobs: those named, or all that the options choose."""
     users = _users(user, me)
     names = list(_expanded(",".join(ids)))
@@ -221,7 +222,9 @@ def _cancel_all(client: Client, names: Sequence[str], quiet: bool) -> int:
 @click.option("-e", "--helpformat", is_flag=True, help="The fields there are.")
 @click.option("--json", "as_json", is_flag=True)
 @click.pass_obj
-def sacct(said: Said, fields: str, brief: bool, noheader: bool, helpformat: bool, as_json: bool, **chosen: Any) -> None:
+def sacct(
+    said: Said, /, fields: str, brief: bool, noheader: bool, helpformat: bool, as_json: bool, **chosen: Any
+) -> None:
     """Jobs of the past and the present."""
     from beowulf.views.slurm import SACCT, SACCT_BRIEF
     from beowulf.views.slurm_accounts import FIELDS, account_lines, parsable_lines, parse_fields

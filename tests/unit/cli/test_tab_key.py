@@ -59,7 +59,7 @@ def offered(env: dict[str, str], line: str, shell: str = "bash") -> tuple[list[s
     if shell == "fish":
         asked["COMP_CWORD"] = words[-1]
     done = subprocess.run(["beowulf"], env={**env, **asked}, capture_output=True, text=True, timeout=60, check=False)
-    return done.stdout.splitlines(), done.stderr
+    return list(filter(None, done.stdout.splitlines())), done.stderr
 
 
 def test_jobs_by_what_may_be_done_to_them(head: FakeHead, env: dict[str, str]) -> None:
@@ -74,7 +74,7 @@ def test_jobs_by_what_may_be_done_to_them(head: FakeHead, env: dict[str, str]) -
         ("beowulf nodes show g", ["plain,gpu1"]),
         ("beowulf submit --project ", ["plain,vision"]),
         ("beowulf submit jo", ["file,jo"]),
-        ("beowulf frob ", []),
+        ("beowulf fetch 2", []),
     ):
         assert offered(env, line) == (wanted, ""), line
 
