@@ -26,13 +26,15 @@ class Terminal:
         )  # fmt: skip
         os.close(theirs)
         self.out = ""
+        self._seen = 0
 
     def until(self, words: str, patience_s: float = 60.0) -> str:
         """→ what came after the last call, up to and with ``words``."""
-        begun, deadline = len(self.out), time.monotonic() + patience_s
-        while words not in self.out[begun:]:
+        deadline = time.monotonic() + patience_s
+        while words not in self.out[self._seen :]:
             assert time.monotonic() < deadline and self._read(0.1), f"no {words!r} in:\n{self.out}"
-        return self.out[begun:]
+        begun, self._seen = self._seen, self.out.index(words, self._seen) + len(words)
+        return self.out[begun : self._seen]
 
     def say(self, text: str) -> None:
         os.write(self._ours, text.encode())
