@@ -5,7 +5,7 @@ Each function is an option's or argument's ``shell_complete``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
@@ -60,7 +60,11 @@ def of_jobs(field: str) -> Callable[[click.Context, click.Parameter, str], list[
     """What jobs have as their project, queue, owner or name."""
 
     def complete(context: click.Context, _: click.Parameter, begun: str) -> list[CompletionItem]:
-        return _offered(context, begun, lambda client: [(job[field], "") for job in client.jobs(limit=NEWEST)])
+        def found(client: Client) -> Found:
+            rows: Sequence[Mapping[str, Any]] = client.jobs(limit=NEWEST)
+            return [(row[field], "") for row in rows]
+
+        return _offered(context, begun, found)
 
     return complete
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -68,7 +69,7 @@ def history(
             _show_ended(said, client.jobs(state=state, owner=user, name=name, limit=limit), as_csv)
 
 
-def _show_ended(said: Said, jobs: list[dict[str, Any]], as_csv: bool) -> None:
+def _show_ended(said: Said, jobs: Sequence[Mapping[str, Any]], as_csv: bool) -> None:
     from beowulf.views import kept_starts
     from beowulf.views.usage import ENDED_FIELDS, ended_rows
 
@@ -82,7 +83,7 @@ def _show_ended(said: Said, jobs: list[dict[str, Any]], as_csv: bool) -> None:
 
 
 def _show_used(
-    said: Said, jobs: list[dict[str, Any]], cost: dict[str, Any], offered_s: float, by: str, as_csv: bool
+    said: Said, jobs: Sequence[Mapping[str, Any]], cost: dict[str, Any], offered_s: float, by: str, as_csv: bool
 ) -> None:
     """All ended jobs that the head remembers; rented machines of this month."""
     from dataclasses import asdict
@@ -103,7 +104,7 @@ def _show_used(
 
 
 def _show_sweep(
-    said: Said, tasks: list[dict[str, Any]], array: str, sort: str, lowest: bool | None, as_csv: bool
+    said: Said, tasks: Sequence[Mapping[str, Any]], array: str, sort: str, lowest: bool | None, as_csv: bool
 ) -> None:
     from beowulf.views.sweep import best_first, lowest_first, reported_keys, sweep_table
 

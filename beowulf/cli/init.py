@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,7 +132,7 @@ def _head(voice: Voice) -> Client:
 
 
 def _look(
-    client: Client, voice: Voice, known: list[dict[str, Any]], networks: tuple[str, ...], asked: Asked
+    client: Client, voice: Voice, known: Sequence[Mapping[str, Any]], networks: tuple[str, ...], asked: Asked
 ) -> tuple[list[Found], Door]:
     """The machines to add, and how to log in there. Nothing is changed."""
     nowhere = Door((), asked.user, asked.port, asked.identity)
@@ -174,7 +175,9 @@ def _tell(found: list[Found], way: Door) -> None:
         say(f"  ssh-copy-id -f -i {key} -p {closed[0].port} {way.user}@{closed[0].host}")
 
 
-def _entries(voice: Voice, wanted: list[Found], way: Door, prefix: str, known: list[dict[str, Any]]) -> list[NodeEntry]:
+def _entries(
+    voice: Voice, wanted: list[Found], way: Door, prefix: str, known: Sequence[Mapping[str, Any]]
+) -> list[NodeEntry]:
     from beowulf.specs.inventory import NodeEntry
 
     called = names(voice, len(wanted), prefix, {node["id"] for node in known})
@@ -184,7 +187,7 @@ def _entries(voice: Voice, wanted: list[Found], way: Door, prefix: str, known: l
     ]
 
 
-def _local(voice: Voice, known: list[dict[str, Any]], local: bool | None) -> list[NodeEntry]:
+def _local(voice: Voice, known: Sequence[Mapping[str, Any]], local: bool | None) -> list[NodeEntry]:
     """This machine itself, where that is wanted and is not so already."""
     from beowulf.specs.inventory import NodeEntry
 

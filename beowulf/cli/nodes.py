@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -159,7 +159,7 @@ def wait(said: Said, names: tuple[str, ...], timeout: float) -> int:
     return TIMED_OUT if absent else 0
 
 
-def waited(client: Client, names: Collection[str], timeout_s: float) -> list[dict[str, Any]]:
+def waited(client: Client, names: Collection[str], timeout_s: float) -> Sequence[Mapping[str, Any]]:
     """Comes back when all nodes, or those named, can take jobs, or the time is up. → those that cannot."""
     from beowulf.views import compress_hosts
 
@@ -173,7 +173,7 @@ def waited(client: Client, names: Collection[str], timeout_s: float) -> list[dic
             time.sleep(0.2)
 
 
-def _missing(node: dict[str, Any], names: Collection[str]) -> bool:
+def _missing(node: Mapping[str, Any], names: Collection[str]) -> bool:
     """Up, and what it has is known: before that no job can be placed there."""
     ready = node["state"] == "UP" and node["facts"]["memory_mib"]
     return (not names or node["id"] in names) and not ready

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -62,7 +62,7 @@ def measured(client: Client, names: Sequence[str], *, force: bool, peers: int) -
     return told, skipped
 
 
-def _show(nodes: list[dict[str, Any]]) -> None:
+def _show(nodes: Sequence[Mapping[str, Any]]) -> None:
     from beowulf.views import WIDE_COLUMNS, printable, wide_cells
 
     now = time.time()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -34,7 +34,7 @@ def ps(said: Said, every: bool, user: str, state: str, watch: bool) -> None:
             _again(said, ask)
 
 
-def _again(said: Said, ask: Callable[[], list[dict[str, Any]]]) -> None:
+def _again(said: Said, ask: Callable[[], Sequence[Mapping[str, Any]]]) -> None:
     """The screen anew; a head that is away is said, and waited for."""
     try:
         jobs = ask()
@@ -46,7 +46,7 @@ def _again(said: Said, ask: Callable[[], list[dict[str, Any]]]) -> None:
     show_jobs(said, jobs)
 
 
-def show_jobs(said: Said, jobs: Sequence[dict[str, Any]]) -> None:
+def show_jobs(said: Said, jobs: Sequence[Mapping[str, Any]]) -> None:
     from beowulf.views import JOB_COLUMNS, job_rows
 
     if said.json:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -22,12 +22,12 @@ def _listed(words: str) -> list[str]:
     return [word for word in words.replace(" ", ",").split(",") if word]
 
 
-def _only(jobs: Sequence[dict[str, Any]], field: str, words: str) -> list[dict[str, Any]]:
+def _only(jobs: Sequence[Mapping[str, Any]], field: str, words: str) -> Sequence[Mapping[str, Any]]:
     wanted = set(_listed(words))
     return [job for job in jobs if not wanted or str(job[field]) in wanted]
 
 
-def _named(jobs: Sequence[dict[str, Any]], words: str) -> list[dict[str, Any]]:
+def _named(jobs: Sequence[Mapping[str, Any]], words: str) -> Sequence[Mapping[str, Any]]:
     """Those of the ids: ``17`` is also every task of it, ``17_[1-3]`` three of them."""
     wanted = _expanded(words)
     return [job for job in jobs if not wanted or job["id"] in wanted or str(job["number"]) in wanted]
@@ -79,24 +79,24 @@ def squeue(said: Said, /, columns: str, long: bool, iterate: float | None, **cho
             time.sleep(iterate)
 
 
-def _queued(client: Client, **chosen: Any) -> list[dict[str, Any]]:
+def _queued(client: Client, **chosen: Any) -> Sequence[Mapping[str, Any]]:
     from beowulf.views.slurm import full_states
 
     words = chosen["states"]
-    jobs = client.jobs(state=full_states(words) if words else "live")
-    jobs = _named(_only(jobs, "owner", _users(chosen["user"], chosen["me"])), chosen["ids"])
+    every = client.jobs(state=full_states(words) if words else "live")
+    jobs = _named(_only(every, "owner", _users(chosen["user"], chosen["me"])), chosen["ids"])
     for field, option in (("name", "name"), ("queue", "partition"), ("project", "account")):
         jobs = _only(jobs, field, chosen[option])
     nodes = set(_expanded(chosen["nodelist"]))
     return [job for job in jobs if not nodes or nodes & set(job["nodes"])]
 
 
-def _squeue(jobs: list[dict[str, Any]], parts: Sequence[Any], chosen: dict[str, Any]) -> None:
+def _squeue(jobs: Sequence[Mapping[str, Any]], parts: Sequence[Any], chosen: dict[str, Any]) -> None:
     from beowulf.views.jobs import grouped
     from beowulf.views.slurm import JOB_FIELDS, Shown, formatted, job_cells
 
     if chosen["as_json"]:
-        emit("jobs", jobs=jobs)
+        emit("jobs", jobs=list(jobs))
         return
     if not chosen["noheader"]:
         click.echo(formatted(parts, {part.letter: JOB_FIELDS[part.letter][0] for part in parts}))
@@ -146,7 +146,7 @@ def sinfo(said: Said, /, each: bool, noheader: bool, columns: str, reasons: bool
         click.echo(formatted(parts, node_cells(parts, line)))
 
 
-def _wanted(node: dict[str, Any], nodes: str, states: str, partition: str) -> bool:
+def _wanted(node: Mapping[str, Any], nodes: str, states: str, partition: str) -> bool:
     from beowulf.views.nodes import node_word
     from beowulf.views.slurm import NODE_STATES
 
@@ -179,7 +179,7 @@ def scancel(said: Said, /, ids: tuple[str, ...], user: str, me: bool, quiet: boo
         return _cancel_all(client, names, quiet)
 
 
-def _chosen_live(client: Client, ids: Sequence[str], users: str, **chosen: str) -> list[dict[str, Any]]:
+def _chosen_live(client: Client, ids: Sequence[str], users: str, **chosen: str) -> Sequence[Mapping[str, Any]]:
     from beowulf.views.slurm import full_states
 
     words = full_states(chosen["state"]) or "live"
@@ -236,7 +236,7 @@ def sacct(
     with said.client() as client:
         jobs = _accounted(client, now, **chosen)
     if as_json:
-        emit("jobs", jobs=jobs)
+        emit("jobs", jobs=list(jobs))
         return
     if chosen["parsable"] or chosen["parsable2"]:
         between, last = chosen["delimiter"], chosen["parsable"]
@@ -247,7 +247,7 @@ def sacct(
         click.echo(line)
 
 
-def _accounted(client: Client, now: float, **chosen: Any) -> list[dict[str, Any]]:
+def _accounted(client: Client, now: float, **chosen: Any) -> Sequence[Mapping[str, Any]]:
     from beowulf.views.slurm import full_states
     from beowulf.views.slurm_accounts import moment, within
 

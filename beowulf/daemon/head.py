@@ -16,6 +16,7 @@ from beowulf.controller.commands import Command
 from beowulf.controller.logs import LogFiles
 from beowulf.controller.loop import Controller
 from beowulf.daemon import plans
+from beowulf.daemon.beside import Beside, End
 from beowulf.daemon.cloud_desk import CloudDesk
 from beowulf.daemon.courses import Courses
 from beowulf.daemon.home import Home
@@ -55,6 +56,7 @@ class RunningHead:
         metrics: Metrics,
         bench: Bench,
         rented: CloudDesk,
+        beside: Beside,
         stopping: threading.Event,
     ) -> None:
         self._home = home
@@ -71,6 +73,7 @@ class RunningHead:
         self._metrics = metrics
         self._bench = bench
         self.rented = rented
+        self._beside = beside
         self._stopping = stopping
 
     @property
@@ -219,6 +222,9 @@ class RunningHead:
         jump = ["-J", end.proxy_jump] if end.proxy_jump and end.proxy_jump != "none" else []
         target = f"{end.user}@{end.host}" if end.user else end.host
         return ["ssh", *(word for option in options for word in ("-o", option)), *jump, "-p", str(end.port), target]
+
+    def beside(self, job: Job, rank: int, wish: Mapping[str, Any]) -> End:
+        return self._beside.open(job, rank, wish)
 
     def shutdown(self) -> None:
         self._stopping.set()

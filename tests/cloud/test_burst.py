@@ -15,7 +15,6 @@ from real_head import RealHead
 
 from beowulf.client import Client
 from beowulf.lab import Lab
-from beowulf.model.codec import plain
 from beowulf.model.errors import Unreachable
 from beowulf.model.job import Burst, Checkpointing, JobSpec, Resources
 
@@ -103,7 +102,7 @@ def killed_there(failpoint: str, head: RealHead, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("BEOWULF_FAILPOINT", f"{failpoint}:kill")
     head.up()
     with contextlib.suppress(Unreachable), Client(head.home / "api.sock", patience_s=0.0) as client:
-        client.submit(plain(spec("hostname")), key=failpoint)  # the intent follows in the same turn
+        client.submit(spec("hostname"), key=failpoint)  # the intent follows in the same turn
     head.wait_for(lambda: head.process is not None and head.process.poll() == -9, f"{failpoint} to kill it")
     monkeypatch.delenv("BEOWULF_FAILPOINT")
     head.up()

@@ -79,6 +79,9 @@ class Head:
         self.submitted.append((spec, array))
         return "17"
 
+    def wait(self, job_id: str) -> dict[str, Any]:
+        return self.job(job_id)
+
     def job(self, job_id: str) -> dict[str, Any]:
         exits = [{"process": "0", "node": "n1", "code": 7, "signal": 0, "at": 1.0}]
         return {"id": job_id, "state": "ENDED", "word": "FAILED", "attempts": [{"exits": exits}]}
