@@ -271,11 +271,12 @@ def _write(intent: Intent, entries: list[NodeEntry]) -> None:
 
 def _next(client: Client, intent: Intent, count: int) -> str:
     up = sum(node["state"] == "UP" for node in client.nodes())
+    run = f"beowulf run --nodes {max(up, 1)} -- hostname"
     return "\n".join(
         (
             f"The lab has {count} machines, {up} of them up. Next:",
             "  beowulf doctor                       # what would bite later",
-            f"  beowulf run --nodes {max(up, 1):<3} -- hostname  # one command on each of them",
+            f"  {run:<36} # one command on each of them",
             "  beowulf top                          # all of it on one screen",
         )
     )

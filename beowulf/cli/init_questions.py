@@ -77,13 +77,13 @@ def door(voice: Voice, networks: Sequence[str], asked: Asked) -> Door:
     """What was given on the command line is not asked for again."""
     if not networks:
         usual = own_network() or "none"
-        said = voice.text("Networks or addresses to look in (none: hosts that ssh knows already)", usual)
+        said = voice.text("Networks to look in (none: hosts that ssh knows)", usual)
         networks = () if said == "none" else said.replace(",", " ").split()
     user = asked.user or voice.text("Log in there as", getpass.getuser())
     port = asked.port or _port(voice)
     identity = asked.identity
     if not identity:
-        said = voice.text("Private key, on this machine (own: the cluster's own and yours)", "own")
+        said = voice.text("Private key (own: the cluster's and yours)", "own")
         identity = "" if said == "own" else said
     if identity and not Path(identity).expanduser().is_file():
         raise BadInput("is no file on this machine", where=identity)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from beowulf.cli.common import Said, common, emit, example, say, table
+from beowulf.cli.common import Said, common, emit, example, table
 from beowulf.cli.completing import nodes
 from beowulf.cli.progress import waiting
 
@@ -57,7 +57,7 @@ def measured(client: Client, names: Sequence[str], *, force: bool, peers: int) -
             told.add(step["node"])
             if step["phase"] == "skipped":
                 skipped[step["node"]] = step["text"]
-            say(f"{step['node']}: {'not measured: ' if step['phase'] == 'skipped' else ''}{step['text']}")
+            line.say(f"{step['node']}: {'not measured: ' if step['phase'] == 'skipped' else ''}{step['text']}")
             line.tell(f"measuring, {len(told)} nodes so far")
     return told, skipped
 

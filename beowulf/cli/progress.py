@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
+import click
+
 if TYPE_CHECKING:
     from rich.progress import Progress, ProgressColumn
 
@@ -43,6 +45,14 @@ class Line:
         with self._lock:
             self._text = text
             self._redraw()
+
+    def say(self, text: str) -> None:
+        """Chatter, above the line where that is shown."""
+        with self._lock:
+            if self._progress is not None:
+                self._progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
+                return
+        click.echo(text, err=True)
 
     def end(self) -> None:
         self._timer.cancel()
@@ -82,9 +92,14 @@ def _bar(counted: bool, in_bytes: bool) -> Progress:
     columns: list[ProgressColumn] = [SpinnerColumn("line"), TextColumn("{task.description}", markup=False)]
     columns += [BarColumn(24)] if counted else []
     columns += [DownloadColumn(), TransferSpeedColumn()] if in_bytes else [MofNCompleteColumn()] if counted else []
-    # Standard output is data: it stays as it is. What is said meanwhile goes above the line.
-    console = Console(stderr=True)
-    return Progress(*columns, TimeElapsedColumn(), console=console, transient=True, redirect_stdout=False)
+    return Progress(
+        *columns,
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+        transient=True,
+        redirect_stdout=False,  # it is data, and stays as it is
+        redirect_stderr=False,  # click writes past it
+    )
 
 
 @contextmanager

@@ -21,12 +21,20 @@ def plan_lines(answer: Json) -> list[str]:
     commands = items(answer, "commands")
     if commands:
         lines += ["", "Commands:"]
-        lines += [f"  {text(one, 'node')} {text(one, 'process')}  {shlex.join(_words(one))}" for one in commands]
+        lines += [f"  {text(one, 'node')} {text(one, 'process')}  {_typed(one)}" for one in commands]
     return [printable(line) for line in (*lines, *_environment(items(answer, "ranks")))]
 
 
-def _words(command: Json) -> list[str]:
-    return [str(word) for word in items(command, "argv")]
+def _typed(command: Json) -> str:
+    """As one would type it, on one line: line breaks as bash's ``$'…\\n…'``."""
+    return " ".join(_quoted(str(word)) for word in items(command, "argv"))
+
+
+def _quoted(word: str) -> str:
+    if "\n" not in word:
+        return shlex.quote(word)
+    escaped = word.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n").replace("\t", "\\t")
+    return f"$'{escaped}'"
 
 
 def _verdict(answer: Json) -> str:

@@ -19,7 +19,7 @@ ANSWER: dict[str, Any] = {
         "requirements": ["torch==2.13.0"],
         "setup": "make\nmake check",
     },
-    "commands": [{"node": "n1", "process": "0", "argv": ["python", "a b.py"]}],
+    "commands": [{"node": "n1", "process": "0", "argv": ["python", "a b.py", "it's\n\\n"]}],
     "ranks": [
         {"rank": rank, "node": f"n{rank + 1}", "env": {"WORLD_SIZE": "2", "RANK": str(rank), "MASTER_PORT": "7"}}
         for rank in range(2)
@@ -36,7 +36,7 @@ def test_place_cost_files_commands_and_environment() -> None:
         "setup on each node: make; make check",
         "",
         "Commands:",
-        "  n1 0  python 'a b.py'",
+        r"  n1 0  python 'a b.py' $'it\'s\n\\n'",
         "",
         "Environment of every rank:",
         "  MASTER_PORT=(chosen when it starts)",
