@@ -75,7 +75,8 @@ def table_lines(columns: Sequence[str], rows: Iterable[Sequence[str]], *, colour
     from beowulf.views import fitted, shortened
 
     lines = [tuple(columns), *(tuple(row) for row in rows)]
-    widths = fitted([max(len(line[place]) for line in lines) for place in range(len(columns))], room())
+    natural = [max(len(line[place]) for line in lines) for place in range(len(columns))]
+    widths = fitted(natural, room(), [place for place, title in enumerate(columns) if title in FREE_TEXT])
     for number, line in enumerate(lines):
         cells = [shortened(cell, width).ljust(width) for cell, width in zip(line, widths, strict=True)]
         if number and colour >= 0:
@@ -98,6 +99,17 @@ def pairs(facts: Iterable[tuple[str, str]]) -> None:
         _echo(f"{label.ljust(width)}  {value}")
 
 
+def prose(text: str, indent: str = "") -> None:
+    """A sentence, broken between words where a terminal shows it; its further lines stand below its first word."""
+    import textwrap
+
+    form = textwrap.TextWrapper(room() or 80, initial_indent=indent, subsequent_indent=indent)
+    form.break_long_words = form.break_on_hyphens = False  # a path or an option is copied whole
+    lines = form.wrap(text) if room() else [indent + text]
+    for line in lines or [""]:
+        _echo(line)
+
+
 def _echo(text: str) -> None:
     click.echo(text, color=None if wants_colour() else False)
 
@@ -108,6 +120,7 @@ def wants_colour() -> bool:
     return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb" and sys.stdout.isatty()
 
 
+FREE_TEXT = frozenset({"NAME", "USER", "REASON", "ANSWER", "DOOR", "SAYS", "OPENS WITH", "TYPE", "OS", "BY"})
 COLOURS: Mapping[str, str] = {
     "RUNNING": "green",
     "COMPLETED": "green",

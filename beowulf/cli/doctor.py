@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from beowulf.cli.common import COLOURS, Said, common, emit, example, wants_colour
+from beowulf.cli.common import COLOURS, Said, common, emit, example, prose, wants_colour
 from beowulf.cli.completing import nodes
 from beowulf.cli.progress import waiting
 
@@ -28,7 +28,7 @@ def doctor(said: Said, node: str) -> int:
         click.echo(f"{finding['node'] or 'cluster'}: {word}: {printable(finding['what'])}", color=wants_colour())
         for label, name in (("why", "why"), ("mend", "mend")):
             if finding[name]:
-                click.echo(f"    {label}: {printable(finding[name])}")
+                prose(f"{label}: {printable(finding[name])}", "    ")
     if not findings:
         click.echo("nothing is wrong")
     return int(broken)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from beowulf.cli.common import Said, common, emit, example, pairs, table
+from beowulf.cli.common import Said, common, emit, example, pairs, prose, room, table
 from beowulf.cli.completing import any_jobs
 from beowulf.cli.ps import show_jobs
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from beowulf.split.straggler import Straggler
 
 LAST_REPORTS = 1000
+WIDTH, TITLES, NARROW = 60, 28, 20  # of a drawing; of what stands beside it; the least of one
 
 
 @click.command(epilog=example("beowulf show 17"))
@@ -45,16 +46,26 @@ def show(said: Said, job: str) -> None:
         )
         return
     details = job_details(found, reports, now=time.time(), checkpoints=kept)
-    click.echo(details.sentence)
+    prose(details.sentence)
     for sentence in (details.first_failure, slow.sentence if slow else ""):
         if sentence:
-            click.echo(f"{sentence}.")
+            prose(f"{sentence}.")
     click.echo("")
     pairs(details.facts)
-    for part in (details.timeline, details.attempts, course_table(course), details.reports):
+    for part in (
+        details.timeline,
+        details.attempts,
+        course_table(course, _width()),
+        details.reports,
+    ):
         if part.rows:
             click.echo(f"\n{part.title}")
             table(part.columns, part.rows)
+
+
+def _width() -> int:
+    """Of a drawing."""
+    return max(room() - TITLES, NARROW) if room() else WIDTH
 
 
 def _straggler(client: Client, job: Mapping[str, Any], reports: Sequence[Mapping[str, Any]]) -> Straggler | None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
-NARROWEST = 6  # columns, where a terminal is too
+NARROWEST = 8  # a column of a table
 LONGEST_LINE = 4000  # more than any terminal shows; a rank may well write a line of 100 MB
 
 # Whole sequences go, as their letters would be noise: CSI, then OSC and DCS strings up to their end, then others.
@@ -36,18 +36,18 @@ def shortened(text: str, width: int) -> str:
     return text[: width - 1] + "…" if width > 1 else "…"[: max(width, 0)]
 
 
-def fitted(widths: Sequence[int], room: int) -> list[int]:
-    """The widths of columns with two blanks between them, the widest cut alike until a line has ``room``; 0: no end.
-
-    None becomes narrower than `NARROWEST`, though the line be too long then.
-    """
+def fitted(widths: Sequence[int], room: int, free: Collection[int]) -> list[int]:
+    """The widths of columns with two blanks between them; those of ``free`` text are cut, the widest first, until a
+    line has ``room`` (0: no end) or they are as narrow as `NARROWEST`."""
     left = room - 2 * (len(widths) - 1)
-    if not room or sum(widths) <= left:
-        return list(widths)
-    most = max(widths)
-    while most > NARROWEST and sum(min(width, most) for width in widths) > left:
+    most = max((widths[place] for place in free), default=0)
+
+    def cut() -> list[int]:
+        return [min(width, most) if place in free else width for place, width in enumerate(widths)]
+
+    while room and most > NARROWEST and sum(cut()) > left:
         most -= 1
-    return [min(width, most) for width in widths]
+    return cut()
 
 
 def matches(needle: str, *cells: str) -> bool:
