@@ -64,7 +64,7 @@ class Reduction(Protocol):
         """What a checkpoint has to hold of the exchange, alike on all ranks whenever their parameters are."""
 
     def loaded(self, carried: Mapping[str, Any]) -> None:
-        """The parameters were loaded, alike on all ranks, from a checkpoint that holds ``carried`` (``{}``: nothing)."""
+        """The parameters were loaded, alike on all ranks; their checkpoint holds ``carried`` (``{}``: nothing)."""
 
     def gather(self, values: Sequence[float]) -> list[list[float]]:
         """Every rank's few numbers, by rank; beside the gradients, never in their way."""

@@ -49,7 +49,7 @@ class Mode(Protocol):
     carried: Sequence[Tensor]
 
     def begin(self, parameters: Sequence[Tensor], carried: Sequence[Tensor] = ()) -> None:
-        """From here on this mode is used; all ranks have the same parameters, and ``carried`` of the run they resume."""
+        """From here on this mode is used; all ranks have the same parameters, and ``carried`` of what they resume."""
 
     def reduce(self, bucket: GradBucket, part: Part) -> Future[Tensor]:
         """The gradients to step with, in the bucket's own layout."""

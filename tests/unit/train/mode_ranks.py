@@ -277,7 +277,7 @@ def loaded() -> dict[str, Any]:
 
 
 def resumed() -> dict[str, Any]:
-    """Diloco resumed from a checkpoint in the middle of an epoch: where from, how far its end is from the first run's."""
+    """Diloco resumed in the middle of an epoch: from which step, and how far its end is from the unbroken run's."""
     with tempfile.TemporaryDirectory() as folder:
         unbroken, _ = diloco(folder)
         again, began = diloco(folder)
