@@ -92,11 +92,28 @@ class Head(Protocol):
 
     def ssh_command(self, node: NodeId) -> list[str]: ...
 
+    def beside(self, job: Job, rank: int, wish: Mapping[str, Any]) -> End:
+        """A connection to what the rank listens at (``{"port"}``), or to a program beside it (``{"argv"}``)."""
+
     @property
     def rented(self) -> RentedHead: ...
 
     def shutdown(self) -> None:
         """Begins to end the daemon, and returns at once."""
+
+
+class End(Protocol):
+    """One end of a connection. Everything may block; one thread may read while another writes."""
+
+    def read(self, size: int) -> bytes:
+        """At least one byte, or ``b""`` at the end."""
+
+    def write(self, data: bytes) -> object: ...
+
+    def close_write(self) -> object: ...
+
+    def close(self) -> object:
+        """From any thread; a `read` that waits then ends."""
 
 
 class RentedHead(Protocol):

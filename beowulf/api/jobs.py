@@ -80,7 +80,8 @@ def _unknown(job_id: str) -> NotFound:
     return NotFound(f"job {job_id[:40]} is not known", hint="beowulf ps and beowulf history list those there are")
 
 
-def _one(call: Call) -> Job:
+def one_job(call: Call) -> Job:
+    """The job that the path names. Raises `NotFound`, or `BadInput` for an array."""
     snapshot, job_id = call.head.snapshot(), call.path("id")
     job = snapshot.job(job_id)
     if job is not None:
@@ -96,11 +97,11 @@ async def cancel(call: Call) -> Response:
 
 
 async def why(call: Call) -> Response:
-    return answer(await call.blocking(call.head.why, _one(call).id))
+    return answer(await call.blocking(call.head.why, one_job(call).id))
 
 
 async def reports(call: Call) -> Response:
-    job = _one(call)
+    job = one_job(call)
     attempt = call.number("attempt") or len(job.attempts)
     if call.flag("latest"):
         found = await call.blocking(call.head.latest_reports, job.id, attempt)
@@ -126,12 +127,12 @@ async def values(call: Call) -> Response:
 
 
 async def read_logs(call: Call) -> Response:
-    reading = logs.reading_of(call, _one(call))
+    reading = logs.reading_of(call, one_job(call))
     return StreamingResponse(logs.lines(call, reading, call.flag("follow")), media_type=JSON_LINES)
 
 
 async def outputs(call: Call) -> Response:
-    job = _one(call)
+    job = one_job(call)
     folder = await call.blocking(call.head.outputs, job.id)
     if folder is None:
         declared = bool(job.spec.outputs)

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from starlette.responses import Response
 
-from beowulf.api import bodies, changes, cloud, cluster, jobs, nodes
+from beowulf.api import beside, bodies, changes, cloud, cluster, jobs, nodes
 from beowulf.api.call import Call
 
 Handler: TypeAlias = Callable[[Call], Awaitable[Response]]
@@ -45,6 +45,24 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/jobs/{id}/reports", jobs.reports, "What it reported", query=_REPORTS),
     Route("GET", "/v1/jobs/{id}/values", jobs.values, "What an array's tasks reported last, each"),
     Route("GET", "/v1/jobs/{id}/outputs", jobs.outputs, "The files it brought home", media_type=TAR),
+    Route(
+        "POST",
+        "/v1/jobs/{id}/connect",
+        beside.connect,
+        "Bytes to and from a port that it listens at (owner, admin)",
+        query=("port", "rank"),
+        media_type=beside.BYTES,
+        takes=beside.BYTES,
+    ),
+    Route(
+        "POST",
+        "/v1/jobs/{id}/beside",
+        beside.run,
+        "What a program writes that runs beside a rank until the request's body ends (owner, admin)",
+        query=("argv", "rank"),
+        media_type=beside.BYTES,
+        takes=beside.BYTES,
+    ),
     Route("GET", "/v1/nodes", nodes.list_nodes, "Nodes with what is used of them"),
     Route("POST", "/v1/nodes", nodes.add, "Add a node (admin)", bodies.NodeBody),
     Route("POST", "/v1/nodes/discover", nodes.discover, "Look for machines (admin)", bodies.DiscoverBody),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import sys
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -63,7 +64,7 @@ def history(
             _show_ended(said, client.jobs(state=state, owner=user, name=name, limit=limit))
 
 
-def _show_ended(said: Said, jobs: list[dict[str, Any]]) -> None:
+def _show_ended(said: Said, jobs: Sequence[Mapping[str, Any]]) -> None:
     from beowulf.views import kept_starts
 
     show_jobs(said, jobs)
@@ -72,7 +73,7 @@ def _show_ended(said: Said, jobs: list[dict[str, Any]]) -> None:
         say(kept)
 
 
-def _show_used(said: Said, jobs: list[dict[str, Any]], cost: dict[str, Any], by: str, as_csv: bool) -> None:
+def _show_used(said: Said, jobs: Sequence[Mapping[str, Any]], cost: dict[str, Any], by: str, as_csv: bool) -> None:
     """All ended jobs that the head remembers; rented machines of this month."""
     from dataclasses import asdict
 
@@ -91,7 +92,7 @@ def _show_used(said: Said, jobs: list[dict[str, Any]], cost: dict[str, Any], by:
 
 
 def _show_sweep(
-    said: Said, tasks: list[dict[str, Any]], array: str, sort: str, lowest: bool | None, as_csv: bool
+    said: Said, tasks: Sequence[Mapping[str, Any]], array: str, sort: str, lowest: bool | None, as_csv: bool
 ) -> None:
     from beowulf.views.sweep import best_first, lowest_first, reported_keys, sweep_table
 

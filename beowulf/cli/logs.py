@@ -22,9 +22,9 @@ def logs(said: Said, job: str, follow: bool, rank: str, attempt: int | None, tai
 
     with said.client() as client:
         if said.json:
-            text: dict[str, bytes] = {}
+            text: dict[str, bytearray] = {}
             for chunk in client.logs(job, process=rank, attempt=attempt or 0, tail=tail):
-                text[chunk.process] = text.get(chunk.process, b"") + chunk.data
+                text.setdefault(chunk.process, bytearray()).extend(chunk.data)
             emit("logs", job_id=job, logs={name: data.decode("utf-8", "replace") for name, data in text.items()})
             return
         if follow:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -147,7 +148,7 @@ def wait(said: Said, names: tuple[str, ...], timeout: float) -> int:
     return TIMED_OUT if absent else 0
 
 
-def _missing(node: dict[str, Any], names: tuple[str, ...]) -> bool:
+def _missing(node: Mapping[str, Any], names: tuple[str, ...]) -> bool:
     """Up, and what it has is known: before that no job can be placed there."""
     ready = node["state"] == "UP" and node["facts"]["memory_mib"]
     return (not names or node["id"] in names) and not ready

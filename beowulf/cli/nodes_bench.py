@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -47,7 +48,7 @@ def bench(said: Said, names: tuple[str, ...], force: bool, peers: int) -> int:
     return NOT_MEASURED if skipped else 0
 
 
-def _show(nodes: list[dict[str, Any]]) -> None:
+def _show(nodes: Sequence[Mapping[str, Any]]) -> None:
     from beowulf.views import WIDE_COLUMNS, printable, wide_cells
 
     now = time.time()

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from beowulf.client import Client, LogChunk
 
 CODES: Mapping[str, int] = {"COMPLETED": 0, "TIMEOUT": 124, "CANCELLED": 130, "OUT_OF_MEMORY": 137}
-POLL_S = 0.2
 ANNOUNCE_S, AGAIN_S = 1.0, 3.0
 
 
@@ -34,7 +33,7 @@ def see_through(client: Client, job_id: str) -> int:
         if "tasks" in client.job(job_id):
             return _array(client, job_id)
         follow_log(client, job_id)
-        job = ended(client, job_id)
+        job = client.wait(job_id)
     except KeyboardInterrupt:
         say(f"job {job_id} goes on: beowulf logs -f {job_id}, or beowulf cancel {job_id}")
         raise
@@ -60,14 +59,6 @@ def follow_log(client: Client, job_id: str, *, process: str = "", attempt: int =
         begun.set()
 
 
-def ended(client: Client, job_id: str) -> dict[str, Any]:
-    while True:
-        job = client.job(job_id)
-        if job["state"] == "ENDED":
-            return job
-        time.sleep(POLL_S)
-
-
 def _noting(chunks: Iterator[LogChunk], begun: threading.Event) -> Iterator[LogChunk]:
     for chunk in chunks:
         begun.set()
@@ -90,11 +81,7 @@ def _announce(client: Client, job_id: str, begun: threading.Event) -> None:
 
 def _array(client: Client, job_id: str) -> int:
     """The first task's code that is not 0, by index."""
-    while True:
-        tasks = client.job(job_id)["tasks"]
-        if all(task["state"] == "ENDED" for task in tasks):
-            break
-        time.sleep(POLL_S)
+    tasks = client.wait(job_id)["tasks"]
     bad = [task for task in tasks if task["word"] != "COMPLETED"]
     say(f"job {job_id}: {len(tasks) - len(bad)} of {len(tasks)} tasks COMPLETED")
     return exit_code(client.job(str(bad[0]["id"]))) if bad else 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -33,7 +33,7 @@ def ps(said: Said, every: bool, user: str, state: str, watch: bool) -> None:
             time.sleep(2.0)
 
 
-def show_jobs(said: Said, jobs: Sequence[dict[str, Any]]) -> None:
+def show_jobs(said: Said, jobs: Sequence[Mapping[str, Any]]) -> None:
     from beowulf.views import JOB_COLUMNS, job_rows
 
     if said.json:

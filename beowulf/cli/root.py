@@ -26,6 +26,8 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "logs": ("beowulf.cli.logs:logs", "What a job printed, or prints."),
     "cancel": ("beowulf.cli.cancel:cancel", "End jobs."),
     "history": ("beowulf.cli.history:history", "List jobs that have ended."),
+    "open": ("beowulf.cli.open:open_", "Reach a job's port from here; TensorBoard beside a job."),
+    "notebook": ("beowulf.cli.notebook:notebook", "Jupyter as a job, opened here."),
     "fetch": ("beowulf.cli.fetch:fetch", "Bring a job's outputs here."),
     "nodes": ("beowulf.cli.nodes:nodes", "Find, add, list, drain and remove machines."),
     "cloud": ("beowulf.cli.cloud:cloud", "Rented machines: offers, list, cost, give back."),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +51,7 @@ def show(said: Said, job: str) -> None:
             table(part.columns, part.rows)
 
 
-def _straggler(client: Client, job: dict[str, Any], reports: list[dict[str, Any]]) -> Straggler | None:
+def _straggler(client: Client, job: Mapping[str, Any], reports: Sequence[Mapping[str, Any]]) -> Straggler | None:
     """Asks for the nodes only where the ranks told how long their steps take."""
     if not any("compute_s" in report["body"] for report in reports):
         return None

@@ -15,6 +15,7 @@ from beowulf.controller.answer import tasks_of
 from beowulf.controller.commands import Command
 from beowulf.controller.logs import LogFiles
 from beowulf.controller.loop import Controller
+from beowulf.daemon.beside import Beside, End
 from beowulf.daemon.cloud_desk import CloudDesk
 from beowulf.daemon.home import Home
 from beowulf.daemon.metrics import CONTENT_TYPE, Metrics
@@ -53,6 +54,7 @@ class RunningHead:
         metrics: Metrics,
         bench: Bench,
         rented: CloudDesk,
+        beside: Beside,
         stopping: threading.Event,
     ) -> None:
         self._home = home
@@ -68,6 +70,7 @@ class RunningHead:
         self._metrics = metrics
         self._bench = bench
         self.rented = rented
+        self._beside = beside
         self._stopping = stopping
 
     @property
@@ -236,6 +239,9 @@ class RunningHead:
         jump = ["-J", end.proxy_jump] if end.proxy_jump and end.proxy_jump != "none" else []
         target = f"{end.user}@{end.host}" if end.user else end.host
         return ["ssh", *(word for option in options for word in ("-o", option)), *jump, "-p", str(end.port), target]
+
+    def beside(self, job: Job, rank: int, wish: Mapping[str, Any]) -> End:
+        return self._beside.open(job, rank, wish)
 
     def shutdown(self) -> None:
         self._stopping.set()

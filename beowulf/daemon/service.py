@@ -24,6 +24,7 @@ from beowulf.controller.inputs import LogsComplete
 from beowulf.controller.logs import LogFiles
 from beowulf.controller.loop import Controller
 from beowulf.controller.policy import Policy
+from beowulf.daemon.beside import Beside
 from beowulf.daemon.cloud_desk import CloudDesk
 from beowulf.daemon.clouds import Clouds
 from beowulf.daemon.gpu_watch import GpuWatch
@@ -115,6 +116,7 @@ class Service:
             self._metrics,
             Bench(self._fleet, lambda: self._controller.snapshot, self._record_profile),
             CloudDesk(self._controller, self._store, self._clouds),
+            Beside(self._fleet, lambda: self._controller.snapshot, self._store.cluster),
             self._stopping,
         )
         self._api = ApiServer(head, home.socket)
@@ -237,6 +239,7 @@ def policy_of(settings: Settings, cluster: str) -> Policy:
         quarantine_window_s=settings.quarantine.within_s,
         resize_every_s=settings.resize_every_s,
         log_cap_bytes=settings.log_cap_mib << 20,
+        tracking=settings.tracking,
         rules=settings.rules,
         renting=settings.renting,
     )

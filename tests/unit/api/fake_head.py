@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,28 @@ from beowulf.store import StoredEvent, StoredReport
 from beowulf.store.touched import job_of, node_of
 
 
+class Echo:
+    """The far end of a connection: what is written comes back, and after half a goodbye `` bye`` and the end."""
+
+    def __init__(self) -> None:
+        self.far, self._near = socket.socketpair()
+        self.closed = threading.Event()
+
+    def write(self, data: bytes) -> None:
+        self._near.sendall(data)
+
+    def close_write(self) -> None:
+        self.write(b" bye")
+        self._near.shutdown(socket.SHUT_WR)
+
+    def read(self, size: int) -> bytes:
+        return self.far.recv(size)
+
+    def close(self) -> None:
+        self.far.shutdown(socket.SHUT_RDWR)
+        self.closed.set()
+
+
 class FakeHead:
     cluster, epoch, version = "lab", 3, "0.1.0"
 
@@ -37,6 +60,8 @@ class FakeHead:
         self.trees: dict[str, bytes] = {}
         self.kept_reports: list[StoredReport] = []
         self.ended = threading.Event()
+        self.wishes: list[tuple[str, int, dict[str, Any]]] = []
+        self.echoes: list[Echo] = []
 
     def happen(self, event: ev.Event) -> None:
         self.state = apply(self.state, event)
@@ -105,6 +130,13 @@ class FakeHead:
                 return None
             case _:
                 return None
+
+    def beside(self, job: Job, rank: int, wish: Mapping[str, Any]) -> Echo:
+        self.wishes.append((job.id, rank, dict(wish)))
+        if wish.get("port") == 1:
+            raise Refused("it does not listen at port 1")
+        self.echoes.append(Echo())
+        return self.echoes[-1]
 
     def events(self, after: int, limit: int, job_id: str) -> list[StoredEvent]:
         return [event for event in self.stored if event.seq > after and job_id in ("", event.job_id)][:limit]

@@ -46,6 +46,9 @@ class FakeClient:
         attempt = {"number": 1, "allocation": {"shares": [{"node": "n1", "ranks": slots}]}, "exits": exits}
         return {"id": job_id, "spec": {"name": "x"}, "state": "ENDED", "word": self.word, "attempts": [attempt]}
 
+    def wait(self, job_id: str) -> dict[str, Any]:
+        return self.job(job_id)
+
     def reports(self, job_id: str, *, last: int = 0) -> list[dict[str, Any]]:
         return self.said
 
