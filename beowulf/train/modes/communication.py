@@ -101,7 +101,7 @@ class Communication:
         return {"mode": self.name, "tensors": list(self.mode.carried)}
 
     def loaded(self, carried: Mapping[str, Any]) -> None:
-        """The parameters are new ones, alike on all ranks; ``carried`` is of the run they come from (``{}``: nothing)."""
+        """The parameters are new ones, alike on all ranks; ``carried`` is of their run (``{}``: nothing)."""
         self._use(self.name, carried["tensors"] if carried.get("mode") == self.name else ())
 
     def settle(self, lock: Lock) -> None:
