@@ -37,7 +37,7 @@ VERBS = (
     ("history",),
     ("events",),
     ("metrics",),
-    ("cloud", "list"),
+    ("cloud", "ls"),
     ("--help",),
 )
 

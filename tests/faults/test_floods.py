@@ -49,7 +49,7 @@ def capped_head(lab: Lab, fresh_head: RealHead) -> RealHead:
     fresh_head.home.mkdir()
     (fresh_head.home / "settings.yaml").write_text(f"log_cap: {CAP_MIB}MiB\n")
     fresh_head.up()
-    fresh_head.add(lab, ("n1", "n2"))
+    fresh_head.add(lab, ("n1", "n2", "n3", "n4"))
     return fresh_head
 
 
@@ -65,9 +65,11 @@ def most_memory(process: psutil.Process) -> Iterator[list[int]]:
 
     looking = threading.Thread(target=look)
     looking.start()
-    yield seen
-    over.set()
-    looking.join()
+    try:
+        yield seen
+    finally:
+        over.set()
+        looking.join()
 
 
 @pytest.mark.parametrize(
@@ -77,11 +79,11 @@ def test_a_flood_is_bounded_and_harmless(capped_head: RealHead, tmp_path: Path, 
     head = capped_head
     assert head.process is not None
     process = psutil.Process(head.process.pid)
-    settled = head.submit(JobSpec("quiet", "echo here", min_nodes=2, max_nodes=2))
+    settled = head.submit(JobSpec("quiet", "echo here", min_nodes=4, max_nodes=4))
     assert head.ended(settled)["word"] == "COMPLETED"
     before = process.memory_info().rss
     envs = {"FLOOD": FLOOD, "SECONDS": str(seconds), "LINE": str(line_mib * MIB)}
-    spec = JobSpec("flood", 'exec python3 -c "$FLOOD"', envs=envs, min_nodes=2, max_nodes=2, procs_per_node=4)
+    spec = JobSpec("flood", 'exec python3 -c "$FLOOD"', envs=envs, min_nodes=4, max_nodes=4, procs_per_node=2)
     with most_memory(process) as most:
         job_id = head.submit(spec)
         job = head.client.wait(job_id, timeout_s=seconds + 120)
