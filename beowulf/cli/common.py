@@ -96,17 +96,20 @@ def pairs(facts: Iterable[tuple[str, str]]) -> None:
     known = list(facts)
     width = max((len(label) for label, _ in known), default=0)
     for label, value in known:
-        _echo(f"{label.ljust(width)}  {value}")
+        prose(value, " " * (width + 2), f"{label.ljust(width)}  ")
 
 
-def prose(text: str, indent: str = "") -> None:
-    """A sentence, broken between words where a terminal shows it; its further lines stand below its first word."""
+def prose(text: str, indent: str = "", lead: str = "") -> None:
+    """A sentence, broken between words where a terminal shows it; its further lines stand below its first word.
+
+    ``lead``: what stands before it, instead of the ``indent``.
+    """
     import textwrap
 
-    form = textwrap.TextWrapper(room() or 80, initial_indent=indent, subsequent_indent=indent)
+    form = textwrap.TextWrapper(room() or 80, initial_indent=lead or indent, subsequent_indent=indent)
     form.break_long_words = form.break_on_hyphens = False  # a path or an option is copied whole
-    lines = form.wrap(text) if room() else [indent + text]
-    for line in lines or [""]:
+    lines = form.wrap(text) if room() and text else [(lead or indent) + text]
+    for line in lines:
         _echo(line)
 
 
