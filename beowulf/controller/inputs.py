@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import structlog
 
-from beowulf.controller import checkpoints, closing, gang, members, paces, relay, replies
+from beowulf.controller import checkpoints, closing, gang, members, paces, relay, replies, resize
 from beowulf.controller.draft import Checkpointed, Draft
 from beowulf.controller.logs import TAG
 from beowulf.controller.rented import MachineCreated, MachineDestroyed, MachinesListed
@@ -75,6 +75,7 @@ def _dispatch(draft: Draft, item: FromNodes, reports: list[Report]) -> None:
                 _received(draft, item, reports)
         case Staged():
             gang.on_staged(draft, item.tag, item.node, item.error)
+            resize.on_staged(draft, item.tag, item.node, item.error)
         case Collected():
             closing.on_collected(draft, item.tag, item.error)
         case Checkpointed():

@@ -38,7 +38,7 @@ from beowulf.scheduler.prospects import Outlook
 from beowulf.scheduler.queueing import Queue
 from beowulf.scheduler.quotas import Allowed, Quotas
 from beowulf.scheduler.request import Request
-from beowulf.scheduler.state import State, advanced, fresh
+from beowulf.scheduler.state import State, fresh, known
 from beowulf.scheduler.waiting import Told, Waiting
 
 Memo: TypeAlias = State
@@ -46,6 +46,7 @@ Memo: TypeAlias = State
 
 _CANCELLED = Refusal(CANCELLED, "is being cancelled")
 PATIENCE_S = 30.0  # who can start so soon preempts nobody
+SHUNNED_S = 600.0  # a job does not go back so soon to where it was resized to and never came to run
 
 
 def plan(snapshot: Snapshot, now: float, rules: Rules | None = None) -> Plan:
@@ -57,7 +58,7 @@ def plan(snapshot: Snapshot, now: float, rules: Rules | None = None) -> Plan:
 
 def replan(snapshot: Snapshot, now: float, rules: Rules, memo: Memo | None) -> tuple[Plan, Memo]:
     """`plan`, at a cost that goes by what changed since the plan that gave ``memo``; the answer is the same."""
-    state = fresh(snapshot, rules) if memo is None else advanced(memo, snapshot, rules)
+    state = known(memo, snapshot, rules)
     return decide(state, now), state
 
 
@@ -143,7 +144,7 @@ class Walk:
         if isinstance(allowed, Refusal):
             self._close(line, ticket, partial(_same, allowed))
             return
-        request = allowed.request
+        request = self._without_shunned(line, ticket, allowed.request)
         if not self.outlook.possible(request):
             self._impossible += [waiting[3] for waiting in self._queue.rest(line, ticket)]
             self._close(line, ticket, partial(self._never, request))
@@ -153,6 +154,13 @@ class Walk:
             self._start(line, ticket, found.gang, found.option)
         else:
             self._wait(line, ticket, allowed, found)
+
+    def _without_shunned(self, line: Line, ticket: Ticket, request: Request) -> Request:
+        until = self.snapshot.jobs[ticket[3]].attempts[-1].ended_at + SHUNNED_S if line.shunned else 0.0
+        if until <= self.now:
+            return request
+        self.promises.look_again(until)
+        return replace(request, avoid=(*request.avoid, *line.shunned))
 
     def _chosen(self, line: Line, ticket: Ticket, request: Request) -> Chosen:
         """The option the job takes now, or the one it waits for."""
