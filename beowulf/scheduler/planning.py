@@ -82,6 +82,7 @@ class Walk:
         self._dependencies = Dependencies(state.snapshot)
         self._quotas = Quotas(state.snapshot, state.rules.quotas)
         self._full: set[tuple[Board, Request]] = set()
+        self._likely: dict[int, bool] = {}  # by the request's identity: whether it is possible
         self._others: list[tuple[Line, int]] = []  # who waits without being looked at
         self._starts: list[Start] = []
         self._stops: list[Stop] = []
@@ -120,7 +121,10 @@ class Walk:
         return (depth == KEEP_ALL or len(self.promises.reservations) >= depth) and not self.rules.quotas
 
     def _ordinary(self, line: Line) -> bool:
-        return line.plain and self.outlook.possible(line.request)
+        request = line.request
+        if id(request) not in self._likely:  # equal requests are one value, and a hash costs more than this
+            self._likely[id(request)] = self.outlook.possible(request)
+        return self._likely[id(request)] and line.plain
 
     def _hopeless(self, line: Line) -> bool:
         """It gets no reservation, and its like did not fit."""
@@ -216,7 +220,8 @@ class Walk:
 
     def _start(self, line: Line, ticket: Ticket, gang: Gang, option: Option) -> None:
         job = self.snapshot.jobs[ticket[3]]
-        allocation = replace(gang.allocation, steps_per_s=pace_of(line, option))
+        pace = pace_of(line, option)
+        allocation = replace(gang.allocation, steps_per_s=pace) if pace else gang.allocation
         self._starts.append(Start(job.id, allocation))
         self._quotas.take(line.owner, line.spec, allocation)
         self.promises.start(f"{job.id}.{len(job.attempts) + 1}", gang, self.now + option.length_s)

@@ -48,7 +48,8 @@ class Keeper:
     lease_until: float = 0.0
     from_step: int = 0
     began_at: float = 0.0
-    report_at: float = float("inf")
+    trains: bool = False
+    report_at: float = 0.0
     gang: int = 1
     hold: bool = False
     lines: int = 0
@@ -136,7 +137,7 @@ class Agent:
                 self.say("start_failed", attempt=tag, error="no space left on device")
                 return
             keeper.processes = {process["id"]: process for process in header["processes"]}
-            keeper.gang = 1 + len(header["peers"])
+            keeper.gang, keeper.trains = 1 + len(header["peers"]), "BEOWULF_CHECKPOINT" in header["env"]
             keeper.phase, keeper.hold = "setup", header["hold"]
             keeper.ready_at = self.now + self.chance.random() * 2 * bool(header["setup"])
             keeper.lease_until = self.now + header["lease_s"]
@@ -165,8 +166,7 @@ class Agent:
         for name in keeper.processes:
             keeper.ends[name] = self.now + self.chance.uniform(0.1, self.moods.longest_s)
             keeper.codes[name] = self.chance.choice([1, 137]) if self.chance.random() < self.moods.failing else 0
-        if any("BEOWULF_CHECKPOINT" in process["env"] for process in keeper.processes.values()):
-            keeper.report_at = self.now + REPORT_S
+        keeper.report_at = self.now + REPORT_S
         self.truth.running[self.name, tag] = devices_of(keeper)
         self.say("running", attempt=tag, pids={})
 
@@ -207,7 +207,7 @@ class Agent:
 
     def _train(self, tag: str, keeper: Keeper) -> None:
         """Now and then a rank says how far it is, and makes a checkpoint unasked."""
-        if self.now < keeper.report_at:
+        if not keeper.trains or self.now < keeper.report_at:
             return
         keeper.report_at = self.now + REPORT_S
         if self.chance.random() < 0.4:

@@ -37,7 +37,12 @@ class World:
         self.chance = random.Random(seed)
         self.moods = moods or Moods()
         self.policy = Policy(
-            cluster="sim", lease_s=200.0, resize_every_s=20.0, lost_after_s=25.0, rules=Rules(classes=CLASSES)
+            cluster="sim",
+            lease_s=200.0,
+            resize_every_s=20.0,
+            lost_after_s=25.0,
+            checkpoint_every_s=5.0,
+            rules=Rules(classes=CLASSES),
         )
         self.now = 1_000_000.0
         self.clock_off_s = 0.0
