@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from beowulf.cli.common import Said, common, emit, example, say
+from beowulf.cli.completing import live_jobs
 from beowulf.model.errors import BadInput, Refused, Unreachable
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ local_port_option = click.option(
     "open",
     epilog=example("beowulf open 17 8888", "beowulf open tensorboard 17", "beowulf --host ann@head open 17 6006"),
 )
-@click.argument("what", metavar="JOB|tensorboard")
+@click.argument("what", metavar="JOB|tensorboard", shell_complete=live_jobs)
 @click.argument("where", metavar="PORT|JOB")
 @click.option("--rank", "-r", type=click.IntRange(0), default=0, help="On this rank's machine.", show_default=True)
 @local_port_option

@@ -33,11 +33,8 @@ POOR = {
 VERBS = (
     ("ps", "-a"),
     ("nodes", "list", "--wide"),
-    ("nodes", "show", "n1"),
-    ("history",),
     ("events",),
-    ("metrics",),
-    ("cloud", "list"),
+    ("cloud", "ls"),
     ("--help",),
 )
 
