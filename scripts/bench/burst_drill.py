@@ -180,4 +180,4 @@ def joins(rounds: int) -> None:
     print(f"  from the order until all are ready: {figure(whole, 's', 2)} (target at most 5)")
     print(f"  from the order until the last sshd answers: {figure(doors_open, 's', 2)}")
     print(f"  ready after its own sshd answers, median of {TWENTY}: {figure(ready, 's', 2)}")
-    print(f"  CPU of the head for all of it: {figure(of_head, 's', 2)}; hosts and cloud share its cores here", flush=True)
+    print(f"  the head's own CPU for a round: {figure(of_head, 's', 2)}; hosts and cloud share its cores", flush=True)
