@@ -74,7 +74,9 @@ def _machines_for(draft: Draft, wish: scheduler.Grow) -> list[Machine] | intents
     known = dict(draft.snapshot.machines)
     found: list[Machine] = []
     for number in range(wish.count):
-        machine = intents.intent(wish.offer, wish.market, job, known, made + number, rules, draft.now, wish.sentence)
+        machine = intents.intent(
+            wish.offer, wish.market, job, known, made + number, rules, draft.now, wish.sentence, wish.beside
+        )
         if isinstance(machine, intents.Refusal):
             return machine
         known[machine.id] = machine

@@ -6,7 +6,7 @@ get a reservation, which nothing that starts later delays; a job that no node kn
 
 from beowulf.scheduler.answers import Grow, Placement, Plan, Reason, Refusal, Reservation, Start, Stop
 from beowulf.scheduler.bargain import Comparison, Row
-from beowulf.scheduler.comparing import comparison, comparison_of
+from beowulf.scheduler.comparing import comparison, comparison_of, too_slow
 from beowulf.scheduler.deciding import plan, replan
 from beowulf.scheduler.errand import Quote, errand_of
 from beowulf.scheduler.errand import quote as quote_of
@@ -18,6 +18,7 @@ from beowulf.scheduler.limits import Limit
 from beowulf.scheduler.planning import Memo
 from beowulf.scheduler.policies import PLACEMENTS, POLICIES, Objective, Policy, Prospect, Standing
 from beowulf.scheduler.resizing import Resize, resizes
+from beowulf.scheduler.state import known
 from beowulf.scheduler.suggestions import Suggestion, handed_in_anew
 from beowulf.scheduler.throughput import concerned
 
@@ -57,6 +58,7 @@ __all__ = [
     "explain",
     "handed_in_anew",
     "kept_promises",
+    "known",
     "next_starts",
     "plan",
     "queue",
@@ -65,4 +67,5 @@ __all__ = [
     "resizes",
     "start_error_s",
     "start_of",
+    "too_slow",
 ]
