@@ -16,6 +16,7 @@ from beowulf.model import event as ev
 from beowulf.model import rented
 from beowulf.model.apply_machines import MOVES
 from beowulf.model.cloud import Instance, InstanceState, Machine, MachineState
+from beowulf.model.errors import NoCapacity
 from beowulf.model.job import Result, split_tag
 from beowulf.model.node import Endpoint, NodeId
 
@@ -50,7 +51,7 @@ def _not_created(draft: Draft, machine: Machine, error: Any) -> None:
         state.sold_out[sale] = draft.now + cool_off
     match replies.on_create(error, call.unsure):
         case replies.Next.CLOSE:
-            gone(draft, machine, draft.now, error.message, sure=True)
+            gone(draft, machine, draft.now, error.message, sure=True, sold_out=isinstance(error, NoCapacity))
         case replies.Next.PROVE:
             if machine.state is MachineState.INTENDED:
                 draft.record(rented.MachineEnding(draft.now, machine.id, error.message))
@@ -147,9 +148,9 @@ def _seen(draft: Draft, machine: Machine, instance: Instance) -> None:
             draft.do(Connect(machine.id))  # at once: it has just shown a sign of life
 
 
-def gone(draft: Draft, machine: Machine, until: float, reason: str, *, sure: bool = False) -> None:
+def gone(draft: Draft, machine: Machine, until: float, reason: str, *, sure: bool = False, sold_out: bool = False) -> None:
     """Nothing of it is left: its jobs go elsewhere, its node is no node any more, its bill is final. ``sure``: there
-    never was anything."""
+    never was anything; ``sold_out``: as the provider had none."""
     node = draft.snapshot.nodes.get(machine.id)
     if node is not None:
         _leave_jobs(draft, machine, reason)
@@ -158,7 +159,7 @@ def gone(draft: Draft, machine: Machine, until: float, reason: str, *, sure: boo
         draft.do(Drop(node.id))
     cost_usd = ledger.cost_usd(machine, until)
     doubt_usd = 0.0 if sure else ledger.doubt_usd(machine, until)
-    draft.record(rented.MachineGone(draft.now, machine.id, reason, until, cost_usd, doubt_usd))
+    draft.record(rented.MachineGone(draft.now, machine.id, reason, until, cost_usd, doubt_usd, sold_out))
     draft.do(ForgetKey(machine.id))
     draft.volatile.rented.forget(machine.id, machine.instance_id)
 

@@ -62,13 +62,17 @@ class Reservation:
 
 @dataclass(frozen=True, slots=True)
 class Grow:
-    """Rent ``count`` machines of this offer for the job: all of one gang, or as many as it still lacks."""
+    """Rent ``count`` machines of this offer for the job: all of one gang, or as many as it still lacks.
+
+    ``home_bytes``: what each of them is expected to send home.
+    """
 
     job_id: JobId
     offer: Offer
     market: Market
     count: int
     sentence: str
+    home_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,11 +14,11 @@ from immutables import Map
 
 from beowulf.model.cloud import Offer
 from beowulf.model.job import Job, JobId
-from beowulf.model.market import UNLIMITED, Accelerator, Left, MarketRules
+from beowulf.model.market import UNLIMITED, Accelerator, Left, MarketRules, SpotSeen, place_of
 from beowulf.model.node import Endpoint, Facts, Gpu, Node, NodeState
 from beowulf.scheduler.answers import CANCELLED, DEPENDENCY, QUOTA, Grow, Plan
 from beowulf.scheduler.bargain import NEVER, Comparison, Wish, compare
-from beowulf.scheduler.errand import errand_of
+from beowulf.scheduler.errand import Quote, errand_of, results_mb
 from beowulf.scheduler.estimates import UNKNOWN, History, estimate, length_s
 from beowulf.scheduler.foresight import starts_of
 from beowulf.scheduler.owned import bought, disappointed
@@ -46,7 +46,7 @@ def grow(state: State, decided: Plan, now: float) -> tuple[tuple[Grow, ...], flo
         return (), NEVER, Map()
     buyer = Buyer(state, decided, now)
     found = buyer.over(jobs)
-    return found, min(buyer.quiet.values(), default=NEVER), Map(buyer.quiet)
+    return found, min((at for at in buyer.quiet.values() if at > now), default=NEVER), Map(buyer.quiet)
 
 
 def _wanting(state: State, decided: Plan, now: float) -> Iterator[Job]:
@@ -104,6 +104,7 @@ class Buyer:
         if until <= self._now:
             worst = self._compared(job, NEVER)
             if worst.choice is not None:
+                self.quiet[tag] = self._now
                 return True
             until = worst.again_at
         if until < NEVER:
@@ -135,7 +136,7 @@ class Buyer:
         self._helped.add(job.id)
         self._room -= chosen.count
         self._rules = replace(self._rules, left=spent(self._rules.left, job, chosen.worst_usd))
-        return Grow(job.id, chosen.offer, chosen.market, chosen.count, compared.sentence)
+        return self._wish(job, chosen, chosen.count, compared.sentence)
 
     def _completed(self, job: Job) -> Grow | None:
         """What a gang still lacks of whose machines some are there: more of the same."""
@@ -152,7 +153,11 @@ class Buyer:
         self._room -= lacking
         self._rules = replace(self._rules, left=spent(self._rules.left, job, chosen.worst_usd))
         names = f"{len(mine)} of its {job.spec.min_nodes} machines are there or on their way"
-        return Grow(job.id, first.offer, first.market, lacking, names)
+        return self._wish(job, chosen, lacking, names)
+
+    def _wish(self, job: Job, chosen: Quote, count: int, sentence: str) -> Grow:
+        home_bytes = int(results_mb(job.spec, self._rules) * 1e6 / job.spec.min_nodes)
+        return Grow(job.id, chosen.offer, chosen.market, count, sentence, home_bytes)
 
 
 def compared(
@@ -190,8 +195,15 @@ def compared(
         money(job, rules.left),
         promised,
         _racing(state, job),
+        watched(offers, rules),
     )
     return compare(wish, offers, rules, now)
+
+
+def watched(offers: Sequence[Offer], rules: MarketRules) -> tuple[float, float]:
+    """Seconds that spot of these offers was watched in all, and that it was there."""
+    seen = [rules.spot_seen.get(place, SpotSeen()) for place in sorted({place_of(offer) for offer in offers})]
+    return sum(one.watched_s for one in seen), sum(one.there_s for one in seen)
 
 
 def run_of(job: Job, history: History) -> float:

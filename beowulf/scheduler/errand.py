@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from beowulf.model.cloud import Market, Offer
-from beowulf.model.job import Job
-from beowulf.model.market import DEFAULT, OWN, Accelerator, Line, MarketRules
+from beowulf.model.job import Job, JobSpec
+from beowulf.model.market import DEFAULT, OWN, Accelerator, Line, MarketRules, SpotSeen, place_of
 
 T = TypeVar("T")
 
@@ -52,7 +52,6 @@ def errand_of(job: Job, run_s: float, speed: float, rules: MarketRules, most_s: 
     trees = [spec.workdir, *(mount.tree for mount in spec.mounts), checkpoint.tree if checkpoint else None]
     up_mb = sum(tree.size_bytes for tree in trees if tree) / 1e6
     done = done_s(job)
-    results_mb = rules.results_mb if spec.outputs else 0.0
     return Errand(
         nodes=spec.min_nodes,
         run_s=max(0.0, run_s - done),
@@ -60,9 +59,14 @@ def errand_of(job: Job, run_s: float, speed: float, rules: MarketRules, most_s: 
         speed=speed,
         done_s=done,
         up_mb=up_mb + (rules.environment_mb if spec.environment.requirements else 0.0),
-        down_mb=spec.burst.results_mib * MB_PER_MIB or results_mb,
+        down_mb=results_mb(spec, rules),
         resumes=spec.checkpoint is not None,
     )
+
+
+def results_mb(spec: JobSpec, rules: MarketRules) -> float:
+    """What the job brings home, as it says or as is usual."""
+    return spec.burst.results_mib * MB_PER_MIB or (rules.results_mb if spec.outputs else 0.0)
 
 
 def done_s(job: Job) -> float:
@@ -85,7 +89,7 @@ def quote(errand: Errand, offer: Offer, market: Market, rules: MarketRules, now:
     run_s = errand.run_s / (faster or 1.0)
     longer_s = max(0.0, errand.most_s - errand.run_s) / (faster or 1.0) if errand.most_s else 0.0
     ready_s = of(rules.boot_s, offer.provider, 180.0) + errand.up_mb / line.up_mb_per_s
-    redo_s = redone_s(errand, run_s, ready_s, of(rules.spot_life_s, offer.provider, UNKNOWN_LIFE_S), market)
+    redo_s = redone_s(errand, run_s, ready_s, spot_life_s(offer, rules), market)
     used_s = ready_s + run_s + redo_s + errand.down_mb / line.down_mb_per_s
     billed_s = max(offer.minimum_s, used_s + rules.idle_s)
     rate = errand.nodes * offer.price(market) / 3600.0
@@ -99,6 +103,13 @@ def quote(errand: Errand, offer: Offer, market: Market, rules: MarketRules, now:
 
 
 UNKNOWN_LIFE_S = 4 * 3600.0
+
+
+def spot_life_s(offer: Offer, rules: MarketRules) -> float:
+    """Until a machine is taken back, on average: as if one had been so after the usual time, besides those seen."""
+    usual_s = of(rules.spot_life_s, offer.provider, UNKNOWN_LIFE_S)
+    seen = rules.spot_seen.get(place_of(offer), SpotSeen())
+    return (usual_s + seen.up_s) / (1 + seen.reclaims)
 
 
 def redone_s(errand: Errand, run_s: float, ready_s: float, life_s: float, market: Market) -> float:

@@ -78,6 +78,8 @@ class Walk:
         self._policy = policy_of(state.rules)
         self._choices = Choices(state, self.outlook, self._queue.paces)
         self._patience = Patience(state, self._choices, now)
+        self._rented = any(node.rented for node in state.snapshot.nodes.values())
+        self._quiet = state.quiet
         self._dependencies = Dependencies(state.snapshot)
         self._quotas = Quotas(state.snapshot, state.rules.quotas)
         self._full: set[tuple[Board, Request]] = set()
@@ -143,7 +145,7 @@ class Walk:
         if isinstance(allowed, Refusal):
             self._close(line, ticket, partial(_same, allowed))
             return
-        request = allowed.request
+        request = self._where_it_may(line, ticket, allowed.request)
         if not self.outlook.possible(request):
             self._impossible += [waiting[3] for waiting in self._queue.rest(line, ticket)]
             self._close(line, ticket, partial(self._never, request))
@@ -153,6 +155,16 @@ class Walk:
             self._start(line, ticket, found.gang, found.option)
         else:
             self._wait(line, ticket, allowed, found)
+
+    def _where_it_may(self, line: Line, ticket: Ticket, request: Request) -> Request:
+        """Not yet on rented nodes that idle, for who has time to wait for others: there its run would cost money."""
+        if not self._rented or not request.rented or not line.spec.burst.deadline_s:
+            return request
+        attempt = f"{ticket[3]}.{len(self.snapshot.jobs[ticket[3]].attempts) + 1}"
+        if self._quiet.get(attempt, float("inf")) <= self.now:
+            return request
+        here = replace(request, rented=False)
+        return here if self.outlook.possible(here) else request
 
     def _chosen(self, line: Line, ticket: Ticket, request: Request) -> Chosen:
         """The option the job takes now, or the one it waits for."""

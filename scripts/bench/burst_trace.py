@@ -16,7 +16,7 @@ from beowulf.scheduler import Grow, Memo, Plan, errand_of, quote_of, replan
 from beowulf.scheduler.bursting import fits, run_of
 from beowulf.scheduler.estimates import History
 from beowulf.scheduler.request import request_of
-from beowulf.sim import Outcome, Trace, TraceJob, replay
+from beowulf.sim import Outcome, Ran, Trace, TraceJob, replay
 
 RICH = Caps(month_usd=1e9)
 PATIENCE_S = 600.0  # of the way to burst that ours is held against
@@ -66,6 +66,7 @@ def with_deadlines(trace: Trace, setting: Setting, seed: int) -> Trace:
 class Tally:
     cost_usd: float
     egress_usd: float
+    running_usd: float  # of the machines' price, the part while jobs ran: the rest is boots and idle time
     rented: int
     late: int
     jobs: int
@@ -77,7 +78,12 @@ def tally(outcome: Outcome) -> Tally:
     away = [one for one in outcome.ran if one.offer]
     egress = sum(_gigabytes(one.job) * one.offer.egress_usd_per_gb for one in away if one.offer)
     machines = sum(one.cost_usd for one in outcome.machines)
-    return Tally(machines + egress, egress, len(away), late + len(outcome.never), len(outcome.ran))
+    running = sum(_running_usd(one, one.offer) for one in away if one.offer)
+    return Tally(machines + egress, egress, running, len(away), late + len(outcome.never), len(outcome.ran))
+
+
+def _running_usd(one: Ran, offer: Offer) -> float:
+    return one.job.spec.min_nodes * offer.hourly_usd * (one.ended_at - one.started_at) / 3600.0
 
 
 def _gigabytes(job: TraceJob) -> float:
@@ -143,5 +149,5 @@ ARMS: dict[str, Callable[[Trace, Snapshot, Setting], Outcome]] = {
     "ours": ours,
     "ten minutes": impatient,
     "no egress": blind,
-    "oracle": clairvoyant,
+    "run times": clairvoyant,
 }
