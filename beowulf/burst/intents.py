@@ -41,7 +41,7 @@ def intent(
     sentence: str,
     home_bytes: int = 0,
 ) -> Machine | Refusal:
-    """The machine as it would stand in the store, with no token and key yet. ``home_bytes``: what it is to send home."""
+    """The machine as it would stand in the store, with no token and key yet. ``home_bytes``: what is to come home."""
     cloud = next((one for one in rules.clouds if one.name == offer.provider), None)
     if cloud is None:
         return Refusal(f"no cloud {offer.provider} is configured")

@@ -1,4 +1,4 @@
-"""What comes home from rented machines costs money: it is counted in the ledger, results and checkpoints before they come.
+"""What comes home from rented machines costs money: the ledger counts it, results and checkpoints before they come.
 
 Logs are counted when their attempt is clear: they came all the while, up to the cap of each log.
 """

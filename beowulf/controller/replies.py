@@ -148,7 +148,9 @@ def _seen(draft: Draft, machine: Machine, instance: Instance) -> None:
             draft.do(Connect(machine.id))  # at once: it has just shown a sign of life
 
 
-def gone(draft: Draft, machine: Machine, until: float, reason: str, *, sure: bool = False, sold_out: bool = False) -> None:
+def gone(
+    draft: Draft, machine: Machine, until: float, reason: str, *, sure: bool = False, sold_out: bool = False
+) -> None:
     """Nothing of it is left: its jobs go elsewhere, its node is no node any more, its bill is final. ``sure``: there
     never was anything; ``sold_out``: as the provider had none."""
     node = draft.snapshot.nodes.get(machine.id)

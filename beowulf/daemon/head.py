@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -166,9 +166,10 @@ class RunningHead:
     def bench(self, nodes: Sequence[NodeId], force: bool, peers: int) -> Iterator[dict[str, Any]]:
         return (asdict(said) for said in self._bench.run(nodes, force=force, peers=peers))
 
-    def dry_run(self, spec: JobSpec, array: Sequence[int]) -> dict[str, Any]:
-        """What would start where, now and on the idle cluster, and with which commands."""
-        snapshot, now = self.snapshot(), time.time()
+    def dry_run(self, spec: JobSpec, array: Sequence[int], owner: str) -> dict[str, Any]:
+        """What would start where, now and on the idle cluster, and with which commands; and rented, by whose money."""
+        snapshot, now, rules = self.snapshot(), time.time(), self._controller.rules
+        spec = replace(spec, project=spec.project or rules.project_of(owner))
         placed = scheduler.dry_run(snapshot, spec, now)
         idle = scheduler.dry_run(snapshot, spec, now, idle=True)
         answer: dict[str, Any] = {"tasks": max(1, len(array))}
@@ -180,7 +181,7 @@ class RunningHead:
         if isinstance(chosen, scheduler.Placement):
             answer["allocation"] = plain(chosen.allocation)
             answer["commands"] = self._commands(snapshot, spec, chosen)
-        answer["burst"] = burst_answer(scheduler.comparison_of(snapshot, now, spec, "", self._controller.rules))
+        answer["burst"] = burst_answer(scheduler.comparison_of(snapshot, now, spec, owner, rules))
         return answer
 
     @staticmethod

@@ -76,7 +76,8 @@ def compare(wish: Wish, offers: Sequence[Offer], rules: MarketRules, now: float)
     if not rows:
         return replace(comparison, sentence="no machine on offer fits the job")
     if not able:
-        return replace(comparison, sentence=f"nothing on offer may be taken: {_name(rows[0].quote)} {rows[0].but}")
+        first = next((row for row in rows if row.quote.offer.price(row.quote.market)), rows[0])
+        return replace(comparison, sentence=f"nothing on offer may be taken: {_name(first.quote)} {first.but}")
     choice, sentence, again_at = POLICIES[wish.burst.policy](wish, able, rules, now)
     return replace(comparison, choice=choice, sentence=sentence, again_at=again_at)
 
@@ -169,11 +170,16 @@ def _cheapness(quoted: Quote) -> tuple[float, float]:
 
 def _at_last(quoted: Quote, spare_s: float, wish: Wish, rules: MarketRules, now: float) -> Choice:
     """Bought once waiting any longer would be too long; at once by a job that was there already."""
-    margin_s = max(LEAST_GAIN_S, MARGIN * (quoted.end_at - now))  # machines come late, and predictions err
+    margin_s = in_hand_s(quoted.end_at - now)
     if spare_s - margin_s > rules.tick_s and not wish.racing:
         until = now + spare_s - margin_s
         return None, f"may wait for machines here until {moment(until)}; then {_offered(quoted)}", until
     return quoted, f"{_offered(quoted)}, in time for {moment(wish.deadline_at)}", NEVER
+
+
+def in_hand_s(takes_s: float) -> float:
+    """What is kept in hand of the time for something that takes so long: machines come late, and predictions err."""
+    return max(LEAST_GAIN_S, MARGIN * takes_s)
 
 
 def race_of(wish: Wish, fastest: Quote, spot: bool, rules: MarketRules, now: float) -> Race:

@@ -46,7 +46,7 @@ def grow(state: State, decided: Plan, now: float) -> tuple[tuple[Grow, ...], flo
         return (), NEVER, Map()
     buyer = Buyer(state, decided, now)
     found = buyer.over(jobs)
-    return found, min((at for at in buyer.quiet.values() if at > now), default=NEVER), Map(buyer.quiet)
+    return found, min(buyer.quiet.values(), default=NEVER), Map(buyer.quiet)
 
 
 def _wanting(state: State, decided: Plan, now: float) -> Iterator[Job]:
@@ -104,7 +104,6 @@ class Buyer:
         if until <= self._now:
             worst = self._compared(job, NEVER)
             if worst.choice is not None:
-                self.quiet[tag] = self._now
                 return True
             until = worst.again_at
         if until < NEVER:

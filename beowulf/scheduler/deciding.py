@@ -9,10 +9,10 @@ from immutables import Map
 from beowulf.model.market import MarketRules
 from beowulf.model.rules import Rules
 from beowulf.model.snapshot import Snapshot
+from beowulf.scheduler import planning
 from beowulf.scheduler.answers import Plan
 from beowulf.scheduler.bursting import grow
-from beowulf.scheduler.planning import Memo, decide
-from beowulf.scheduler.state import advanced, fresh
+from beowulf.scheduler.planning import Memo
 
 
 def plan(snapshot: Snapshot, now: float, rules: Rules | None = None) -> Plan:
@@ -25,10 +25,9 @@ def plan(snapshot: Snapshot, now: float, rules: Rules | None = None) -> Plan:
 
 def replan(snapshot: Snapshot, now: float, rules: Rules, memo: Memo | None) -> tuple[Plan, Memo]:
     """`plan`, at a cost that goes by what changed since the plan that gave ``memo``; the answer is the same."""
-    state = fresh(snapshot, rules) if memo is None else advanced(memo, snapshot, rules)
-    same = memo is not None and _same(memo.rules.market, rules.market)
-    state = replace(state, quiet=memo.quiet if memo is not None and same else Map())
-    decided = decide(state, now)
+    decided, state = planning.replan(snapshot, now, rules, memo)
+    if memo is None or not _same(memo.rules.market, rules.market):
+        state = replace(state, quiet=Map())
     bought, again_at, quiet = grow(state, decided, now)
     decided = replace(decided, grow=bought, again_at=min(decided.again_at, again_at))
     return decided, replace(state, quiet=quiet)

@@ -49,8 +49,7 @@ class Quote:
 
 def errand_of(job: Job, run_s: float, speed: float, rules: MarketRules, most_s: float = 0.0) -> Errand:
     spec, checkpoint = job.spec, job.checkpoint
-    trees = [spec.workdir, *(mount.tree for mount in spec.mounts), checkpoint.tree if checkpoint else None]
-    up_mb = sum(tree.size_bytes for tree in trees if tree) / 1e6
+    resumed_mb = checkpoint.tree.size_bytes / 1e6 if checkpoint else 0.0
     done = done_s(job)
     return Errand(
         nodes=spec.min_nodes,
@@ -58,10 +57,17 @@ def errand_of(job: Job, run_s: float, speed: float, rules: MarketRules, most_s: 
         most_s=max(0.0, most_s - done),
         speed=speed,
         done_s=done,
-        up_mb=up_mb + (rules.environment_mb if spec.environment.requirements else 0.0),
+        up_mb=inputs_mb(spec, rules) + resumed_mb,
         down_mb=results_mb(spec, rules),
         resumes=spec.checkpoint is not None,
     )
+
+
+def inputs_mb(spec: JobSpec, rules: MarketRules) -> float:
+    """What has to be there before it can run."""
+    trees = [spec.workdir, *(mount.tree for mount in spec.mounts)]
+    installed_mb = rules.environment_mb if spec.environment.requirements else 0.0
+    return sum(tree.size_bytes for tree in trees if tree) / 1e6 + installed_mb
 
 
 def results_mb(spec: JobSpec, rules: MarketRules) -> float:

@@ -39,6 +39,7 @@ from beowulf.scheduler.queueing import Queue
 from beowulf.scheduler.quotas import Allowed, Quotas
 from beowulf.scheduler.request import Request
 from beowulf.scheduler.state import State, advanced, fresh
+from beowulf.scheduler.turns import may_wait_s
 from beowulf.scheduler.waiting import Told, Waiting
 
 Memo: TypeAlias = State
@@ -79,7 +80,6 @@ class Walk:
         self._choices = Choices(state, self.outlook, self._queue.paces)
         self._patience = Patience(state, self._choices, now)
         self._rented = any(node.rented for node in state.snapshot.nodes.values())
-        self._quiet = state.quiet
         self._dependencies = Dependencies(state.snapshot)
         self._quotas = Quotas(state.snapshot, state.rules.quotas)
         self._full: set[tuple[Board, Request]] = set()
@@ -158,10 +158,9 @@ class Walk:
 
     def _where_it_may(self, line: Line, ticket: Ticket, request: Request) -> Request:
         """Not yet on rented nodes that idle, for who has time to wait for others: there its run would cost money."""
-        if not self._rented or not request.rented or not line.spec.burst.deadline_s:
+        if not self._rented or not request.rented or not line.spec.burst.deadline_s or not self.rules.market.offers:
             return request
-        attempt = f"{ticket[3]}.{len(self.snapshot.jobs[ticket[3]].attempts) + 1}"
-        if self._quiet.get(attempt, float("inf")) <= self.now:
+        if ticket[0] + may_wait_s(line.spec, self._queue.length_s(line), self.rules.market) <= self.now:
             return request
         here = replace(request, rented=False)
         return here if self.outlook.possible(here) else request

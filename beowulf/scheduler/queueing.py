@@ -33,7 +33,8 @@ class Queue:
         self._lengths: dict[int, float] = {}
         self._services: dict[str, float] = {}
         exchange = policy.by_deadline and bool(rules.market.offers)
-        self._exchanged = exchanged(state.lines.values(), self._place, self.length_s) if exchange else {}
+        lines = tuple(state.lines.values())
+        self._exchanged = exchanged(lines, self._place, self.length_s, rules.market) if exchange else {}
         self._turns: list[Turn] = [self._turn(line, 0) for line in state.lines.values()]
         heapify(self._turns)
 

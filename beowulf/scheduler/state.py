@@ -46,8 +46,7 @@ class State:
     devices: Mapping[str, int]  # of each kind, on nodes that are up
     gpus: frozenset[str]  # the kinds that are GPUs
     fits: Fits
-    quiet: Map[str, float] = Map()
-    """By attempts to come: when money is due for it, and nothing is rented before; as long as the market is unchanged."""
+    quiet: Map[str, float] = Map()  # attempts to come that nothing is rented for before a moment, the market unchanged
 
 
 def fresh(snapshot: Snapshot, rules: Rules, fits: Fits | None = None) -> State:

@@ -18,7 +18,6 @@ from beowulf.sync.session import Session
 from beowulf.sync.trees import scratch
 from beowulf.sync.unpack import make_links, write_file
 
-
 Admit: TypeAlias = Callable[[NodeId, int], None]
 """Called with a node and a size before that many bytes come from there. Raises `StagingError` where they may not."""
 

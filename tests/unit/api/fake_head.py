@@ -166,8 +166,8 @@ class FakeHead:
     def bench(self, nodes: Sequence[str], force: bool, peers: int) -> Iterator[dict[str, Any]]:
         yield from ({"node": node, "phase": "measured", "text": f"{force} {peers}"} for node in nodes)
 
-    def dry_run(self, spec: JobSpec, array: Sequence[int]) -> dict[str, Any]:
-        return {"name": spec.name, "tasks": len(array)}
+    def dry_run(self, spec: JobSpec, array: Sequence[int], owner: str) -> dict[str, Any]:
+        return {"name": spec.name, "tasks": len(array), "owner": owner}
 
     def why(self, job_id: str) -> dict[str, Any]:
         return {"sentence": f"{job_id} needs 4 GPUs, 1 free"}

@@ -292,6 +292,15 @@ class TestComparison:
         never = comparison_of(cluster.snapshot, cluster.now, replace(spec, burst=Burst()), "u", cluster.rules)
         assert never is not None and never.choice is None
 
+    def test_it_goes_by_the_money_of_who_asks(self) -> None:
+        left = Left(users={"poor": 0.01}, projects={"vision": 0.02})
+        cluster = full(market(left=left))
+        spec = JobSpec("j", "true", max_duration_s=HOUR, burst=AUTO)
+        for owner, project, may in (("rich", "", ""), ("poor", "", "$0.01"), ("rich", "vision", "$0.02")):
+            found = comparison_of(cluster.snapshot, cluster.now, replace(spec, project=project), owner, cluster.rules)
+            assert found is not None and (found.choice is None) == bool(may)
+            assert not may or f"and {may} may still be spent" in found.sentence
+
     def test_nobody_compares_where_nothing_is_on_offer(self) -> None:
         cluster = full(Rules())
         assert comparison_of(cluster.snapshot, cluster.now, JobSpec("j", "true"), "u", cluster.rules) is None
