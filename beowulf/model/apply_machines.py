@@ -21,6 +21,7 @@ MOVES: Mapping[tuple[MachineState, type[Any]], MachineState] = {
     (_S.BOOTING, ev.MachineReady): _S.READY,
     (_S.BOOTING, ev.MachineRenewed): _S.BOOTING,
     (_S.BOOTING, ev.ReclaimNoticed): _S.BOOTING,
+    (_S.BOOTING, ev.EgressCounted): _S.BOOTING,  # a job may have found it before it was noted as ready
     (_S.BOOTING, ev.MachineTrouble): _S.BOOTING,
     (_S.BOOTING, ev.MachineEnding): _S.TERMINATING,
     (_S.BOOTING, ev.MachineGone): _S.GONE,

@@ -1,34 +1,26 @@
-"""The least that anybody could pay who knew every arrival and every run time: between a bound and a schedule.
+"""The least that anybody could pay who knew every arrival and every run time: a bound, by mixed-integer programming.
 
-The bound, by mixed-integer programming: each job is rented for, or kept. Who is rented for costs its cheapest machines
-for as long as it really runs, and its way home; no boot, no idle time, though every machine has them. Who is kept does
-its work in the lab between its submit and its deadline; it may be cut into pieces and moved between nodes at any moment,
-which no job here can. Together those that are kept never take more threads than the lab has. Whatever a real schedule
-does fits these rules: it pays no less.
+Each job is rented for, or kept. Who is rented for costs its cheapest machines for as long as it really runs, and its
+way home; no boot, no idle time, though every machine has them. Who is kept does its work in the lab between its submit
+and its deadline; it may be cut into pieces and moved between nodes at any moment, which no job here can. Together those
+that are kept never take more threads than the lab has. Whatever a real schedule does fits these rules: it pays no less.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import partial
-from typing import TypeAlias
+from dataclasses import dataclass
 
 import numpy as np
-from burst_trace import RICH, Setting, Tally, cheapest, is_late, tally, told
 from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import csr_array
 
-from beowulf.model.job import Job
 from beowulf.model.market import MarketRules
 from beowulf.model.snapshot import Snapshot
-from beowulf.scheduler import Grow, Plan
 from beowulf.scheduler.bursting import fits
 from beowulf.scheduler.errand import MB_PER_MIB
 from beowulf.scheduler.request import request_of
-from beowulf.sim import Trace, TraceJob, replay
-
-Bought: TypeAlias = tuple[tuple[Grow, ...], float]
+from beowulf.sim import Trace, TraceJob
 
 BINS = 1500  # of the trace's time: capacity holds on average within each
 SOLVING_S = 120.0
@@ -37,10 +29,10 @@ GAP = 0.002
 
 @dataclass(frozen=True)
 class Bound:
-    """No schedule costs less than ``usd``; ``rented``: whom the solver's best answer rents for, by their numbers."""
+    """No schedule costs less than ``usd``; ``rented``: how many the solver's best answer rents for."""
 
     usd: float
-    rented: frozenset[int]
+    rented: int
 
 
 @dataclass(frozen=True)
@@ -80,38 +72,8 @@ def bound(trace: Trace, cluster: Snapshot, market: MarketRules) -> Bound:
     )
     if found.mip_dual_bound is None:
         raise RuntimeError(f"no bound was found: {found.message}")
-    rented = np.flatnonzero(found.x[: len(jobs)] > 0.5) if found.x is not None else []
-    return Bound(float(found.mip_dual_bound), frozenset(map(int, rented)))
-
-
-def foreseen(trace: Trace, cluster: Snapshot, setting: Setting, first: frozenset[int]) -> Tally:
-    """A schedule of somebody who knew everything: ``first`` go away at their submit, the others stay, in the lab's plain
-    order; who is late then goes, too, until nobody is. The optimum costs no more."""
-    away = set(first)
-    while True:
-        numbered = enumerate(trace.jobs)
-        jobs = tuple(_sent(job, setting) if number in away else told(job) for number, job in numbered)
-        buyer = partial(_at_once, setting, {str(number + 1) for number in away})
-        outcome = replay(Trace(jobs, trace.left_out), cluster, setting.rules(), caps=RICH, buyer=buyer)
-        late = {id(one.job) for one in outcome.ran if is_late(one)} | {id(one) for one in outcome.never}
-        more = {number for number, job in enumerate(jobs) if id(job) in late} - away
-        if not more:
-            return tally(outcome)
-        away |= more
-
-
-def _at_once(setting: Setting, sent: set[str], snapshot: Snapshot, decided: Plan, now: float) -> Bought:
-    helped = {machine.job_id for machine in snapshot.machines.values()}
-    waiting = [snapshot.jobs[one] for one in snapshot.pending if one in sent and one not in helped]
-    return tuple(one for job in waiting if (one := cheapest(job, setting.rules().market, now))), float("inf")
-
-
-def _sent(job: TraceJob, setting: Setting) -> TraceJob:
-    """It runs at the site of its cheapest machines, and nowhere else."""
-    as_job = Job("0", 0, told(job).spec, job.owner, 0, job.submitted_at)
-    found = cheapest(as_job, setting.rules().market, setting.now)
-    assert found is not None
-    return replace(told(job), spec=replace(as_job.spec, site=found.offer.site))
+    rented = int(np.sum(found.x[: len(jobs)] > 0.5)) if found.x is not None else 0
+    return Bound(max(0.0, float(found.mip_dual_bound)), rented)
 
 
 def due(job: TraceJob) -> float:

@@ -74,7 +74,7 @@ class Tally:
 
 def tally(outcome: Outcome) -> Tally:
     """Machines by the second from their order until they are given back, and the results of what ran there."""
-    late = sum(map(is_late, outcome.ran))
+    late = sum(map(_is_late, outcome.ran))
     away = [one for one in outcome.ran if one.offer]
     egress = sum(_gigabytes(one.job) * one.offer.egress_usd_per_gb for one in away if one.offer)
     machines = sum(one.cost_usd for one in outcome.machines)
@@ -82,7 +82,7 @@ def tally(outcome: Outcome) -> Tally:
     return Tally(machines + egress, egress, running, len(away), late + len(outcome.never), len(outcome.ran))
 
 
-def is_late(one: Ran) -> bool:
+def _is_late(one: Ran) -> bool:
     return one.ended_at > one.job.submitted_at + one.job.spec.burst.deadline_s + 1.0
 
 
@@ -141,12 +141,11 @@ def blind(trace: Trace, cluster: Snapshot, setting: Setting) -> Outcome:
 def clairvoyant(trace: Trace, cluster: Snapshot, setting: Setting) -> Outcome:
     """Knows how long every job will run: nothing is rented out of fear of a limit. What comes later it does not know,
     so it is no lower bound."""
-    knowing = tuple(told(job) for job in trace.jobs)
+    knowing = tuple(_told(job) for job in trace.jobs)
     return replay(Trace(knowing, trace.left_out), cluster, setting.rules(), caps=RICH)
 
 
-def told(job: TraceJob) -> TraceJob:
-    """Its limit is what it really takes."""
+def _told(job: TraceJob) -> TraceJob:
     return replace(job, spec=replace(job.spec, max_duration_s=max(job.run_s, 1.0)))
 
 

@@ -258,8 +258,9 @@ def test_what_comes_home_is_told_before_and_may_be_refused(tmp_path: Path, nodes
 
     stager = Stager(nodes, store, WheelHouse(tmp_path / "wheels"), admit=admit)
     node = nodes.node()
-    (work_folder(node, "1.1") / "small").write_bytes(b"x" * 1000)
-    (work_folder(node, "1.1") / "large").write_bytes(b"x" * 5000)
+    work = work_folder(node, "1.1")
+    (work / "small").write_bytes(b"x" * 1000)
+    (work / "large").write_bytes(b"x" * 5000)
     with pytest.raises(StagingError, match="too dear"):
         stager.collect(node, "1.1", ("large",), tmp_path / "outputs")
     assert not (tmp_path / "outputs").exists()
