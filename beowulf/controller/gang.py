@@ -151,6 +151,7 @@ def start(draft: Draft, job: Job, nodes: tuple[NodeId, ...]) -> None:
         cluster=draft.policy.cluster,
         environments=environments,
         log_cap_bytes=draft.policy.log_cap_bytes,
+        tracking=draft.policy.tracking,
     )
     for node in nodes:
         lease = {"lease_s": draft.policy.lease_s, "grace_s": job.spec.kill_grace_s}

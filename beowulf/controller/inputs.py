@@ -113,8 +113,11 @@ def _received(draft: Draft, item: Received, reports: list[Report]) -> None:
 
 
 def _on_answers(draft: Draft, node: NodeId, header: Mapping[str, Any]) -> None:
-    take = replies.on_reclaim_answer if header.get("id") == "reclaim" else members.on_answers
-    take(draft, node, header)
+    if header.get("id") == "reclaim":
+        replies.on_reclaim_answer(draft, node, header)
+    else:
+        members.on_answers(draft, node, header)
+        replies.on_facts(draft, node)
 
 
 def _reports(draft: Draft, header: Mapping[str, Any]) -> list[Report]:

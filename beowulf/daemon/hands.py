@@ -103,8 +103,9 @@ class WorkingHands:
                     self._clouds.perform(action, snapshot)
 
     def connect(self, snapshot: Snapshot, node_id: NodeId) -> None:
-        node = snapshot.nodes[node_id]
-        self._fleet.connect(node.id, node.endpoint, node.host_key, node.generation)
+        node = snapshot.nodes.get(node_id)
+        if node is not None:  # else it was removed in the same turn
+            self._fleet.connect(node.id, node.endpoint, node.host_key, node.generation)
 
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)

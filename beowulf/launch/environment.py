@@ -27,7 +27,7 @@ def _address(gang: Gang, share: Share) -> str:
 def node_environment(gang: Gang, node: Node) -> dict[str, str]:
     """What every process on the node gets, the job's own variables included."""
     folder = gang.environment_folder(node)
-    env = {"PYTHONUNBUFFERED": "1", **_quiet(gang), **gang.spec.envs}
+    env = {"PYTHONUNBUFFERED": "1", **_quiet(gang), **_tracking(gang, node), **gang.spec.envs}
     env["BEOWULF_JOB_ID"] = gang.job.id
     env["BEOWULF_ATTEMPT"] = gang.tag.rpartition(".")[2]
     env["BEOWULF_HOSTFILE"] = f"{gang.attempt_folder(node)}/{HOSTFILE}"
@@ -44,6 +44,19 @@ def node_environment(gang: Gang, node: Node) -> dict[str, str]:
 def _quiet(gang: Gang) -> dict[str, str]:
     """Where hosts have no reverse DNS, torch warns of it once per connection. Its errors are still told."""
     return {"TORCH_CPP_LOG_LEVEL": "ERROR"} if gang.spec.launcher is Launcher.TORCHRUN else {}
+
+
+def _tracking(gang: Gang, node: Node) -> dict[str, str]:
+    """Names that MLflow and Hugging Face's Trainer read by themselves; MLFLOW_RUN_NAME is there for the script."""
+    told, spec = gang.tracking, gang.spec
+    env = (
+        {"TENSORBOARD_LOGGING_DIR": f"{gang.attempt_folder(node)}/work/{told.tensorboard}"} if told.tensorboard else {}
+    )
+    if told.mlflow:
+        env["MLFLOW_TRACKING_URI"] = told.mlflow
+        env["MLFLOW_EXPERIMENT_NAME"] = told.experiment or spec.project or spec.name
+        env["MLFLOW_RUN_NAME"] = f"{spec.name}-{gang.job.id}"
+    return env
 
 
 def search_path(gang: Gang, *first: str) -> str:

@@ -13,8 +13,10 @@ from beowulf.model.allocation import Allocation, Share
 from beowulf.model.job import Job, JobSpec
 from beowulf.model.job import Launcher as Name
 from beowulf.model.node import Node, NodeId
+from beowulf.model.tracking import Tracking
 
 NO_ENVIRONMENTS: Mapping[NodeId, str] = MappingProxyType({})
+NO_TRACKING = Tracking()
 
 
 LAUNCHERS: Mapping[Name, Launcher] = MappingProxyType(
@@ -43,13 +45,14 @@ def processes(
     ports: tuple[int, ...] = (),
     environments: Mapping[NodeId, str] = NO_ENVIRONMENTS,
     log_cap_bytes: int = LOG_CAP_BYTES,
+    tracking: Tracking = NO_TRACKING,
 ) -> Mapping[NodeId, NodeStart]:
     """What each node of the job's current attempt starts.
 
     ``environments``: the digest of the built environment by node, where there is one. ``master_port`` 0: nobody was
     asked for a free one. ``ports``: the free ones of all nodes, in the order of their shares.
     """
-    gang = _gang(job, allocation, nodes, master_port, cluster, environments, ports)
+    gang = _gang(job, allocation, nodes, master_port, cluster, environments, ports, tracking)
     launcher = launcher_of(job.spec)
     return {
         share.node: _node_start(gang, launcher, index, share, log_cap_bytes)
@@ -100,10 +103,11 @@ def _gang(
     cluster: str,
     environments: Mapping[NodeId, str],
     ports: tuple[int, ...] = (),
+    tracking: Tracking = NO_TRACKING,
 ) -> Gang:
     # A lone rank may still rendezvous with itself: the number keeps jobs of one node apart.
     port = master_port or 20_000 + job.number * 37 % 20_000
-    return Gang(job, allocation, nodes, job.tag, port, cluster, environments, ports)
+    return Gang(job, allocation, nodes, job.tag, port, cluster, environments, ports, tracking)
 
 
 def _node_start(gang: Gang, launcher: Launcher, index: int, share: Share, log_cap_bytes: int) -> NodeStart:

@@ -9,6 +9,7 @@ from typing import Any
 from beowulf.model.allocation import Allocation, Share
 from beowulf.model.job import Job, JobSpec
 from beowulf.model.node import Node, NodeId
+from beowulf.model.tracking import Tracking
 
 LOG_CAP_BYTES = 1 << 30
 
@@ -67,6 +68,7 @@ class Gang:
     cluster: str
     environments: Mapping[NodeId, str]  # digests
     ports: tuple[int, ...] = ()  # a free one per share
+    tracking: Tracking = Tracking()
 
     @property
     def spec(self) -> JobSpec:

@@ -12,7 +12,7 @@ from beowulf.scheduler.errand import Quote, errand_of
 from beowulf.scheduler.errand import quote as quote_of
 from beowulf.scheduler.estimates import Estimate
 from beowulf.scheduler.explaining import End, Explanation, dry_run, expected_end, explain, queue
-from beowulf.scheduler.foresight import start_of
+from beowulf.scheduler.foresight import NextStart, next_starts, start_of
 from beowulf.scheduler.kept import Kept, kept_promises, start_error_s
 from beowulf.scheduler.limits import Limit
 from beowulf.scheduler.planning import Memo
@@ -32,6 +32,7 @@ __all__ = [
     "Kept",
     "Limit",
     "Memo",
+    "NextStart",
     "Objective",
     "Placement",
     "Plan",
@@ -56,6 +57,7 @@ __all__ = [
     "explain",
     "handed_in_anew",
     "kept_promises",
+    "next_starts",
     "plan",
     "queue",
     "quote_of",

@@ -13,10 +13,10 @@ from typing import TypeAlias
 
 from beowulf.model.cloud import Market, Offer
 from beowulf.model.job import Burst
-from beowulf.model.market import MarketRules
+from beowulf.model.market import OWN, MarketRules
 from beowulf.scheduler.errand import CHECKPOINT_S, Errand, Quote, not_believed, quote
 from beowulf.scheduler.spotting import DEFAULT_POLICY, SPOT_POLICIES, Race, market_now, needed_s
-from beowulf.scheduler.wording import moment, spoken, usd
+from beowulf.scheduler.wording import apart, moment, spoken, usd
 
 NEVER = float("inf")
 LEAST_GAIN_S = 300.0
@@ -69,17 +69,22 @@ Choice: TypeAlias = tuple[Quote | None, str, float]
 
 def compare(wish: Wish, offers: Sequence[Offer], rules: MarketRules, now: float) -> Comparison:
     """``offers``: those whose machines fit the job's request."""
-    rows = [_judged(wish, offer, market, rules, now) for offer in offers for market in Market]
+    sales = [(offer, market) for offer in offers for market in Market if _sold(offer, market)]
+    rows = [_judged(wish, offer, market, rules, now) for offer, market in sales]
     rows.sort(key=_order)
     able = [row.quote for row in rows if not row.but]
     comparison = Comparison(wish.here_start, wish.here_end, tuple(rows))
     if not rows:
         return replace(comparison, sentence="no machine on offer fits the job")
     if not able:
-        first = next((row for row in rows if row.quote.offer.price(row.quote.market)), rows[0])
-        return replace(comparison, sentence=f"nothing on offer may be taken: {_name(first.quote)} {first.but}")
+        return replace(comparison, sentence=f"nothing on offer may be taken: {_name(rows[0].quote)} {rows[0].but}")
     choice, sentence, again_at = POLICIES[wish.burst.policy](wish, able, rules, now)
     return replace(comparison, choice=choice, sentence=sentence, again_at=again_at)
+
+
+def _sold(offer: Offer, market: Market) -> bool:
+    """Most machines are sold as spot, too; those that are not are no rows to read past."""
+    return market is Market.ON_DEMAND or offer.source == OWN or offer.spot_hourly_usd != 0.0
 
 
 def _order(row: Row) -> tuple[bool, float, float, str, str, str, Market]:
@@ -113,7 +118,8 @@ def _too_dear(wish: Wish, quoted: Quote) -> str:
     if quoted.end_at == NEVER:
         return "would run nobody knows how long: give the job a max_duration"
     if not quoted.worst_usd <= wish.money_usd:
-        return f"may cost {usd(quoted.worst_usd)}, and {usd(max(0.0, wish.money_usd))} may still be spent"
+        most, left = apart(quoted.worst_usd, max(0.0, wish.money_usd))
+        return f"may cost {most}, and {left} may still be spent"
     return ""
 
 

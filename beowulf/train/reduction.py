@@ -59,8 +59,12 @@ class Reduction(Protocol):
     def settle(self, lock: threading.RLock) -> None:
         """Parameters are looked at now (evaluation, checkpoint, end): make them one where ranks went their own ways."""
 
-    def loaded(self) -> None:
-        """The parameters were loaded, alike on all ranks."""
+    @property
+    def carried(self) -> Mapping[str, Any]:
+        """What a checkpoint has to hold of the exchange, alike on all ranks whenever their parameters are."""
+
+    def loaded(self, carried: Mapping[str, Any]) -> None:
+        """The parameters were loaded, alike on all ranks; their checkpoint holds ``carried`` (``{}``: nothing)."""
 
     def gather(self, values: Sequence[float]) -> list[list[float]]:
         """Every rank's few numbers, by rank; beside the gradients, never in their way."""
@@ -152,9 +156,13 @@ class DistributedReduction:
     def stepped(self, lock: threading.RLock) -> bool:
         return self.communication is None or self.communication.after_step(lock)
 
-    def loaded(self) -> None:
+    @property
+    def carried(self) -> Mapping[str, Any]:
+        return {} if self.communication is None else self.communication.carried
+
+    def loaded(self, carried: Mapping[str, Any]) -> None:
         if self.communication is not None:
-            self.communication.loaded()
+            self.communication.loaded(carried)
 
     def settle(self, lock: threading.RLock) -> None:
         if self.communication is not None:

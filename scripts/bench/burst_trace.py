@@ -12,7 +12,7 @@ from beowulf.model.market import DEFAULT, Line, MarketRules
 from beowulf.model.renting import Caps
 from beowulf.model.rules import Rules
 from beowulf.model.snapshot import Snapshot
-from beowulf.scheduler import Grow, Memo, Plan, errand_of, quote_of, replan
+from beowulf.scheduler import Grow, Plan, errand_of, quote_of
 from beowulf.scheduler.bursting import fits, run_of
 from beowulf.scheduler.estimates import History
 from beowulf.scheduler.request import request_of
@@ -126,16 +126,11 @@ def blind(trace: Trace, cluster: Snapshot, setting: Setting) -> Outcome:
     """Our decisions by prices without egress, which has to be paid all the same."""
     real = {(one.site, one.machine_type): one for one in setting.offers}
     unseen = replace(setting, offers=tuple(replace(one, egress_usd_per_gb=0.0) for one in setting.offers)).rules()
-
-    memo: Memo | None = None
-
-    def buy(snapshot: Snapshot, decided: Plan, now: float) -> tuple[tuple[Grow, ...], float]:
-        nonlocal memo
-        found, memo = replan(snapshot, now, unseen, memo)
-        bought = tuple(replace(one, offer=real[one.offer.site, one.offer.machine_type]) for one in found.grow)
-        return bought, found.again_at
-
-    return replay(trace, cluster, setting.rules(), caps=RICH, buyer=buy)
+    found = replay(trace, cluster, unseen, caps=RICH)
+    billed = (
+        replace(one, offer=real[one.offer.site, one.offer.machine_type]) if one.offer else one for one in found.ran
+    )
+    return replace(found, ran=tuple(billed))
 
 
 def clairvoyant(trace: Trace, cluster: Snapshot, setting: Setting) -> Outcome:

@@ -92,6 +92,8 @@ class RentedWorld(World):
         self.sent.append(Sent(self.now + self.chance.random() * 4.0, action, self.now, machine))
 
     def _connect(self, action: act.Connect, snapshot: Snapshot) -> None:
+        if action.node not in snapshot.nodes:
+            return  # removed in the same turn
         if action.node not in self.agents:
             agent = Agent(action.node, self.chance, self.truth, self.moods, gpus=0)
             agent.answers = self._say
