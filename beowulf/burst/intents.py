@@ -39,6 +39,7 @@ def intent(
     rules: Renting,
     now: float,
     sentence: str,
+    beside: tuple[str, ...] = (),
     home_bytes: int = 0,
 ) -> Machine | Refusal:
     """The machine as it would stand in the store, with no token and key yet. ``home_bytes``: what is to come home."""
@@ -68,6 +69,7 @@ def intent(
         project=job.spec.budget,
         max_hourly_usd=offer.price(market),
         lease_until=now + rules.ready_timeout_s + rules.lease_s + ledger.TICK_S,
+        beside=beside,
         home_most_bytes=home_bytes,
     )
     over = ledger.over_budget(machine, machines.values(), job, rules.caps, now)
@@ -91,5 +93,6 @@ def event_of(machine: Machine, minted: Minted) -> MachineIntended:
         machine.owner,
         machine.project,
         machine.reason,
+        machine.beside,
         machine.home_most_bytes,
     )

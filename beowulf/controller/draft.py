@@ -12,7 +12,7 @@ from beowulf.controller.rented import CreateMachine, DestroyMachine, ForgetKey, 
 from beowulf.model.apply import apply
 from beowulf.model.event import Event
 from beowulf.model.job import Attempt, Job, JobId, Tree, split_tag
-from beowulf.model.node import NodeId, NodeState
+from beowulf.model.node import LineSpeed, NodeId, NodeState
 from beowulf.model.snapshot import Snapshot
 from beowulf.probe import Seen
 
@@ -39,6 +39,35 @@ class StopStaging:
     """The attempt is being ended: what still travels for it may stop."""
 
     tag: str
+
+
+@dataclass(frozen=True, slots=True)
+class OpenWays:
+    """Measure how ``far[0]`` reaches ``near`` through the head, and let all of ``far`` reach its ``port`` so."""
+
+    tag: str
+    near: NodeId
+    port: int
+    far: tuple[NodeId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WaysOpened:
+    """What came of an `OpenWays`: the loopback port of each far node, and the ``line`` from ``node``; or ``error``."""
+
+    tag: str
+    ports: Mapping[NodeId, int] = field(default_factory=dict)
+    node: NodeId = ""
+    line: LineSpeed | None = None
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WayBroken:
+    """Ranks of the attempt lost each other: a sentence says where."""
+
+    tag: str
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +147,7 @@ Action: TypeAlias = (
     Send
     | Stage
     | StopStaging
+    | OpenWays
     | LetGo
     | Collect
     | CollectCheckpoint
@@ -142,6 +172,7 @@ class Gathering:
     ready: set[NodeId] = field(default_factory=set)
     staging: set[NodeId] = field(default_factory=set)
     staged: set[NodeId] = field(default_factory=set)
+    passages: Mapping[NodeId, int] = field(default_factory=dict)  # of a gang over several sites
 
 
 @dataclass(slots=True)

@@ -8,8 +8,8 @@ from typing import Any, TypeAlias
 
 import structlog
 
-from beowulf.controller import checkpoints, closing, gang, members, paces, relay, replies
-from beowulf.controller.draft import Checkpointed, Draft
+from beowulf.controller import checkpoints, closing, gang, members, paces, relay, replies, stretching
+from beowulf.controller.draft import Checkpointed, Draft, WayBroken, WaysOpened
 from beowulf.controller.logs import TAG
 from beowulf.controller.rented import MachineCreated, MachineDestroyed, MachinesListed
 from beowulf.model.errors import IllegalMove
@@ -48,6 +48,8 @@ FromNodes: TypeAlias = (
     | Collected
     | Checkpointed
     | LogsComplete
+    | WaysOpened
+    | WayBroken
     | MachineCreated
     | MachineDestroyed
     | MachinesListed
@@ -81,6 +83,10 @@ def _dispatch(draft: Draft, item: FromNodes, reports: list[Report]) -> None:
             closing.on_checkpoint(draft, item)
         case LogsComplete():
             closing.on_logs_complete(draft, item.tag, item.node)
+        case WaysOpened():
+            stretching.on_opened(draft, item)
+        case WayBroken():
+            stretching.on_broken(draft, item)
         case MachineCreated():
             replies.on_created(draft, item)
         case MachineDestroyed():

@@ -17,7 +17,7 @@ from typing import Any, Protocol, TypeAlias
 import structlog
 
 from beowulf import scheduler
-from beowulf.controller import checkpoints, deadlines, gang, inputs, renting
+from beowulf.controller import checkpoints, deadlines, gang, inputs, renting, stretching
 from beowulf.controller.answer import answer
 from beowulf.controller.commands import Command
 from beowulf.controller.draft import Action, Collect, CollectCheckpoint, Connect, Draft, Stage, Volatile
@@ -112,6 +112,7 @@ class Controller:
             draft.do(Connect(node))
         await_logs(draft)
         checkpoints.after_restart(draft)
+        stretching.after_restart(draft)
         self._commit(draft, [])
 
     def start(self) -> None:

@@ -78,7 +78,7 @@ def _machines_for(draft: Draft, wish: scheduler.Grow) -> list[Machine] | intents
     sentence, home_bytes = wish.sentence, wish.home_bytes
     for number in range(wish.count):
         machine = intents.intent(
-            wish.offer, wish.market, job, known, made + number, rules, draft.now, sentence, home_bytes
+            wish.offer, wish.market, job, known, made + number, rules, draft.now, sentence, wish.beside, home_bytes
         )
         if isinstance(machine, intents.Refusal):
             return machine

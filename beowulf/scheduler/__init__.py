@@ -6,7 +6,7 @@ get a reservation, which nothing that starts later delays; a job that no node kn
 
 from beowulf.scheduler.answers import Grow, Placement, Plan, Reason, Refusal, Reservation, Start, Stop
 from beowulf.scheduler.bargain import Comparison, Row
-from beowulf.scheduler.comparing import comparison, comparison_of
+from beowulf.scheduler.comparing import comparison, comparison_of, too_slow
 from beowulf.scheduler.deciding import plan, replan
 from beowulf.scheduler.errand import Quote, errand_of
 from beowulf.scheduler.errand import quote as quote_of
@@ -65,4 +65,5 @@ __all__ = [
     "resizes",
     "start_error_s",
     "start_of",
+    "too_slow",
 ]

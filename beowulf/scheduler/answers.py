@@ -64,6 +64,7 @@ class Reservation:
 class Grow:
     """Rent ``count`` machines of this offer for the job: all of one gang, or as many as it still lacks.
 
+    ``beside``: nodes of our own that they join in one gang.
     ``home_bytes``: what each of them is expected to send home.
     """
 
@@ -72,6 +73,7 @@ class Grow:
     market: Market
     count: int
     sentence: str
+    beside: tuple[NodeId, ...] = ()
     home_bytes: int = 0
 
 

@@ -17,7 +17,8 @@ def comparison_rows(burst: Json, *, utc: bool = False) -> list[tuple[str, ...]]:
 
 
 def _row(offer: Json, utc: bool) -> tuple[str, ...]:
-    machines = f"{int(number(offer, 'count'))} {text(offer, 'machine_type')}"
+    beside = int(number(offer, "beside"))
+    machines = f"{int(number(offer, 'count'))} {text(offer, 'machine_type')}{f' + {beside} here' if beside else ''}"
     times = (clock_time(number(offer, "start"), utc=utc), clock_time(number(offer, "end"), utc=utc))
     money = [f"${number(offer, key):,.2f}" if offer.get(key) is not None else "-" for key in ("cost_usd", "egress_usd")]
     word = "taken" if offer.get("chosen") else text(offer, "but")
