@@ -45,7 +45,7 @@ HINDERED = (QUOTA, DEPENDENCY, CANCELLED)  # more machines would not help
 
 def grow(state: State, decided: Plan, now: float) -> tuple[tuple[Grow, ...], float, Map[str, float]]:
     """What to rent, when time alone changes the answer, and `State.quiet` anew."""
-    jobs = list(_wanting(state, decided, now)) if state.rules.market.offers else []
+    jobs = list(_wanting(state, decided, now))
     if not jobs:
         return (), NEVER, Map()
     buyer = Buyer(state, decided, now)
