@@ -75,6 +75,9 @@ def test_jobs_by_what_may_be_done_to_them(head: FakeHead, env: dict[str, str]) -
         ("beowulf submit --project ", ["plain,vision"]),
         ("beowulf submit jo", ["file,jo"]),
         ("beowulf fetch 2", []),
+        ("beowulf open t", ["plain,tensorboard"]),
+        ("beowulf open tensorboard 3_1", ["plain,3_1"]),
+        ("beowulf open 2 ", []),
     ):
         assert offered(env, line) == (wanted, ""), line
 
