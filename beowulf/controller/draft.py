@@ -15,6 +15,7 @@ from beowulf.model.job import Attempt, Job, JobId, Tree, split_tag
 from beowulf.model.node import LineSpeed, NodeId, NodeState
 from beowulf.model.snapshot import Snapshot
 from beowulf.probe import Seen
+from beowulf.scheduler import Memo
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,11 +197,12 @@ class Pacing:
     again_at: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Resizing:
-    """An attempt was asked for a checkpoint, to be placed anew after it."""
+    """An attempt is to be placed anew: nodes it does not have yet are staged to, and then it makes a checkpoint."""
 
-    since: float
+    since: float  # when it was asked for one
+    staging: set[NodeId]
 
 
 @dataclass(slots=True)
@@ -218,6 +220,7 @@ class Volatile:
     pacing: dict[str, Pacing] = field(default_factory=dict)
     resizing: dict[str, Resizing] = field(default_factory=dict)
     resize_looked: float = 0.0
+    memo: Memo | None = None  # what the last plan left for the next
     deaf: dict[str, float] = field(default_factory=dict)  # attempts that made no checkpoint when asked → when
     pythons: dict[NodeId, str] = field(default_factory=dict)  # what the agent runs with
     renewed: dict[NodeId, float] = field(default_factory=dict)  # when the leases of its ranks were last renewed

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import structlog
 
-from beowulf.controller import checkpoints, closing, gang, members, paces, relay, replies, stretching
+from beowulf.controller import checkpoints, closing, gang, members, paces, relay, replies, resize, stretching
 from beowulf.controller.draft import Checkpointed, Draft, WayBroken, WaysOpened
 from beowulf.controller.logs import TAG
 from beowulf.controller.rented import MachineCreated, MachineDestroyed, MachinesListed
@@ -77,6 +77,7 @@ def _dispatch(draft: Draft, item: FromNodes, reports: list[Report]) -> None:
                 _received(draft, item, reports)
         case Staged():
             gang.on_staged(draft, item.tag, item.node, item.error)
+            resize.on_staged(draft, item.tag, item.node, item.error)
         case Collected():
             closing.on_collected(draft, item.tag, item.error)
         case Checkpointed():

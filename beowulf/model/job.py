@@ -42,7 +42,7 @@ class Result(StrEnum):
     NODE_FAIL = "NODE_FAIL"
     PREEMPTED = "PREEMPTED"
     OUT_OF_MEMORY = "OUT_OF_MEMORY"
-    RESIZED = "RESIZED"  # of an attempt only: the job goes on with another number of nodes
+    RESIZED = "RESIZED"  # of an attempt only: the job goes on with more nodes, fewer, or faster ones
 
 
 @dataclass(frozen=True, slots=True)

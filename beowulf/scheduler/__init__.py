@@ -18,6 +18,7 @@ from beowulf.scheduler.limits import Limit
 from beowulf.scheduler.planning import Memo
 from beowulf.scheduler.policies import PLACEMENTS, POLICIES, Objective, Policy, Prospect, Standing
 from beowulf.scheduler.resizing import Resize, resizes
+from beowulf.scheduler.state import known
 from beowulf.scheduler.suggestions import Suggestion, handed_in_anew
 from beowulf.scheduler.throughput import concerned
 
@@ -57,6 +58,7 @@ __all__ = [
     "explain",
     "handed_in_anew",
     "kept_promises",
+    "known",
     "next_starts",
     "plan",
     "queue",
