@@ -141,12 +141,14 @@ def train() -> None:
         until(lambda: not head.client.machines()["machines"], 60, "the store to know it")
         told, instances = stories(head)
         assert set(at_home) == set(lab.hosts) and set(away) == set(told), (at_home, away, sorted(told))
-    print(f"4 ranks of jobs/digits-burst.yaml: {here:.4f} of the digits right on the free lab")
-    print(f"  {there:.4f} on {', '.join(away)} while it is full (target: the same)")
-    print(f"  from submit to the end there, environment and all: {took_s:.1f} s; machines left: none")
-    print(f"  node ready after its sshd answers: {figure(waits(told, instances, doors), 's', 2)} (target at most 10)")
-    late = [story["MachineDraining"] - story["MachineIdle"] - IDLE_S for story in told.values()]
-    print(f"  given back later than idle_release ({IDLE_S:g} s) says: {figure(late, 's', 2)}", flush=True)
+        print(f"4 ranks of jobs/digits-burst.yaml: {here:.4f} of the digits right on the free lab")
+        print(f"  {there:.4f} on {', '.join(away)} while it is full (target: the same)")
+        print(f"  from submit to the end there, environment and all: {took_s:.1f} s; machines left: none")
+        print(
+            f"  node ready after its sshd answers: {figure(waits(told, instances, doors), 's', 2)} (target at most 10)"
+        )
+        late = [story["MachineDraining"] - story["MachineIdle"] - IDLE_S for story in told.values()]
+        print(f"  given back later than idle_release ({IDLE_S:g} s) says: {figure(late, 's', 2)}", flush=True)
 
 
 def joins(rounds: int) -> None:
