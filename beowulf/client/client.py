@@ -79,7 +79,7 @@ class Client:
         return json_lines(self._exchange.pieces("GET", "/v1/events", query))
 
     def changes(self, after: int = 0, *, ended: int | None = None) -> Iterator[dict[str, Any]]:
-        """``{cursor, whole, jobs, nodes, gone}``: everything first (or what changed since ``after``), then each change.
+        """Everything first (or what changed since ``after``), then each change; ``api/changes.py`` has a line's keys.
 
         Never ends by itself, and says something every two seconds. Raises `Unreachable` when the head went away.
         """
@@ -244,6 +244,10 @@ class Client:
         """→ its state then."""
         path = f"/v1/cloud/machines/{_quoted(machine)}/terminate"
         return str(self._exchange.json("POST", path, body={"at_once": at_once})["state"])
+
+    def offers(self) -> list[dict[str, Any]]:
+        """What the head may rent, the cheapest first."""
+        return _list(self._exchange.json("GET", "/v1/cloud/offers"), "offers")
 
     def cost(self, *, month: str = "", by: str = "") -> dict[str, Any]:
         """``{month, by, lines, cost_usd, committed_usd, cap_usd}``; of this month, by user, unless told otherwise."""

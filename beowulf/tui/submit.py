@@ -13,14 +13,16 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.screen import ModalScreen
-from textual.widgets import Footer, Input, Label, Static
+from textual.widgets import Input, Label, Static
 
 from beowulf.client.client import Client
 from beowulf.client.submitting import hand_in, packed_spec, read_text
 from beowulf.model.errors import BadInput, BeowulfError
 from beowulf.specs.job import parse_job
 from beowulf.specs.job_keys import OPTIONS
+from beowulf.tui.keyline import KeyLine
 from beowulf.views import printable
+from beowulf.views.burst import COMPARISON_COLUMNS, comparison_rows
 
 
 class NewJob(ModalScreen[str]):
@@ -49,7 +51,7 @@ class NewJob(ModalScreen[str]):
             yield Label("Options that win over the file's keys")
             yield Input(placeholder="--num-nodes 2 --name second-try", id="options")
             yield Static("enter: what would become of it · ctrl+s: submit · esc: leave", id="told")
-        yield Footer()
+        yield KeyLine()
 
     def action_try(self) -> None:
         self._run(submit=False)
@@ -116,4 +118,15 @@ def plan_lines(answer: Mapping[str, Any]) -> list[str]:
     else:
         first = f"it cannot run here: {answer.get('reason_idle') or answer['reason']}"
     commands = (f"  {one['node']} {one['process']}: {shlex.join(one['argv'])}" for one in answer.get("commands", ()))
-    return [first, *commands]
+    return [first, *_offers(answer), *commands]
+
+
+def _offers(answer: Mapping[str, Any]) -> list[str]:
+    """Here and what could be rented, side by side, where the job would wait."""
+    burst = answer.get("burst") or {}
+    if not burst or answer["fits"]:
+        return []
+    rows = [COMPARISON_COLUMNS, *comparison_rows(burst)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    table = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return [*table, burst["sentence"]]

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from driving import screen_text, settle, until
 from made_up import NOW, MadeUp
-from test_top import screen_text, settle, until
 from textual.filter import Monochrome
 
 from beowulf.tui.app import PANES, Top
