@@ -15,7 +15,6 @@ from beowulf.tui.feed import State
 from beowulf.tui.grid import Rows
 from beowulf.tui.listing import Column
 from beowulf.tui.pane import BAD, Json, Pane
-from beowulf.views import matches
 from beowulf.views.events import EventRow, event_row, is_bad
 
 KEPT = 2000
@@ -71,7 +70,7 @@ class EventsPane(Pane):
 
     def _draw(self) -> None:
         known = self._events
-        keys = [key for key in reversed(known) if not self.words or matches(self.words, *known[key][1])]
+        keys = [key for key in reversed(known) if self.fits(known[key][1])]
         if self.sorted_by:
             keys = self.in_order(keys, {key: known[key][1] for key in keys})
         self.show(Rows(keys, lambda key: known[key][1], lambda key: BAD if is_bad(known[key][0]) else ""))

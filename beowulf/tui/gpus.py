@@ -17,13 +17,14 @@ from beowulf.tui.feed import State
 from beowulf.tui.grid import Rows
 from beowulf.tui.listing import Column
 from beowulf.tui.pane import BAD, NODE_KEYS, STYLES, Pane, node_of
-from beowulf.views import matches, shortened
+from beowulf.views import shortened
+from beowulf.views.bars import LEVELS
 from beowulf.views.gpus import GPU_COLUMNS, GpuNow, gpu_loads, gpu_row, gpu_sentence
 from beowulf.views.heat import MEASURES, HeatMap, average, heat_cell, heat_map, part_of
 
 LIST = "list"
 FACES = (*MEASURES, LIST)
-STEPS = 9  # shades
+STEPS = len(LEVELS) + 1  # shades
 GOOD_WHEN_HIGH = frozenset({"use", "memory"})
 NO_MAP = heat_map((), 0, 0)
 BARS = {"USE", "MEMORY"}
@@ -49,14 +50,14 @@ class GpusPane(Pane):
         gpus: dict[str, GpuNow] = {}
         for name in state.node_names:
             for gpu in gpu_loads(state.nodes[name], state.newest_load(name)):
-                gpus[f"{name} {gpu.index}"] = gpu
+                gpus[f"{name} {gpu.gpu}"] = gpu
         self._gpus = gpus
         if self.face == LIST:
             self.show(
                 self.shown(list(gpus), lambda key: gpu_row(gpus[key]), lambda key: STYLES.get(gpus[key].state, BAD))
             )
             return
-        keys = [key for key in gpus if not self.words or matches(self.words, *gpu_row(gpus[key]))]
+        keys = [key for key in gpus if self.fits(gpu_row(gpus[key]))]
         self._arrange(keys)
         self.show(Rows(keys, lambda key: gpu_row(gpus[key])), [Text()])
         self._describe()
@@ -119,7 +120,7 @@ class GpusPane(Pane):
         plain, measure = self.component("header"), MEASURES[self.face]
         mean = average([self._gpus[key] for key in self.rows.keys], self.face)
         words = f" {self.face} of {len(self.rows.keys)} GPUs{f', {mean} on average' if mean else ''}   0 "
-        scale = [Segment(" ", shade) for shade in self._scale()]
+        scale = [Segment(drawn, shade) for drawn, shade in zip(f" {LEVELS}", self._scale(), strict=True)]
         return Strip(
             [Segment(words, plain), *scale, Segment(f" {measure.most:.0f} {measure.unit}", plain)]
         ).adjust_cell_length(width, plain)

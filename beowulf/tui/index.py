@@ -71,7 +71,8 @@ def place(job: Json) -> Place:
     ended = state not in ORDER
     moment = -float(job.get("ended_at") or 0.0) if ended else float(job.get("submitted_at") or 0.0)
     rank = len(ORDER) if ended else ORDER.index(state)
-    return rank, moment, int(job.get("number") or 0), int(job.get("array_index") or 0), str(job["id"])
+    turn = -1 if ended else 1
+    return rank, moment, turn * int(job.get("number") or 0), int(job.get("array_index") or 0), str(job["id"])
 
 
 def _rank(found: Place) -> int:

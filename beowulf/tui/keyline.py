@@ -23,33 +23,37 @@ class KeyLine(Widget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.pairs: list[tuple[str, str]] = []
+        self._keys: list[tuple[str, str]] = []  # each with what is written of it
 
     def on_mount(self) -> None:
         self.screen.bindings_updated_signal.subscribe(self, self._changed)
 
     def _changed(self, screen: Screen[object]) -> None:
-        """``(key, meaning)`` of each that is to be shown, in the order of focus."""
+        """The keys that are to be shown, those of what has the focus first."""
         found: dict[str, tuple[str, str]] = {}
         for active in screen.active_bindings.values():
             if active.binding.show and active.enabled:
-                found.setdefault(active.binding.action, (active.binding.key, active.binding.description))
-        pairs = [*found.values(), (self.app.COMMAND_PALETTE_BINDING, "Commands")]
-        if pairs != self.pairs:
-            self.pairs = pairs
+                key = active.binding.key
+                said = f" {active.binding.key_display or shown(key)} {active.binding.description} "
+                found.setdefault(active.binding.action, (key, said))
+        palette = self.app.COMMAND_PALETTE_BINDING
+        keys = [*found.values(), (palette, f" {shown(palette)} Commands ")]
+        if keys != self._keys:
+            self._keys = keys
             self.refresh()
 
     def render(self) -> Text:
         line = Text(no_wrap=True, overflow="ellipsis")
-        for key, meaning in self.pairs:
-            line.append(f" {shown(key)}", style="bold").append(f" {meaning} ")
+        for _, said in self._keys:
+            key = said.split()[0]
+            line.append(f" {key}", style="bold").append(said[len(key) + 1 :])
         return line
 
     def on_click(self, event: Click) -> None:
         """As if the key above was pressed."""
         end = 0
-        for key, meaning in self.pairs:
-            end += len(shown(key)) + len(meaning) + 3
+        for key, said in self._keys:
+            end += len(said)
             if event.x < end:
                 self.app.simulate_key(key)
                 return

@@ -13,6 +13,7 @@ from beowulf.tui.grid import Grid
 from beowulf.views import shortened
 
 GAP = 2
+LEAST_LAST = 24  # characters for the last column
 MARK = "●"
 PAST = "past"
 
@@ -36,14 +37,25 @@ class Listing(Grid):
         self.columns = list(columns)
         self.hidden: set[str] = set()
         self.absent: frozenset[str] = frozenset()  # columns that have nothing to say here
+        self.spare: Sequence[str] = ()  # columns that make way in a narrow terminal, the first one first
+        self.places: list[int] = []  # of the columns as they were drawn last
         self.first = 0  # how many columns after the first are shifted out
         self.sorted_by = ""
         self._widths: dict[str, int] = {}
 
     def shown_columns(self) -> list[int]:
-        """Places of the columns that fit: the first always, the others from where they are shifted to."""
+        """Places of the columns that fit: the first always, the others from where they are shifted to.
+
+        Before anything is shifted, those of ``spare`` make way until the last one has room.
+        """
         places = [place for place, column in enumerate(self.columns) if self.has(column)]
-        return [*places[:1], *places[1 + self.first :]]
+        if self.first:
+            return [*places[:1], *places[1 + self.first :]]
+        for name in self.spare:
+            if self.size.width - sum(self._width(place) + GAP for place in places[:-1]) > LEAST_LAST:
+                break
+            places = [place for place in places if self.columns[place].name != name]
+        return places
 
     def has(self, column: Column) -> bool:
         return column.name not in self.hidden and column.name not in self.absent
@@ -51,6 +63,7 @@ class Listing(Grid):
     def draw_header(self, width: int) -> Strip:
         for key in self._seen():
             self._widen(self.cells(key))
+        self.places = self.shown_columns()
         plain = self.component("header")
         parts = self._parts([self._heading(column) for column in self.columns], width - 1)
         return _strip(Segment(" ", plain), [(part, plain) for _, part in parts], width, plain)
@@ -93,16 +106,19 @@ class Listing(Grid):
         return f"{column.name}{'↓' if self.sorted_by.startswith('-') else '↑'}"
 
     def _parts(self, cells: Sequence[str], width: int) -> list[tuple[Column, str]]:
-        shown = self.shown_columns()
+        shown = self.places or self.shown_columns()
         parts = []
         for place in shown:
             column, cell = self.columns[place], cells[place] if place < len(cells) else ""
-            room = self._widths.get(column.name, len(column.name)) if place != shown[-1] else width
+            room = self._width(place) if place != shown[-1] else width
             room = max(min(room, width), 0)
             cut = shortened(cell, room)
             parts.append((column, cut.rjust(room) if column.right and place != shown[-1] else cut.ljust(room)))
             width -= room + GAP
         return parts
+
+    def _width(self, place: int) -> int:
+        return self._widths.get(self.columns[place].name, len(self.columns[place].name))
 
     def _widen(self, cells: Sequence[str]) -> None:
         """Columns grow with what is seen and never shrink, so that nothing jumps."""

@@ -80,7 +80,7 @@ class Overview(Screen[None]):
         self.VERTICAL_BREAKPOINTS = [(0, "-short"), (10, "-tall")]
         self.client = client
         self.clock = clock
-        self.orders = Orders(self, client, read_only=read_only)
+        self.orders: Orders = Orders(self, client, read_only=read_only)
         self.state = State()
         self.cloud = CloudPane(client)
         self.panes: list[Pane] = [ClusterPane(), JobsPane(), GpusPane(), self.cloud, StagingPane(), EventsPane(client)]

@@ -95,7 +95,8 @@ class Pane(Listing):
     def action_copy(self) -> None:
         """What is shown of them, without bars and frames, to the terminal's clipboard."""
         rows = [self.cells(key) for key in self.meant]
-        lines = ["\t".join(row[place].translate(DRAWN).strip() for place in self.shown_columns()) for row in rows]
+        places = self.places or self.shown_columns()
+        lines = ["\t".join(row[place].translate(DRAWN).strip() for place in places) for row in rows]
         if lines:
             self.app.copy_to_clipboard("\n".join(lines))
             self.notify(f"{len(lines)} row{'s' * (len(lines) != 1)} copied")
@@ -114,9 +115,14 @@ class Pane(Listing):
         """Filtered by the words, sorted by the column: only then are all rows made, else those that are seen."""
         if self.words or self.sorted_by:
             made = {key: cells(key) for key in keys}
-            found = [key for key in keys if not self.words or matches(self.words, *made[key])]
+            found = [key for key in keys if self.fits(made[key])]
             return Rows(self.in_order(found, made), made.__getitem__, style)
         return Rows(keys, cells, style)
+
+    def fits(self, row: Sequence[str]) -> bool:
+        """Whether what is shown of it has the words that are looked for."""
+        shown = (cell for column, cell in zip(self.columns, row, strict=False) if self.has(column))
+        return not self.words or matches(self.words, *shown)
 
     def in_order(self, keys: list[str], made: Mapping[str, Sequence[str]]) -> list[str]:
         name = self.sorted_by.lstrip("-")

@@ -10,7 +10,7 @@ from beowulf.tui.feed import State
 from beowulf.tui.grid import Rows
 from beowulf.tui.listing import Column
 from beowulf.tui.pane import BAD, NODE_KEYS, STYLES, Json, Pane, node_of
-from beowulf.views import JOB_COLUMNS, job_row, matches
+from beowulf.views import JOB_COLUMNS, job_row
 from beowulf.views.cluster import CLUSTER_COLUMNS, NO_MACHINE, OF_GPUS, ClusterRow, cluster_row
 from beowulf.views.jobs import JOB_DETAIL_COLUMNS, job_detail
 from beowulf.views.nodes import node_word
@@ -30,6 +30,7 @@ class ClusterPane(Pane):
         inks = {"STATE": "state", **dict.fromkeys(BARS, "busy")}
         named = zip(CLUSTER_COLUMNS, WIDTHS, strict=True)
         super().__init__([Column(name, most, ink=inks.get(name, "")) for name, most in named], id="cluster")
+        self.spare = ("NET", "POWER", "TEMP", "GPU MEM", "GPU", "2 MIN", "SITE", "USE")
         self.empty = "no machines yet: beowulf nodes discover NETWORK, then beowulf nodes add"
 
     def about(self, key: str) -> tuple[str, str]:
@@ -63,6 +64,7 @@ class JobsPane(Pane):
         columns = [Column(name, 60 if name == "REASON" else 24, name in right, inks.get(name, "")) for name in names]
         super().__init__(columns, id="jobs")
         self.hidden = {name for name in JOB_DETAIL_COLUMNS if name != "ETA"}
+        self.spare = ("ETA", "USER")
         self.empty = "no jobs yet: beowulf submit jobs/hello.yaml"
         self._rows: dict[str, tuple[Json, tuple[str, ...]]] = {}
 
@@ -71,7 +73,7 @@ class JobsPane(Pane):
         if len(self._rows) > 2 * len(jobs):
             self._rows.clear()
         if self.words:
-            keys = [key for key in keys if matches(self.words, *self._known(key, jobs[key]))]
+            keys = [key for key in keys if self.fits(self._known(key, jobs[key]))]
         if self.sorted_by:
             keys = self.in_order(list(keys), {key: self._known(key, jobs[key]) for key in keys})
         self.show(Rows(keys, lambda key: _cells(jobs[key], now), lambda key: STYLES.get(self.cells(key)[STATE], BAD)))

@@ -12,7 +12,7 @@ from beowulf.views.fields import Json, items, number, text
 from beowulf.views.machines import dollars, machine_hourly_usd
 from beowulf.views.text import printable
 
-BAR = 8
+BAR = 7
 LONG_BAR = 24
 
 
@@ -45,7 +45,7 @@ class Bill:
             return ["no month's budget is set, so nothing is rented (docs/cloud.md says how to)"]
         used = f"{bar(self.spent / self.cap, LONG_BAR)}▏ {self._spent} this month ({100 * self.spent / self.cap:.0f} %)"
         rented = f"{self.machines} machine{'s' * (self.machines != 1)}, {dollars(self.hourly)}/h"
-        over = " · more than the budget: renting ends before" if self.forecast > self.cap else ""
+        over = " · over the budget: renting ends before that" if self.forecast > self.cap else ""
         return [
             used,
             f"{rented} · at most {dollars(self.committed)} so far · {dollars(self.forecast)} by the month's end{over}",

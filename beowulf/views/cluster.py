@@ -19,7 +19,7 @@ CLUSTER_COLUMNS = (
 OF_GPUS = frozenset({"GPU", "USE", "GPU MEM", "TEMP", "POWER"})
 BAR = 8
 SPARK = 12
-SHOWN_STATES = ("RUNNING", "CONFIGURING", "COMPLETING", "PENDING")
+SHOWN_STATES = (("RUNNING", "running"), ("CONFIGURING", "starting"), ("COMPLETING", "ending"), ("PENDING", "waiting"))
 NO_MACHINE: Json = {}
 
 
@@ -144,14 +144,9 @@ class Totals(NamedTuple):
 
     @property
     def sentence(self) -> str:
-        parts = (
-            f"{self.nodes_up}/{self.nodes} nodes up",
-            f"{self.gpus_used}/{self.gpus} GPUs busy" if self.gpus else "",
-            f"{self.threads_used}/{self.threads} threads",
-            ", ".join(f"{self.states[state]} {state.lower()}" for state in SHOWN_STATES if self.states.get(state))
-            or "no jobs",
-        )
-        return " · ".join(part for part in parts if part)
+        jobs = ", ".join(f"{self.states[state]} {word}" for state, word in SHOWN_STATES if self.states.get(state))
+        busy = f"{self.gpus_used}/{self.gpus} GPUs" if self.gpus else f"{self.threads_used}/{self.threads} threads"
+        return f"{self.nodes_up}/{self.nodes} nodes up · {busy} busy · {jobs or 'no jobs'}"
 
     @property
     def alert(self) -> str:

@@ -20,7 +20,7 @@ class GpuNow(NamedTuple):
     """Parts are 0 … 1, -1 where nobody told."""
 
     node: str
-    index: str
+    gpu: str
     kind: str
     state: str  # FAILED where it is out of order, else the node's
     use: float
@@ -82,7 +82,7 @@ def gpu_row(gpu: GpuNow) -> GpuRow:
     used = f"{mebibytes(gpu.memory_mib)}/" if gpu.memory_mib >= 0 else ""
     return GpuRow(
         gpu.node,
-        gpu.index,
+        gpu.gpu,
         gpu.kind,
         gpu.state,
         f"{bar(gpu.use, BAR)}{percent(gpu.use)}",
@@ -98,7 +98,7 @@ def gpu_sentence(gpu: GpuNow) -> str:
     """``n5 GPU 0 · RTX3090 · MIXED · 97 % · 18G/24G · 78 °C · 310 W · job 42``"""
     row = gpu_row(gpu)
     memory = row.memory.rpartition(" ")[2]
-    parts = (f"{gpu.node} GPU {gpu.index}", gpu.kind, gpu.state, f"{100 * gpu.use:.0f} %" if gpu.use >= 0 else "")
+    parts = (f"{gpu.node} GPU {gpu.gpu}", gpu.kind, gpu.state, f"{100 * gpu.use:.0f} %" if gpu.use >= 0 else "")
     job = f"job {gpu.job}" if gpu.job else ""
     measured = (memory, row.temperature.strip("-"), row.power.strip("-"), job, gpu.note)
     return " · ".join(filter(None, (*parts, *measured)))

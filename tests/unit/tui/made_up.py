@@ -7,7 +7,7 @@ import queue
 from collections.abc import Iterator
 from typing import Any
 
-from beowulf.model.errors import Refused, Unreachable
+from beowulf.model.errors import NotFound, Refused, Unreachable
 
 NOW = 1_790_000_000.0
 NASTY = "\x1b]0;owned\x07\x1b[2J[bold]no markup[/]\x07"
@@ -159,7 +159,10 @@ class MadeUp:
         return {**found, "spec": spec, "attempts": attempts}
 
     def node(self, name: str) -> dict[str, Any]:
-        return next(node for node in self.nodes if node["id"] == name)  # type: ignore[no-any-return]
+        for node in self.nodes:
+            if node["id"] == name:
+                return node  # type: ignore[no-any-return]
+        raise NotFound(f"there is no node {name}")
 
     def cost(self, **_: Any) -> dict[str, Any]:
         clouds = [{"name": "aws", "error": ""}]

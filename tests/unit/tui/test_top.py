@@ -27,7 +27,7 @@ from beowulf.tui.submit import NewJob
 def test_what_is_there() -> None:
     async def steps(app: Top, pilot: Pilot[None]) -> None:
         top = lines_of(app)[0]
-        assert "6/7 nodes up · 29/44 threads busy · 1/2 GPUs busy · 2 running" in top and "1 alert" in top
+        assert "6/7 nodes up · 1/2 GPUs busy · 2 running, 1 starting, 3 waiting · 1 alert: n7 is down" in top
         shown = [line.split() for line in lines_of(app)[3:11]]
         assert [words[0] for words in shown] == ["41", "42", "43", "44", "45", "46", "40", "39"]
         assert shown[0][1:] == ["digits-torchrun", "mira", "RUNNING", "12:34", "n[1-4]"]
@@ -188,7 +188,7 @@ def test_commands() -> None:
         await press(pilot, "escape", "colon", *"41", "enter")
         assert isinstance(app.screen, JobScreen) and app.screen.job_id == "41"
         await press(pilot, "escape", "colon", *"nonsense", "enter")
-        assert notes(app) == ["nonsense is no view, job or node"]
+        assert notes(app) == ["nonsense is no view, job, node or command"]
         await press(pilot, "colon", *"quit", "enter")
         assert app.return_code == 0
 
@@ -256,8 +256,9 @@ def test_rented_machines_what_they_cost_and_giving_one_back() -> None:
 
     async def steps(app: Top, pilot: Pilot[None]) -> None:
         await press(pilot, "4")
-        await until(pilot, lambda: "$1.05/h, $4.10 of $50.00 this month" in lines_of(app)[0])
-        rows = [line.split() for line in lines_of(app)[3:5]]
+        await until(pilot, lambda: "$1.05/h ▋       $4.10 of $50.00" in lines_of(app)[0])
+        assert "$4.10 of $50.00 this month (8 %)" in lines_of(app)[2] and "by the month's end" in lines_of(app)[3]
+        rows = [line.split() for line in lines_of(app)[5:7]]
         assert [row[:4] for row in rows] == [
             ["aws-7", "READY", "g4dn.xlarge", "aws:us-east-1a"],
             ["aws-8", "BOOTING", "g4dn.xlarge", "aws:us-east-1a"],
@@ -290,8 +291,8 @@ def test_a_map_of_all_gpus_and_one_of_them_in_words() -> None:
         ]
         await press(pilot, "v", "v")
         assert pane.face == "list" and lines_of(app)[3].split()[:4] == ["n5", "0", "RTX3090", "MIXED"]
-        await press(pilot, "v", "escape", "down", "down", "up", "pagedown", "home", "end")
-        assert pane.selected == "g24 3" and "g24 GPU 3" in lines_of(app)[2]
+        await press(pilot, "v", "escape", "down", "down", "up", "pagedown", "end", "home")
+        assert pane.selected == "g01 0" and "g01 GPU 0" in lines_of(app)[2]
 
     drive(with_gpus(MadeUp()), steps)
 

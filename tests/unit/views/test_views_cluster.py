@@ -69,9 +69,9 @@ def test_the_line_on_top_names_what_somebody_should_look_at() -> None:
         for node in (NODE, sick, {"id": "n7", "state": "DOWN"}, {"id": "n8", "state": "DOWN", "drained": True})
     ]
     found = totals(parts, {"RUNNING": 2})
-    assert found.sentence == "2/4 nodes up · 2/4 GPUs busy · 4/8 threads · 2 running"
+    assert found.sentence == "2/4 nodes up · 2/4 GPUs busy · 2 running"
     assert found.alert == "2 alerts: n6: GPU 1 out of order"
-    assert totals([], {}).sentence == "0/0 nodes up · 0/0 threads · no jobs"
+    assert totals([], {}).sentence == "0/0 nodes up · 0/0 threads busy · no jobs"
 
 
 def test_a_gpu_in_one_line() -> None:
@@ -79,7 +79,7 @@ def test_a_gpu_in_one_line() -> None:
     assert gpu_sentence(first) == "n5 GPU 0 · K80 · MIXED · 97 % · 6.0G/12G · 78 °C · 140 W · job 42"
     assert gpu_row(second).job == "" and gpu_row(first).job == "42"
     assert average([first, second], "temperature") == "60 °C" and average([], "use") == ""
-    assert [heat_cell(first, "use", width) for width in (5, 3, 2, 1)] == [" 97 ", " 97", "██", "█"]
+    assert [heat_cell(first, "use", width) for width in (5, 3, 2, 1)] == ["  97 ", " 97", "██", "█"]
     assert heat_cell(gpu_loads(NODE, {})[0], "use", 3) == " · "
 
 
@@ -98,7 +98,8 @@ def test_every_gpu_has_a_cell_of_its_own_within_the_width(gpus: list[int], width
 
 def test_cells_are_as_wide_as_all_of_them_fit() -> None:
     shelf = [(f"n{number:04}", 2) for number in range(1000)]
-    assert heat_map(shelf, 159, 42).cell == 1 and len(heat_map(shelf, 159, 42).lines) <= 42
+    assert heat_map(shelf, 159, 42).cell == 2 and len(heat_map(shelf, 159, 42).lines) <= 42
+    assert heat_map(shelf, 79, 20).cell == 1 and len(heat_map(shelf, 79, 20).lines) > 20  # these are scrolled
     assert heat_map(shelf[:6], 159, 42).cell == 5 and len(heat_map(shelf[:6], 159, 42).lines) == 6
     assert heat_map(shelf[:90], 159, 42).cell > 1
 
@@ -144,6 +145,6 @@ def test_what_the_month_will_have_cost() -> None:
     cost = {"cost_usd": 4.0, "cap_usd": 5.0, "committed_usd": 4.5, "clouds": [{"name": "aws", "error": "no route"}]}
     bill = bill_of(cost, [{**MACHINE, "market": "on-demand"}, MACHINE], almost_over)
     assert (bill.hourly, bill.forecast, bill.machines) == (0.7, 5.4, 2)
-    assert bill.sentence == "$0.70/h ██████▍  $4.00 of $5.00, aws does not answer"
-    assert "more than the budget" in bill.lines[1] and "$4.00 of $5.00 this month (80 %)" in bill.lines[0]
+    assert bill.sentence == "$0.70/h █████▋  $4.00 of $5.00, aws does not answer"
+    assert "over the budget" in bill.lines[1] and "$4.00 of $5.00 this month (80 %)" in bill.lines[0]
     assert Bill().sentence == "" and "no month's budget is set" in Bill().lines[0]
