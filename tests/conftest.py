@@ -15,6 +15,7 @@ from typing import Any
 import hypothesis
 import pytest
 from real_head import RealHead
+from xdist.scheduler import LoadScopeScheduling
 
 from beowulf.lab import Lab
 from beowulf.lab.survey import kind_here
@@ -47,6 +48,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         sweeps = [item for item in items if item.get_closest_marker("slow")]
         config.hook.pytest_deselected(items=sweeps)
         items[:] = [item for item in items if item not in sweeps]
+
+
+class HostsApart(LoadScopeScheduling):
+    """Over several workers (``-n 2``): real hosts are one worker's, so that there are eight of them once, and faults
+    come one at a time; every other file is whosever's turn it is."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "hosts" if file.startswith(("tests/cluster/", "tests/faults/")) else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    return HostsApart(config, log)
 
 
 @pytest.fixture(scope="session")

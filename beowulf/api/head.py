@@ -12,7 +12,7 @@ from beowulf.model.cloud import Machine, Offer
 from beowulf.model.job import Job, JobId, JobSpec
 from beowulf.model.node import Endpoint, NodeId
 from beowulf.model.snapshot import Snapshot
-from beowulf.probe import Load
+from beowulf.probe import Course, Load
 from beowulf.store import StoredEvent, StoredReport
 
 
@@ -62,6 +62,9 @@ class Head(Protocol):
     def last_values(self, number: int) -> Mapping[JobId, Mapping[str, Any]]:
         """By task of an array: the last value of every key that its newest attempt reported."""
 
+    def course(self, job_id: JobId, attempt: int) -> Course | None:
+        """How busy its machines were while it ran; None where nothing was seen of it."""
+
     def subscribe(self, wake: Callable[[], None]) -> Callable[[], None]:
         """``wake`` is called, from any thread, after each commit and each arrival of log bytes. → unsubscribe."""
 
@@ -83,6 +86,9 @@ class Head(Protocol):
 
     def dry_run(self, spec: JobSpec, array: Sequence[int]) -> dict[str, Any]: ...
 
+    def next_starts(self) -> dict[str, Any]:
+        """Who of the queue starts when, if nothing new comes."""
+
     def why(self, job_id: JobId) -> dict[str, Any]: ...
 
     def has_tree(self, digest: str) -> bool: ...
@@ -95,11 +101,28 @@ class Head(Protocol):
 
     def ssh_command(self, node: NodeId) -> list[str]: ...
 
+    def beside(self, job: Job, rank: int, wish: Mapping[str, Any]) -> End:
+        """A connection to what the rank listens at (``{"port"}``), or to a program beside it (``{"argv"}``)."""
+
     @property
     def rented(self) -> RentedHead: ...
 
     def shutdown(self) -> None:
         """Begins to end the daemon, and returns at once."""
+
+
+class End(Protocol):
+    """One end of a connection. Everything may block; one thread may read while another writes."""
+
+    def read(self, size: int) -> bytes:
+        """At least one byte, or ``b""`` at the end."""
+
+    def write(self, data: bytes) -> object: ...
+
+    def close_write(self) -> object: ...
+
+    def close(self) -> object:
+        """From any thread; a `read` that waits then ends."""
 
 
 class RentedHead(Protocol):

@@ -41,6 +41,10 @@ async def plan(call: Call) -> Response:
     return answer(await call.blocking(call.head.dry_run, body.spec, body.array))
 
 
+async def next_starts(call: Call) -> Response:
+    return answer(await call.blocking(call.head.next_starts))
+
+
 async def list_jobs(call: Call) -> Response:
     """``state`` is words with commas between them, or ``live``; ``limit`` keeps the newest."""
     words = frozenset(filter(None, call.text("state").upper().split(",")))
@@ -80,7 +84,8 @@ def _unknown(job_id: str) -> NotFound:
     return NotFound(f"job {job_id[:40]} is not known", hint="beowulf ps and beowulf history list those there are")
 
 
-def _one(call: Call) -> Job:
+def one_job(call: Call) -> Job:
+    """The job that the path names. Raises `NotFound`, or `BadInput` for an array."""
     snapshot, job_id = call.head.snapshot(), call.path("id")
     job = snapshot.job(job_id)
     if job is not None:
@@ -96,11 +101,11 @@ async def cancel(call: Call) -> Response:
 
 
 async def why(call: Call) -> Response:
-    return answer(await call.blocking(call.head.why, _one(call).id))
+    return answer(await call.blocking(call.head.why, one_job(call).id))
 
 
 async def reports(call: Call) -> Response:
-    job = _one(call)
+    job = one_job(call)
     attempt = call.number("attempt") or len(job.attempts)
     if call.flag("latest"):
         found = await call.blocking(call.head.latest_reports, job.id, attempt)
@@ -110,6 +115,14 @@ async def reports(call: Call) -> Response:
         after, limit = call.number("after"), call.number("limit", 1000)
         found = await call.blocking(call.head.reports, job.id, attempt, after, limit)
     return answer({"reports": [render.report(stored) for stored in found]})
+
+
+async def course(call: Call) -> Response:
+    """How busy the machines of the newest attempt, or of the one named, were while it ran; empty: nothing was seen."""
+    job = one_job(call)
+    attempt = call.number("attempt") or len(job.attempts)
+    found = await call.blocking(call.head.course, job.id, attempt)
+    return answer({"attempt": attempt, **(render.course(found) if found else {})})
 
 
 async def values(call: Call) -> Response:
@@ -126,12 +139,12 @@ async def values(call: Call) -> Response:
 
 
 async def read_logs(call: Call) -> Response:
-    reading = logs.reading_of(call, _one(call))
+    reading = logs.reading_of(call, one_job(call))
     return StreamingResponse(logs.lines(call, reading, call.flag("follow")), media_type=JSON_LINES)
 
 
 async def outputs(call: Call) -> Response:
-    job = _one(call)
+    job = one_job(call)
     folder = await call.blocking(call.head.outputs, job.id)
     if folder is None:
         declared = bool(job.spec.outputs)

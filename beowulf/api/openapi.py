@@ -8,7 +8,7 @@ from typing import Any
 
 from beowulf.api.bodies import adapter
 from beowulf.api.faults import STATUS
-from beowulf.api.routes import Route
+from beowulf.api.routes import JSON, Route
 
 _SCHEMAS = "#/components/schemas/"
 
@@ -45,7 +45,7 @@ def _operation(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
         schemas[route.body.__name__] = schema
         reference = {"$ref": _SCHEMAS + route.body.__name__}
         operation["requestBody"] = {"required": True, "content": {route.takes: {"schema": reference}}}
-    elif route.method == "PUT":
+    elif route.takes != JSON:
         operation["requestBody"] = {"required": True, "content": {route.takes: {"schema": {"format": "binary"}}}}
     return operation
 

@@ -39,6 +39,7 @@ def intent(
     rules: Renting,
     now: float,
     sentence: str,
+    beside: tuple[str, ...] = (),
 ) -> Machine | Refusal:
     """The machine as it would stand in the store, with no token and key yet."""
     cloud = next((one for one in rules.clouds if one.name == offer.provider), None)
@@ -67,6 +68,7 @@ def intent(
         project=job.spec.budget,
         max_hourly_usd=offer.price(market),
         lease_until=now + rules.ready_timeout_s + rules.lease_s + ledger.TICK_S,
+        beside=beside,
     )
     over = ledger.over_budget(machine, machines.values(), job, rules.caps, now)
     return Refusal(over) if over else machine
@@ -89,4 +91,5 @@ def event_of(machine: Machine, minted: Minted) -> MachineIntended:
         machine.owner,
         machine.project,
         machine.reason,
+        machine.beside,
     )

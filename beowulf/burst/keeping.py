@@ -24,6 +24,7 @@ class Sight:
     job: Job | None  # whom it was bought for
     usable: bool = False  # linked, and what it is is known
     works: bool = False  # something of a job is on it
+    awaited: bool = False  # its job waits for more machines that are on their way
     warm: bool = False  # it is one of those that are kept without work
     too_dear: str = ""  # why its lease cannot be renewed
 
@@ -64,7 +65,7 @@ def _ready(machine: Machine, sight: Sight, rules: Renting, now: float) -> ev.Mac
         return ev.MachineDraining(now, machine.id, "the provider takes it back")
     if sight.too_dear:
         return ev.MachineDraining(now, machine.id, sight.too_dear)
-    if sight.works:
+    if sight.works or sight.awaited:
         return ev.MachineBusy(now, machine.id) if machine.idle_since else None
     if not machine.idle_since:
         return ev.MachineIdle(now, machine.id)

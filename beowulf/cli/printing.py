@@ -68,5 +68,5 @@ def _several(client: Client, job_id: str) -> bool:
     job = client.job(job_id)
     if job.get("spec", {}).get("setup"):
         return True
-    attempts = job.get("attempts") or [{"allocation": {"shares": []}}]
-    return sum(len(share["ranks"]) for share in attempts[-1]["allocation"]["shares"]) > 1
+    newest = (job.get("attempts") or ())[-1:]
+    return sum(len(share["ranks"]) for attempt in newest for share in attempt["allocation"]["shares"]) > 1

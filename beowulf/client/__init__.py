@@ -2,5 +2,6 @@
 
 from beowulf.client.client import Client
 from beowulf.client.logs import LogChunk
+from beowulf.client.values import AttemptWhole, JobRow, JobWhole, NodeWhole, RankEnd, Report, TaskRow
 
-__all__ = ["Client", "LogChunk"]
+__all__ = ["AttemptWhole", "Client", "JobRow", "JobWhole", "LogChunk", "NodeWhole", "RankEnd", "Report", "TaskRow"]

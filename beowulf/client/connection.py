@@ -6,6 +6,7 @@ import http.client
 import os
 import select
 import socket
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -34,9 +35,10 @@ class Connection(http.client.HTTPConnection):
         return self.sock is not None and not select.select([self.sock], [], [], 0)[0]
 
 
-def unix_dial(path: Path) -> Dial:
+def unix_dial(path: Path, timeout_s: float | None = None) -> Dial:
     def dial() -> socket.socket:
         end = socket.socket(socket.AF_UNIX)
+        end.settimeout(timeout_s)
         try:
             end.connect(str(path))
         except OSError as error:
@@ -54,15 +56,17 @@ class SshDial:
 
     def __init__(self, host: str, command: tuple[str, ...] = ()) -> None:
         self._command = command or ("ssh", "-T", "--", host, "beowulf", "stdio")
+        self._lock = threading.Lock()
         self._children: list[subprocess.Popen[bytes]] = []
 
     def __call__(self) -> socket.socket:
         import subprocess  # local: most commands never need it
 
-        self._children = [child for child in self._children if child.poll() is None]
         ours, theirs = socket.socketpair()
         try:
-            self._children.append(subprocess.Popen(self._command, stdin=theirs.fileno(), stdout=theirs.fileno()))
+            child = subprocess.Popen(self._command, stdin=theirs.fileno(), stdout=theirs.fileno())
+            with self._lock:
+                self._children = [one for one in self._children if one.poll() is None] + [child]
         except OSError as error:
             ours.close()
             raise Unreachable(f"{self._command[0]} cannot be run: {error.strerror}") from error

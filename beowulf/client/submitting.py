@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import json
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from beowulf.model.errors import BadInput
 
 if TYPE_CHECKING:
-    from beowulf.client.client import Client
     from beowulf.client.pack import Packed
+    from beowulf.client.trees import TreeRequests
     from beowulf.model.job import JobSpec
     from beowulf.specs.job import JobRequest
 
@@ -23,6 +24,15 @@ def read_text(path: Path) -> str:
         raise BadInput(f"is not UTF-8 text (byte {error.start})", where=str(path)) from error
     except OSError as error:
         raise BadInput(f"cannot be read: {error.strerror}", where=str(path)) from error
+
+
+def request_of(job: Mapping[str, Any] | Path | str) -> JobRequest:
+    """The job of a file, or of a dictionary with a job file's keys. Raises `BadInput`."""
+    from beowulf.specs.job import parse_job
+
+    if isinstance(job, Mapping):
+        return parse_job(json.dumps(job, indent=1, default=str), name="job")
+    return parse_job(read_text(Path(job)), name=str(job))
 
 
 def packed_spec(request: JobRequest) -> tuple[JobSpec, tuple[Packed, ...]]:
@@ -66,8 +76,14 @@ def _packed(source: str, key: str, name: str = "") -> Packed:
     return pack(path, name=name)
 
 
-def hand_in(client: Client, folders: Iterable[Packed], tell: Callable[[str], object]) -> None:
-    """Sends what the head does not have yet, and tells of it."""
+def hand_in(
+    client: TreeRequests,
+    folders: Iterable[Packed],
+    tell: Callable[[str], object],
+    watch: Callable[[str, Iterable[bytes], int], Iterable[bytes]] = lambda _, pieces, __: pieces,
+) -> None:
+    """Sends what the head does not have yet, and tells of it. The pieces pass through ``watch(text, pieces, bytes)``,
+    the last being the size of all files."""
     from beowulf.views import bytes_amount
 
     for packed in folders:
@@ -75,4 +91,4 @@ def hand_in(client: Client, folders: Iterable[Packed], tell: Callable[[str], obj
             continue
         amount = bytes_amount(packed.tree.size_bytes)
         tell(f"sending {packed.tree.source}: {packed.tree.files} file{'s' * (packed.tree.files != 1)}, {amount}")
-        client.put_tree(packed.tree.digest, packed.chunks())
+        client.put_tree(packed.tree.digest, watch("sending", packed.chunks(), packed.tree.size_bytes))

@@ -22,7 +22,7 @@ from azure.identity import DefaultAzureCredential
 from azure.mgmt.compute import ComputeManagementClient
 from azure.mgmt.network import NetworkManagementClient
 
-from beowulf.cloud.azure_errors import translated
+from beowulf.cloud.azure_errors import ROLE, translated
 from beowulf.cloud.options import check_options, number
 from beowulf.cloud.provider import Check, Instance, InstanceState, LaunchRequest
 from beowulf.cloud.requests import agent_user
@@ -32,7 +32,7 @@ from beowulf.model.renting import Cloud
 
 NEEDED = ("subscription", "resource_group", "identity")
 OPTIONS = (*NEEDED, "authority", "disk_gib", "address")
-ROLE = "assign the role in nodes/policies/azure-role.json on the resource group"
+QUOTA_ROLE = "assign the role in nodes/policies/azure-quota-role.json on the subscription"
 IMAGE = "Canonical:0001-com-ubuntu-server-jammy:22_04-lts-gen2:latest"
 ADMIN = "azureuser"  # Azure wants one; the cloud-config decides who there really is
 ALLOCATION_S = 60.0  # how long we wait to hear that there is no room
@@ -126,7 +126,7 @@ class Azure:
             with translated(f"asking {region} for its quota"):
                 usages = {str(one.name.value): one for one in self._compute.usage.list(region)}
         except CloudError as error:
-            yield Check(f"region {region}", False, error.message, error.hint or ROLE)
+            yield Check(f"region {region}", False, error.message, QUOTA_ROLE if error.hint == ROLE else error.hint)
             return
         for name in ("cores", "lowPriorityCores"):
             if name in usages:

@@ -11,6 +11,7 @@ from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpRes
 
 from beowulf.model.errors import CloudError, LaunchRefused, NoCapacity, QuotaReached, Unclear
 
+ROLE = "assign the role in nodes/policies/azure-role.json on the resource group"
 LOG_IN = "az login, or set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET"
 CODES: tuple[tuple[str, type[CloudError]], ...] = (
     ("QuotaExceeded|LimitReached|LimitExceeded", QuotaReached),
@@ -34,7 +35,8 @@ def translated(what: str) -> Iterator[None]:
         raise LaunchRefused(f"{what}: {error.message}", hint=LOG_IN) from error
     except HttpResponseError as error:
         code, message, status = told(error)
-        raise kind_of(code, message, status)(f"{what}: {code or status}: {message}") from error
+        hint = ROLE if "AuthorizationFailed" in code else ""
+        raise kind_of(code, message, status)(f"{what}: {code or status}: {message}", hint=hint) from error
     except (AzureError, OSError) as error:  # nothing came back, or nothing was sent
         raise Unclear(f"{what}: {error}") from error
 

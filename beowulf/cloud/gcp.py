@@ -24,7 +24,7 @@ from google.auth.exceptions import GoogleAuthError
 from google.auth.transport.requests import AuthorizedSession
 from google.cloud import compute_v1
 
-from beowulf.cloud.gcp_errors import LOG_IN, kind_of_operation, translated
+from beowulf.cloud.gcp_errors import LOG_IN, ROLE, kind_of_operation, translated
 from beowulf.cloud.options import check_options, number
 from beowulf.cloud.provider import Check, Instance, InstanceState, LaunchRequest
 from beowulf.cloud.requests import agent_user
@@ -33,7 +33,6 @@ from beowulf.model.errors import CloudError, LaunchRefused, NoCapacity, TokenSpe
 from beowulf.model.renting import Cloud
 
 OPTIONS = ("project", "limit_hours", "disk_gib", "service_account", "address")
-ROLE = "grant the role in nodes/policies/gcp-role.yaml"
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 IMAGE = "projects/ubuntu-os-cloud/global/images/family/ubuntu-2204-lts"  # Google's Debian has no cloud-init
 RESOURCE_MANAGER = "https://cloudresourcemanager.googleapis.com"
@@ -41,18 +40,12 @@ WORDS = ("beowulf-cluster", "beowulf-machine", "beowulf-token")
 CALL_S = 30.0
 OPERATION_S = 120.0
 PERMISSIONS = (
-    "compute.instances.create",
-    "compute.instances.delete",
-    "compute.instances.get",
-    "compute.instances.list",
-    "compute.instances.setLabels",
-    "compute.instances.setMetadata",
-    "compute.disks.create",
-    "compute.subnetworks.use",
-    "compute.subnetworks.useExternalIp",
-    "compute.zoneOperations.get",
-    "compute.regions.get",
+    *("compute.disks.create", "compute.images.useReadOnly", "compute.networks.use", "compute.regions.get"),
+    *("compute.subnetworks.use", "compute.subnetworks.useExternalIp", "compute.zoneOperations.get"),
+    *("compute.instances.create", "compute.instances.delete", "compute.instances.get", "compute.instances.list"),
+    *("compute.instances.setLabels", "compute.instances.setMetadata", "compute.instances.setServiceAccount"),
 )
+"""Those of nodes/policies/gcp-role.yaml."""
 STATES = {
     **dict.fromkeys(("PROVISIONING", "STAGING"), InstanceState.PENDING),
     **dict.fromkeys(("RUNNING", "REPAIRING"), InstanceState.RUNNING),

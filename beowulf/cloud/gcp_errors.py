@@ -18,6 +18,7 @@ OPERATION_ERRORS: tuple[tuple[str, type[CloudError]], ...] = (
 )
 THROTTLES = {"rateLimitExceeded", "userRateLimitExceeded", "RATE_LIMIT_EXCEEDED", "concurrentLimitExceeded"}
 LOG_IN = "gcloud auth application-default login"
+ROLE = "grant the role in nodes/policies/gcp-role.yaml"
 
 
 @contextmanager
@@ -26,7 +27,9 @@ def translated(what: str) -> Iterator[None]:
     try:
         yield
     except exceptions.GoogleAPICallError as error:
-        raise kind_of_call(error)(f"{what}: {error.message}") from error
+        kind = kind_of_call(error)
+        hint = ROLE if kind is LaunchRefused and error.code == 403 else ""
+        raise kind(f"{what}: {error.message}", hint=hint) from error
     except (exceptions.RetryError, TransportError, OSError) as error:  # those of requests are OSErrors
         raise Unclear(f"{what}: {error}") from error
     except GoogleAuthError as error:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from beowulf.model.renting import Renting
 from beowulf.model.rules import Rules
+from beowulf.model.tracking import Tracking
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,5 +26,6 @@ class Policy:
     checkpoint_answer_s: float = 10.0  # ranks that were asked for a checkpoint and are silent this long do not hear it
     resize_every_s: float = 300.0  # a job keeps its size at least this long
     log_cap_bytes: int = 1 << 30  # per process
+    tracking: Tracking = Tracking()  # what ranks are told of it
     rules: Rules = Rules()  # what the scheduler goes by
     renting: Renting = Renting()

@@ -13,7 +13,7 @@ import structlog
 from beowulf import burst, scheduler
 from beowulf.burst import intents, keeping, ledger, listing
 from beowulf.controller import evacuating
-from beowulf.controller.draft import Draft
+from beowulf.controller.draft import Connect, Draft
 from beowulf.controller.rented import Call, CreateMachine, DestroyMachine, ForgetKey, Listing, ListMachines, Mint
 from beowulf.model import event as ev
 from beowulf.model import rented
@@ -74,7 +74,9 @@ def _machines_for(draft: Draft, wish: scheduler.Grow) -> list[Machine] | intents
     known = dict(draft.snapshot.machines)
     found: list[Machine] = []
     for number in range(wish.count):
-        machine = intents.intent(wish.offer, wish.market, job, known, made + number, rules, draft.now, wish.sentence)
+        machine = intents.intent(
+            wish.offer, wish.market, job, known, made + number, rules, draft.now, wish.sentence, wish.beside
+        )
         if isinstance(machine, intents.Refusal):
             return machine
         known[machine.id] = machine
@@ -93,12 +95,20 @@ def look(draft: Draft) -> None:
     machines = live(draft)
     warm = keeping.kept_warm(machines, draft.policy.renting.keep_warm)
     for machine in machines:
+        _call(draft, machine)
         _watch(draft, machine)
         move(draft, machine, machine.id in warm)
     evacuating.look(draft)
     _create(draft)
     _destroy(draft)
     _list(draft)
+
+
+def _call(draft: Draft, machine: Machine) -> None:
+    """One that boots is tried at every look: nobody tells us when its sshd is up, and a link's own patience grows."""
+    known = machine.id in draft.snapshot.nodes
+    if machine.state is MachineState.BOOTING and known and machine.id not in draft.volatile.links:
+        draft.do(Connect(machine.id))
 
 
 def move(draft: Draft, machine: Machine, warm: bool = False) -> None:
@@ -131,8 +141,17 @@ def _sight(draft: Draft, machine: Machine, warm: bool) -> keeping.Sight:
         job=draft.snapshot.jobs.get(machine.job_id),
         usable=up and node is not None and node.facts.memory_mib > 0,
         works=bool(draft.snapshot.held.get(machine.id)) or _brings_home(draft, machine.id),
+        awaited=_awaited(draft, machine),
         warm=warm,
         too_dear=draft.volatile.rented.too_dear.get(machine.id, ""),
+    )
+
+
+def _awaited(draft: Draft, machine: Machine) -> bool:
+    """Others of its gang boot: who was ready first is not idle, for it would only be bought again."""
+    coming = (MachineState.INTENDED, MachineState.BOOTING)
+    return machine.job_id in draft.snapshot.pending and any(
+        one.job_id == machine.job_id and one.state in coming for one in live(draft)
     )
 
 

@@ -9,7 +9,7 @@ import structlog
 
 from beowulf.burst import collector, keeping, ledger, replies
 from beowulf.controller import closing, gang, renting
-from beowulf.controller.draft import Connect, Draft, Drop
+from beowulf.controller.draft import Draft, Drop
 from beowulf.controller.rented import Call, ForgetKey, Listing, MachineCreated, MachineDestroyed, MachinesListed
 from beowulf.controller.verdict import Verdict
 from beowulf.model import event as ev
@@ -48,16 +48,17 @@ def _not_created(draft: Draft, machine: Machine, error: Any) -> None:
     if cool_off := replies.COOL_OFF_S.get(type(error)):
         sale = (machine.offer.site, machine.offer.zone, machine.offer.machine_type, machine.market)
         state.sold_out[sale] = draft.now + cool_off
+    said = f"{error.message} ({error.hint})" if error.hint else error.message
     match replies.on_create(error, call.unsure):
         case replies.Next.CLOSE:
-            gone(draft, machine, draft.now, error.message, sure=True)
+            gone(draft, machine, draft.now, said, sure=True)
         case replies.Next.PROVE:
             if machine.state is MachineState.INTENDED:
-                draft.record(rented.MachineEnding(draft.now, machine.id, error.message))
+                draft.record(rented.MachineEnding(draft.now, machine.id, said))
         case replies.Next.AGAIN:
             call.unsure = True
-            if machine.reason != error.message:
-                draft.record(rented.MachineTrouble(draft.now, machine.id, error.message))
+            if machine.reason != said:
+                draft.record(rented.MachineTrouble(draft.now, machine.id, said))
 
 
 def on_destroyed(draft: Draft, item: MachineDestroyed) -> None:
@@ -133,18 +134,13 @@ def _orphan(draft: Draft, provider: str, instance: Instance) -> None:
 
 
 def _seen(draft: Draft, machine: Machine, instance: Instance) -> None:
-    """It joins as soon as its address is known: a node whose key was pinned before there was a machine."""
+    """It is a node as soon as its address is known, whose key was pinned before there was a machine."""
     if instance.state is InstanceState.STOPPED and machine.state in _STOPPED_BY_OTHERS:
         renting.record(draft, rented.MachineEnding(draft.now, machine.id, "somebody stopped it"))
-    elif machine.state is MachineState.BOOTING and instance.address:
-        if machine.id not in draft.snapshot.nodes:
-            end = Endpoint(instance.address, instance.port, instance.user, instance.proxy_jump or "none")
-            tags = {"machine_type": machine.offer.machine_type, "market": machine.market.value}
-            draft.record(
-                ev.NodeAdded(draft.now, machine.id, end, machine.host_key, ("rented",), tags, machine.offer.site)
-            )
-        if machine.id not in draft.volatile.links:
-            draft.do(Connect(machine.id))  # at once: it has just shown a sign of life
+    elif machine.state is MachineState.BOOTING and instance.address and machine.id not in draft.snapshot.nodes:
+        end = Endpoint(instance.address, instance.port, instance.user, instance.proxy_jump or "none")
+        tags = {"machine_type": machine.offer.machine_type, "market": machine.market.value}
+        draft.record(ev.NodeAdded(draft.now, machine.id, end, machine.host_key, ("rented",), tags, machine.offer.site))
 
 
 def gone(draft: Draft, machine: Machine, until: float, reason: str, *, sure: bool = False) -> None:
@@ -174,6 +170,13 @@ def _leave_jobs(draft: Draft, machine: Machine, reason: str) -> None:
         draft.record(ev.ShareCleared(draft.now, job_id, number, machine.id, "the machine is gone"))
         if draft.current(tag) is not None:
             closing.finish_if_clear(draft, job_id)
+
+
+def on_facts(draft: Draft, node: NodeId) -> None:
+    """A machine that says what it is may be ready: jobs wait for that, and not for the next look at all machines."""
+    machine = draft.snapshot.machines.get(node)
+    if machine is not None and machine.state is MachineState.BOOTING:
+        renting.move(draft, machine)
 
 
 def on_reclaim_answer(draft: Draft, node: NodeId, header: Mapping[str, Any]) -> None:

@@ -10,24 +10,26 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from beowulf import __version__, launch, probe, scheduler
+from beowulf import __version__, probe, scheduler
 from beowulf.controller.answer import tasks_of
 from beowulf.controller.commands import Command
 from beowulf.controller.logs import LogFiles
 from beowulf.controller.loop import Controller
+from beowulf.daemon import plans
+from beowulf.daemon.beside import Beside, End
 from beowulf.daemon.cloud_desk import CloudDesk
+from beowulf.daemon.courses import Courses
 from beowulf.daemon.home import Home
 from beowulf.daemon.metrics import CONTENT_TYPE, Metrics
-from beowulf.daemon.reasons import burst_answer, end_answer, why_answer
+from beowulf.daemon.reasons import end_answer, why_answer
 from beowulf.daemon.samples import Samples
 from beowulf.daemon.transfers import Transfers
 from beowulf.measure import Bench
-from beowulf.model.codec import plain
 from beowulf.model.errors import NotFound
 from beowulf.model.job import Job, JobId, JobSpec, JobState
 from beowulf.model.node import Endpoint, NodeId, NodeState
 from beowulf.model.snapshot import Snapshot
-from beowulf.probe import LinkProblem, Load
+from beowulf.probe import Course, LinkProblem, Load
 from beowulf.store import Store, StoredEvent, StoredReport
 from beowulf.sync.trees import TreeStore
 from beowulf.transport import KeyRing, LinkFailed, LinkSettings, check, discover, scan_host_key
@@ -50,9 +52,11 @@ class RunningHead:
         transfers: Transfers,
         problems: Mapping[NodeId, LinkProblem],
         samples: Samples,
+        courses: Courses,
         metrics: Metrics,
         bench: Bench,
         rented: CloudDesk,
+        beside: Beside,
         stopping: threading.Event,
     ) -> None:
         self._home = home
@@ -65,9 +69,11 @@ class RunningHead:
         self._transfers = transfers
         self._problems = problems
         self._samples = samples
+        self._courses = courses
         self._metrics = metrics
         self._bench = bench
         self.rented = rented
+        self._beside = beside
         self._stopping = stopping
 
     @property
@@ -114,6 +120,9 @@ class RunningHead:
 
     def last_values(self, number: int) -> Mapping[JobId, Mapping[str, Any]]:
         return self._store.last_values(number)
+
+    def course(self, job_id: JobId, attempt: int) -> Course | None:
+        return self._courses.course(job_id, attempt)
 
     def subscribe(self, wake: Callable[[], None]) -> Callable[[], None]:
         return self._controller.subscribe(wake)
@@ -170,32 +179,11 @@ class RunningHead:
         return (asdict(said) for said in self._bench.run(nodes, force=force, peers=peers))
 
     def dry_run(self, spec: JobSpec, array: Sequence[int]) -> dict[str, Any]:
-        """What would start where, now and on the idle cluster, and with which commands."""
-        snapshot, now = self.snapshot(), time.time()
-        placed = scheduler.dry_run(snapshot, spec, now)
-        idle = scheduler.dry_run(snapshot, spec, now, idle=True)
-        answer: dict[str, Any] = {"tasks": max(1, len(array))}
-        answer["fits"] = isinstance(placed, scheduler.Placement)
-        answer["reason"] = "" if isinstance(placed, scheduler.Placement) else placed.sentence
-        answer["fits_idle"] = isinstance(idle, scheduler.Placement)
-        answer["reason_idle"] = "" if isinstance(idle, scheduler.Placement) else idle.sentence
-        chosen = placed if isinstance(placed, scheduler.Placement) else idle
-        if isinstance(chosen, scheduler.Placement):
-            answer["allocation"] = plain(chosen.allocation)
-            answer["commands"] = self._commands(snapshot, spec, chosen)
-        answer["burst"] = burst_answer(scheduler.comparison_of(snapshot, now, spec, "", self._controller.rules))
-        return answer
+        rules = self._controller.rules
+        return plans.dry_run(self.snapshot(), spec, array, time.time(), rules, self._trees.has)
 
-    @staticmethod
-    def _commands(snapshot: Snapshot, spec: JobSpec, placed: scheduler.Placement) -> list[dict[str, Any]]:
-        job = Job("0", 0, spec, "", 0, 0.0)
-        members = {node: snapshot.nodes[node] for node in placed.allocation.nodes}
-        starts = launch.processes(job, placed.allocation, members, master_port=0, cluster="", environments={})
-        return [
-            {"node": node, "process": process.id, "argv": list(process.argv)}
-            for node, start in starts.items()
-            for process in start.processes
-        ]
+    def next_starts(self) -> dict[str, Any]:
+        return plans.next_starts(self.snapshot(), time.time(), self._controller.rules, _spent_after(WHY_S))
 
     def why(self, job_id: JobId) -> dict[str, Any]:
         """Every reason why a pending job waits; one sentence for the others."""
@@ -203,9 +191,7 @@ class RunningHead:
         if not tasks:
             raise NotFound(f"there is no job {job_id}", hint="beowulf ps -a")
         job = next((task for task in tasks if task.state is JobState.PENDING), tasks[0])
-        deadline = time.monotonic() + WHY_S
-        spent: Callable[[], bool] = lambda: time.monotonic() > deadline  # noqa: E731
-        found = scheduler.explain(self.snapshot(), time.time(), job.id, self._controller.rules, spent)
+        found = scheduler.explain(self.snapshot(), time.time(), job.id, self._controller.rules, _spent_after(WHY_S))
         kept = scheduler.kept_promises(self.snapshot().jobs.values())
         if found is None:
             end = scheduler.expected_end(self.snapshot(), job, self._controller.rules)
@@ -240,6 +226,9 @@ class RunningHead:
         target = f"{end.user}@{end.host}" if end.user else end.host
         return ["ssh", *(word for option in options for word in ("-o", option)), *jump, "-p", str(end.port), target]
 
+    def beside(self, job: Job, rank: int, wish: Mapping[str, Any]) -> End:
+        return self._beside.open(job, rank, wish)
+
     def shutdown(self) -> None:
         self._stopping.set()
 
@@ -248,3 +237,8 @@ class RunningHead:
         if not tasks:
             raise NotFound(f"there is no job {job_id}", hint="beowulf ps -a")
         return tasks[0]
+
+
+def _spent_after(seconds: float) -> Callable[[], bool]:
+    deadline = time.monotonic() + seconds
+    return lambda: time.monotonic() > deadline

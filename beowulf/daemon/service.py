@@ -24,8 +24,10 @@ from beowulf.controller.inputs import LogsComplete
 from beowulf.controller.logs import LogFiles
 from beowulf.controller.loop import Controller
 from beowulf.controller.policy import Policy
+from beowulf.daemon.beside import Beside
 from beowulf.daemon.cloud_desk import CloudDesk
 from beowulf.daemon.clouds import Clouds
+from beowulf.daemon.courses import Courses
 from beowulf.daemon.gpu_watch import GpuWatch
 from beowulf.daemon.hands import WorkingHands
 from beowulf.daemon.head import RunningHead
@@ -94,6 +96,9 @@ class Service:
             self._clouds,
         )
         self._gpu_watch = GpuWatch(lambda: self._controller.snapshot, self._ask)
+        self._courses = Courses(
+            lambda: self._controller.snapshot, self._samples.newest, home.course, settings.heartbeat_s
+        )
         self._metrics = Metrics(
             lambda: self._controller.snapshot,
             lambda: self._controller.position,
@@ -112,9 +117,11 @@ class Service:
             self._transfers,
             self._problems,
             self._samples,
+            self._courses,
             self._metrics,
             Bench(self._fleet, lambda: self._controller.snapshot, self._record_profile),
             CloudDesk(self._controller, self._store, self._clouds),
+            Beside(self._fleet, lambda: self._controller.snapshot, self._store.cluster),
             self._stopping,
         )
         self._api = ApiServer(head, home.socket)
@@ -140,6 +147,7 @@ class Service:
         self._controller.start()
         self._housekeeping.start()
         self._gpu_watch.start()
+        self._courses.start()
         self._api.start()
         self._metrics_server.start()
         self._hooks.start()
@@ -152,6 +160,7 @@ class Service:
     def _close(self) -> int:
         self._housekeeping.stop()
         self._gpu_watch.stop()
+        self._courses.stop()
         self._api.stop()
         self._metrics_server.stop()
         self._hooks.stop()
@@ -237,6 +246,7 @@ def policy_of(settings: Settings, cluster: str) -> Policy:
         quarantine_window_s=settings.quarantine.within_s,
         resize_every_s=settings.resize_every_s,
         log_cap_bytes=settings.log_cap_mib << 20,
+        tracking=settings.tracking,
         rules=settings.rules,
         renting=settings.renting,
     )

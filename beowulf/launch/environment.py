@@ -27,7 +27,7 @@ def _address(gang: Gang, share: Share) -> str:
 def node_environment(gang: Gang, node: Node) -> dict[str, str]:
     """What every process on the node gets, the job's own variables included."""
     folder = gang.environment_folder(node)
-    env = {"PYTHONUNBUFFERED": "1", **_quiet(gang), **gang.spec.envs}
+    env = {"PYTHONUNBUFFERED": "1", **_quiet(gang), **_tracking(gang, node), **gang.spec.envs}
     env["BEOWULF_JOB_ID"] = gang.job.id
     env["BEOWULF_ATTEMPT"] = gang.tag.rpartition(".")[2]
     env["BEOWULF_HOSTFILE"] = f"{gang.attempt_folder(node)}/{HOSTFILE}"
@@ -46,6 +46,19 @@ def _quiet(gang: Gang) -> dict[str, str]:
     return {"TORCH_CPP_LOG_LEVEL": "ERROR"} if gang.spec.launcher is Launcher.TORCHRUN else {}
 
 
+def _tracking(gang: Gang, node: Node) -> dict[str, str]:
+    """Names that MLflow and Hugging Face's Trainer read by themselves; MLFLOW_RUN_NAME is there for the script."""
+    told, spec = gang.tracking, gang.spec
+    env = (
+        {"TENSORBOARD_LOGGING_DIR": f"{gang.attempt_folder(node)}/work/{told.tensorboard}"} if told.tensorboard else {}
+    )
+    if told.mlflow:
+        env["MLFLOW_TRACKING_URI"] = told.mlflow
+        env["MLFLOW_EXPERIMENT_NAME"] = told.experiment or spec.project or spec.name
+        env["MLFLOW_RUN_NAME"] = f"{spec.name}-{gang.job.id}"
+    return env
+
+
 def search_path(gang: Gang, *first: str) -> str:
     """``{path}`` stands for what the agent itself was started with; a job's own PATH replaces that."""
     return ":".join((*first, gang.spec.envs.get("PATH", "{path}")))
@@ -53,13 +66,15 @@ def search_path(gang: Gang, *first: str) -> str:
 
 def gang_environment(gang: Gang, index: int, share: Share) -> dict[str, str]:
     """What all ranks of one node have in common; ``index`` is the node's place in the gang."""
+    address, port = gang.meeting(share.node)
     return {
         "WORLD_SIZE": str(gang.allocation.world_size),
         "LOCAL_WORLD_SIZE": str(len(share.ranks)),
         "NODE_RANK": str(index),
         "NNODES": str(len(gang.allocation.shares)),
-        "MASTER_ADDR": gang.master_address,
-        "MASTER_PORT": str(gang.master_port),
+        "MASTER_ADDR": address,
+        "MASTER_PORT": str(port),
+        **_sites(gang),
         **_array(gang),
         **communication(gang.spec.communication),
         **_speeds(gang),
@@ -71,6 +86,11 @@ def gang_environment(gang: Gang, index: int, share: Share) -> dict[str, str]:
         "SLURM_NODEID": str(index),
         "SLURM_JOB_NODELIST": compressed(gang.allocation.nodes),
     }
+
+
+def _sites(gang: Gang) -> dict[str, str]:
+    """As ``beowulf.train`` reads it; nothing where all ranks reach each other."""
+    return {"BEOWULF_SITES": ",".join(map(str, gang.sites))} if gang.passages else {}
 
 
 def _array(gang: Gang) -> dict[str, str]:

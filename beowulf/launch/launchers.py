@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 from beowulf.launch import direct, horovod, mpi, tensorflow
@@ -13,8 +14,11 @@ from beowulf.model.allocation import Allocation, Share
 from beowulf.model.job import Job, JobSpec
 from beowulf.model.job import Launcher as Name
 from beowulf.model.node import Node, NodeId
+from beowulf.model.tracking import Tracking
 
 NO_ENVIRONMENTS: Mapping[NodeId, str] = MappingProxyType({})
+NO_PASSAGES: Mapping[NodeId, int] = MappingProxyType({})
+NO_TRACKING = Tracking()
 
 
 LAUNCHERS: Mapping[Name, Launcher] = MappingProxyType(
@@ -41,15 +45,19 @@ def processes(
     master_port: int,
     cluster: str,
     ports: tuple[int, ...] = (),
+    passages: Mapping[NodeId, int] = NO_PASSAGES,
     environments: Mapping[NodeId, str] = NO_ENVIRONMENTS,
     log_cap_bytes: int = LOG_CAP_BYTES,
+    tracking: Tracking = NO_TRACKING,
 ) -> Mapping[NodeId, NodeStart]:
     """What each node of the job's current attempt starts.
 
     ``environments``: the digest of the built environment by node, where there is one. ``master_port`` 0: nobody was
-    asked for a free one. ``ports``: the free ones of all nodes, in the order of their shares.
+    asked for a free one. ``ports``: the free ones of all nodes, in the order of their shares. ``passages``: of each
+    node that does not stand at the first one's site, the port of its loopback that leads there.
     """
-    gang = _gang(job, allocation, nodes, master_port, cluster, environments, ports)
+    gang = _gang(job, allocation, nodes, master_port, cluster, environments, ports, tracking)
+    gang = replace(gang, passages=passages)
     launcher = launcher_of(job.spec)
     return {
         share.node: _node_start(gang, launcher, index, share, log_cap_bytes)
@@ -100,15 +108,20 @@ def _gang(
     cluster: str,
     environments: Mapping[NodeId, str],
     ports: tuple[int, ...] = (),
+    tracking: Tracking = NO_TRACKING,
 ) -> Gang:
     # A lone rank may still rendezvous with itself: the number keeps jobs of one node apart.
     port = master_port or 20_000 + job.number * 37 % 20_000
-    return Gang(job, allocation, nodes, job.tag, port, cluster, environments, ports)
+    return Gang(job, allocation, nodes, job.tag, port, cluster, environments, ports, tracking)
 
 
 def _node_start(gang: Gang, launcher: Launcher, index: int, share: Share, log_cap_bytes: int) -> NodeStart:
     node = gang.nodes[share.node]
-    others = [other.node for other in gang.allocation.shares if other.node != share.node]
+    others = [
+        other.node
+        for other in gang.allocation.shares
+        if other.node != share.node and gang.nodes[other.node].site == node.site
+    ]
     cpus = tuple(sorted(set(share.cpus)))
     setup = Process("setup", -1, ("bash", "-c", gang.spec.setup), cpus=cpus) if gang.spec.setup else None
     return NodeStart(

@@ -78,6 +78,7 @@ def _intended(snapshot: Snapshot, event: ev.MachineIntended) -> Snapshot:
         project=event.project,
         max_hourly_usd=event.max_hourly_usd,
         lease_until=event.lease_until,
+        beside=event.beside,
     )
     return replace(_put(snapshot, machine), machines_made=event.number)
 

@@ -30,10 +30,11 @@ class Left:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """The way between the head and a site."""
+    """The way between the head and a site, as it is believed to be where nobody measured it."""
 
     up_mb_per_s: float = 10.0
     down_mb_per_s: float = 10.0
+    round_trip_ms: float = 100.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ class MachineIntended:
     owner: str = ""
     project: str = ""
     reason: str = ""  # why it is bought
+    beside: tuple[str, ...] = ()  # nodes of our own that its gang has besides
 
 
 @dataclass(frozen=True, slots=True)

@@ -145,10 +145,13 @@ done
 """
 
 PYTHONS = """
+seen=
 for minor in 15 14 13 12 11 10 9 8 7 6 ""; do
   name=python3${minor:+.$minor}
   for path in "$(command -v $name 2>/dev/null)" /usr/bin/$name /usr/local/bin/$name /opt/$name/bin/$name; do
     [ -x "$path" ] || continue
+    case $seen in *":$path:"*) continue ;; esac
+    seen=$seen:$path:
     "$path" -c 'import sys; print("%d.%d.%d %s" % (*sys.version_info[:3], sys.executable))' 2>/dev/null &
   done
 done

@@ -62,13 +62,17 @@ class Reservation:
 
 @dataclass(frozen=True, slots=True)
 class Grow:
-    """Rent ``count`` machines of this offer for the job: all of one gang, or as many as it still lacks."""
+    """Rent ``count`` machines of this offer for the job: all of one gang, or as many as it still lacks.
+
+    ``beside``: nodes of our own that they join in one gang.
+    """
 
     job_id: JobId
     offer: Offer
     market: Market
     count: int
     sentence: str
+    beside: tuple[NodeId, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from typing import TypeVar
 from beowulf.model.cloud import Market, Offer
 from beowulf.model.job import Job
 from beowulf.model.market import DEFAULT, OWN, Accelerator, Line, MarketRules
+from beowulf.model.node import NodeId
 
 T = TypeVar("T")
 
@@ -31,6 +32,7 @@ class Errand:
     down_mb: float = 0.0
     done_s: float = 0.0  # of the same, what earlier attempts did and a checkpoint holds
     resumes: bool = False  # it goes on from checkpoints when a machine is taken back
+    shared_mb: float = 0.0  # what its ranks there tell those elsewhere, for the price of the way
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,7 @@ class Quote:
     cost_usd: float
     egress_usd: float
     worst_usd: float
+    beside: tuple[NodeId, ...] = ()  # nodes of our own in the same gang
 
 
 def errand_of(job: Job, run_s: float, speed: float, rules: MarketRules, most_s: float = 0.0) -> Errand:
@@ -80,22 +83,27 @@ def done_s(job: Job) -> float:
 def quote(errand: Errand, offer: Offer, market: Market, rules: MarketRules, now: float) -> Quote:
     """From the call until the last result is home, and the idle time that is paid before machines are given back."""
     line = of(rules.lines, offer.provider, Line())
-    there = rules.accelerators.get(offer.accelerator, Accelerator()).speed
-    faster = there / errand.speed if errand.speed else 1.0
-    run_s = errand.run_s / (faster or 1.0)
-    longer_s = max(0.0, errand.most_s - errand.run_s) / (faster or 1.0) if errand.most_s else 0.0
+    times = faster(errand, offer, rules)
+    run_s = errand.run_s / times
+    longer_s = max(0.0, errand.most_s - errand.run_s) / times if errand.most_s else 0.0
     ready_s = of(rules.boot_s, offer.provider, 180.0) + errand.up_mb / line.up_mb_per_s
     redo_s = redone_s(errand, run_s, ready_s, of(rules.spot_life_s, offer.provider, UNKNOWN_LIFE_S), market)
     used_s = ready_s + run_s + redo_s + errand.down_mb / line.down_mb_per_s
     billed_s = max(offer.minimum_s, used_s + rules.idle_s)
     rate = errand.nodes * offer.price(market) / 3600.0
-    egress = offer.egress_usd_per_gb * errand.down_mb / 1000.0
+    egress = offer.egress_usd_per_gb * (errand.down_mb + errand.shared_mb) / 1000.0
     # Never less than what is reserved when the machine is ordered, so that no order is refused for the money's sake.
     worst_s = max(billed_s + longer_s, rules.ready_timeout_s) + rules.lease_s + rules.overrun_s
     worst = rate * worst_s + egress
     return Quote(
         offer, market, errand.nodes, now + ready_s, now + used_s + longer_s, rate * billed_s + egress, egress, worst
     )
+
+
+def faster(errand: Errand, offer: Offer, rules: MarketRules) -> float:
+    """By how much a device of the offer goes before the errand's; 1 where nobody knows."""
+    there = rules.accelerators.get(offer.accelerator, Accelerator()).speed
+    return (there / errand.speed if errand.speed else 1.0) or 1.0
 
 
 UNKNOWN_LIFE_S = 4 * 3600.0

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 from beowulf.model.renting import Renting
 from beowulf.model.rules import Rules
+from beowulf.model.tracking import Tracking
 from beowulf.specs import document as doc
-from beowulf.specs import hooks, renting, scheduling, words
+from beowulf.specs import hooks, paths, renting, scheduling, words
 from beowulf.specs.complaints import Complaints
 from beowulf.specs.hooks import Hook
-from beowulf.specs.kinds import Fields, Key, Record
+from beowulf.specs.kinds import Fields, Key, Record, Word
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class Settings:
     resize_every_s: float = 300.0
     metrics_port: int = 0
     hooks: tuple[Hook, ...] = ()
+    tracking: Tracking = Tracking()
     rules: Rules = Rules()
     renting: Renting = Renting()
 
@@ -44,6 +46,18 @@ QUARANTINE = Record(
         Key("within_s", words.duration, "… within this time drain the node, until `nodes resume`.", "10m"),
     ),
     "when a node that keeps failing is left alone",
+)
+TRACKING = Record(
+    (
+        Key("mlflow", hooks.URL, "An MLflow server: ranks find it as MLFLOW_TRACKING_URI."),
+        Key("experiment", words.name, "MLFLOW_EXPERIMENT_NAME of all jobs.", "the job's project, else its name"),
+        Key(
+            "tensorboard",
+            Word("runs/", paths.inside, words.TEXT),
+            "A folder below the work folder: ranks find it as TENSORBOARD_LOGGING_DIR.",
+        ),
+    ),
+    "what ranks are told of where experiments are tracked",
 )
 SETTINGS = Record(
     (
@@ -65,6 +79,7 @@ SETTINGS = Record(
             "0",
         ),
         Key("hooks", hooks.HOOKS, "Who is told of what: webhooks, programs, mail and chats (docs/operations.md)."),
+        Key("tracking", TRACKING, "Where experiments are tracked (docs/operations.md)."),
         Key("quarantine", QUARANTINE, "When a node that keeps failing is left alone."),
         Key("scheduler", scheduling.SCHEDULER, "Who goes first, and how much anybody may have."),
         Key("clouds", renting.CLOUDS, "Where machines may be rented (docs/cloud.md)."),
@@ -93,6 +108,7 @@ def parse_settings(text: str, *, name: str) -> Settings:
         resize_every_s=fields.get("resize_every_s", base.resize_every_s),
         metrics_port=fields.get("metrics_port", base.metrics_port),
         hooks=hooks.hooks_of(fields.get("hooks", ())),
+        tracking=_tracking(fields.get("tracking", nothing)),
         rules=scheduling.rules_of(fields.get("scheduler", nothing)),
         renting=renting.renting_of(fields.get("clouds", {}), fields.get("burst", nothing)),
     )
@@ -108,6 +124,11 @@ def _check(fields: Fields, to: Complaints) -> None:
         to.add(fields.at("heartbeat_s"), "heartbeat_s must be between 0.1 and 300 seconds")
     if lease < 6 * heartbeat:
         to.add(fields.at("lease_s"), f"lease_s must be at least six heartbeats ({6 * heartbeat:g} seconds)")
+
+
+def _tracking(fields: Fields) -> Tracking:
+    folder: str = fields.get("tensorboard", "")
+    return Tracking(fields.get("mlflow", ""), fields.get("experiment", ""), folder.rstrip("/"))
 
 
 def _quarantine(fields: Fields) -> Quarantine:

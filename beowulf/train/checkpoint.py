@@ -1,8 +1,8 @@
 """What a checkpoint of a session holds, when it is made and how training goes on from it.
 
 It holds nothing that belongs to a rank: the model under its own names, what `Checkpoints.keep` was given, the loss
-scale, and the cursor. So it fits any number of ranks and any split. One rank of every node writes, for they all hold
-the same: whichever node is lost, nothing is.
+scale, what the communication mode carries (diloco's momentum), and the cursor. So it fits any number of ranks and any
+split. One rank of every node writes, for they all hold the same: whichever node is lost, nothing is.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class Checkpoints:
         for name, one in self._objects.items():
             one.load_state_dict(state["kept"][name])
         session.scaler.load_state_dict(state["scaler"])
-        session.resume(Cursor.of(state["cursor"]))
+        session.resume(Cursor.of(state["cursor"]), state.get("communication"))
 
     # Saving --------------------------------------------------------------------------------------------------
 
@@ -138,6 +138,7 @@ class Checkpoints:
             "model": _copy(session.module.state_dict()),
             "kept": {name: _copy(one.state_dict()) for name, one in self._objects.items()},
             "scaler": _copy(session.scaler.state_dict()),
+            "communication": _copy(session.reduction.carried),
             "cursor": session.cursor.as_dict(),
         }
 

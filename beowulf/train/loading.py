@@ -12,25 +12,33 @@ from beowulf.train.order import Batch, block, epoch_order, passes, reseed, seed_
 
 
 class Micro(NamedTuple):
-    """A micro-batch to load: the seed its samples are drawn (augmented) with, and which they are."""
+    """A micro-batch to load: the seed its samples are drawn (augmented) with, and which they are.
+
+    Those that go through the model as one have their seeds, too: which ones do depends on the split.
+    """
 
     seed: int
     indices: tuple[int, ...]
 
 
 class MicroBatches(Dataset):  # type: ignore[type-arg]
-    """A dataset whose items are whole, collated micro-batches."""
+    """A dataset whose items are whole, collated passes of neighbouring micro-batches."""
 
     def __init__(self, dataset: Any, collate: Callable[[Any], Any]) -> None:
         self.dataset = dataset
         self.collate = collate
 
-    def __getitem__(self, micro: Micro) -> Any:
+    def __getitem__(self, run: tuple[Micro, ...]) -> Any:
+        first, *more = (self._drawn(micro) for micro in run)
+        return self.collate([sample for samples in (first, *more) for sample in samples] if more else first)
+
+    def _drawn(self, micro: Micro) -> Any:
+        """Its samples, as the dataset gives them."""
         reseed(micro.seed)
         several = getattr(self.dataset, "__getitems__", None)
         if several is not None:
-            return self.collate(several(list(micro.indices)))
-        return self.collate([self.dataset[index] for index in micro.indices])
+            return several(list(micro.indices))
+        return [self.dataset[index] for index in micro.indices]
 
 
 def as_it_is(batch: Any) -> Any:
@@ -143,8 +151,7 @@ class Feed:
         same = self._at[:2] == at[:2] and self._at.rank == at.rank
         return same and (self._told.get(at.start) == split or self._next == at.start)
 
-    def __iter__(self) -> Iterator[Micro]:
-        order = self._order[1]
+    def __iter__(self) -> Iterator[tuple[Micro, ...]]:
         while True:
             batch = self._loader.batch_at(self._next)
             if batch is None:
@@ -152,6 +159,8 @@ class Feed:
             split = self._told[batch.start] = tuple(self.choose(batch.count))
             self._next = batch.start + batch.samples
             for indices in passes(block(split, self._at.rank), self._loader.together):
-                first, end = batch.run(indices)
-                seed = seed_of(self._at.seed, self._at.epoch, first)
-                yield Micro(seed, tuple(order[first:end].tolist()))
+                yield tuple(self._micro(*batch.micro(index)) for index in indices)
+
+    def _micro(self, first: int, end: int) -> Micro:
+        seed = seed_of(self._at.seed, self._at.epoch, first)
+        return Micro(seed, tuple(self._order[1][first:end].tolist()))

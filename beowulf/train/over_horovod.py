@@ -84,7 +84,11 @@ class HorovodReduction:
         """Parameters are one after every step."""
         return True
 
-    def loaded(self) -> None:
+    @property
+    def carried(self) -> Mapping[str, Any]:
+        return {}
+
+    def loaded(self, carried: Mapping[str, Any]) -> None:
         """Nothing is remembered of the former ones."""
 
     def settle(self, lock: threading.RLock) -> None:

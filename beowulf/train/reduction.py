@@ -16,6 +16,7 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from beowulf.train import sites
 from beowulf.train.modes import Choice, Communication
 from beowulf.train.place import Place
 
@@ -59,8 +60,12 @@ class Reduction(Protocol):
     def settle(self, lock: threading.RLock) -> None:
         """Parameters are looked at now (evaluation, checkpoint, end): make them one where ranks went their own ways."""
 
-    def loaded(self) -> None:
-        """The parameters were loaded, alike on all ranks."""
+    @property
+    def carried(self) -> Mapping[str, Any]:
+        """What a checkpoint has to hold of the exchange, alike on all ranks whenever their parameters are."""
+
+    def loaded(self, carried: Mapping[str, Any]) -> None:
+        """The parameters were loaded, alike on all ranks; their checkpoint holds ``carried`` (``{}``: nothing)."""
 
     def gather(self, values: Sequence[float]) -> list[list[float]]:
         """Every rank's few numbers, by rank; beside the gradients, never in their way."""
@@ -82,9 +87,9 @@ class DistributedReduction:
         self.rank, self.world = dist.get_rank(), dist.get_world_size()
         self.factor = float(self.world)
         # A group of its own: DDP's first steps put messages of their own among the gradients.
-        self._beside = dist.new_group(backend="gloo")
+        self._beside = dist.new_group(backend=sites.BACKEND if place.sites else "gloo")
         # nccl refuses two ranks on one GPU, and a rank without any; gloo takes them all.
-        together = nccl_can([row[0] for row in self.gather([identity(device)])])
+        together = bool(place.sites) or nccl_can([row[0] for row in self.gather([identity(device)])])
         self._gradients = None if together else dist.new_group(backend="gloo")
         self._choice = choice if choice is not None and self.world > 1 else Choice()
         self._model: DistributedDataParallel | None = None
@@ -152,9 +157,13 @@ class DistributedReduction:
     def stepped(self, lock: threading.RLock) -> bool:
         return self.communication is None or self.communication.after_step(lock)
 
-    def loaded(self) -> None:
+    @property
+    def carried(self) -> Mapping[str, Any]:
+        return {} if self.communication is None else self.communication.carried
+
+    def loaded(self, carried: Mapping[str, Any]) -> None:
         if self.communication is not None:
-            self.communication.loaded()
+            self.communication.loaded(carried)
 
     def settle(self, lock: threading.RLock) -> None:
         if self.communication is not None:
@@ -207,6 +216,7 @@ def nccl_can(identities: Sequence[float]) -> bool:
 def _join(place: Place, device: torch.device) -> None:
     # Communicators of nccl are made when they are first needed, so ranks it would refuse may still meet.
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+    backend = sites.register() if place.sites else backend
     if place.world == 1:
         alone = dist.HashStore()  # type: ignore[attr-defined]
         dist.init_process_group(backend, store=alone, rank=0, world_size=1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -228,12 +228,13 @@ class Session:
         self.checkpoints.save()
         self.cadence.made(self.cursor.step, time.monotonic() - begin_s)
 
-    def resume(self, cursor: Cursor) -> None:
-        """Go on from ``cursor``; the model's state was loaded before, alike on every rank."""
+    def resume(self, cursor: Cursor, carried: Mapping[str, Any] | None = None) -> None:
+        """Go on from ``cursor``; the model's state was loaded before, alike on every rank, and ``reduction.carried``
+        of the run that saved it is given back."""
         with self.step_lock:
             self.cursor = cursor
             self.apart = False
-            self.reduction.loaded()
+            self.reduction.loaded(carried or {})
             self.moved = self.times.mark()
             if self.statistics is not None:
                 self.statistics.reload()

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from rich.text import Text
 from textual import on, work
@@ -22,7 +22,8 @@ from beowulf.specs.job import parse_job
 from beowulf.specs.job_keys import OPTIONS
 from beowulf.tui.keyline import KeyLine
 from beowulf.views import printable
-from beowulf.views.burst import COMPARISON_COLUMNS, comparison_rows
+from beowulf.views.burst import comparison_lines
+from beowulf.views.plan import plan_lines
 
 
 class NewJob(ModalScreen[str]):
@@ -78,7 +79,8 @@ class NewJob(ModalScreen[str]):
             request = parse_job(read_text(path), name=file, overrides=overrides(options))
             spec, folders = packed_spec(request)
             if not submit:
-                say("\n".join(plan_lines(self._client.dry_run(spec, request.array))))
+                found = self._client.dry_run(spec, request.array)
+                say("\n".join([*plan_lines(found), *comparison_lines(found)]))
                 return
             hand_in(self._client, folders, say)
             job_id = self._client.submit(spec, request.array)
@@ -107,26 +109,3 @@ def overrides(line: str) -> list[tuple[str, str]]:
             raise BadInput(f"{option} wants a value", where="options")
         found.append((option, value if equals else words.pop(0)))
     return found
-
-
-def plan_lines(answer: Mapping[str, Any]) -> list[str]:
-    """What a dry run says, in lines."""
-    if answer["fits"]:
-        first = "it would start now"
-    elif answer["fits_idle"]:
-        first = f"it would wait: {answer['reason']}"
-    else:
-        first = f"it cannot run here: {answer.get('reason_idle') or answer['reason']}"
-    commands = (f"  {one['node']} {one['process']}: {shlex.join(one['argv'])}" for one in answer.get("commands", ()))
-    return [first, *_offers(answer), *commands]
-
-
-def _offers(answer: Mapping[str, Any]) -> list[str]:
-    """Here and what could be rented, side by side, where the job would wait."""
-    burst = answer.get("burst") or {}
-    if not burst or answer["fits"]:
-        return []
-    rows = [COMPARISON_COLUMNS, *comparison_rows(burst)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    table = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return [*table, burst["sentence"]]

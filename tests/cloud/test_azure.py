@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -258,17 +257,3 @@ def test_settings_are_checked(start: Start) -> None:
         Azure(replace(settings(emulator), network="hosts"), "cafe")
     with pytest.raises(BadInput, match="'identity' is missing"):
         Azure(settings(emulator, identity=""), "cafe")
-
-
-def test_the_role_to_paste_covers_what_the_provider_calls(start: Start, launching: Launching) -> None:
-    emulator = start(hosts="none")
-    azure = provider(emulator)
-    made = azure.create(launching.request("t1"))
-    azure.check()
-    azure.destroy(made.instance_id)
-    role = json.loads((Path(__file__).resolve().parents[2] / "nodes/policies/azure-role.json").read_text())
-    granted = {action.partition("/")[2] for action in role["Actions"]}
-    called = {call["action"] for call in emulator.calls()} - {"token", "unknown", "operations/read"}
-    named = {"subnets/read": "virtualNetworks/subnets/read", "usages/read": "locations/usages/read"}
-    named |= {"virtualNetworks/read": "virtualNetworks/subnets/read"}
-    assert {named.get(action, action) for action in called} <= granted

@@ -9,6 +9,7 @@ for through the unmodified boto3.
 | a token has up to 64 characters, and comes back in DescribeInstances | the same, "Client tokens" |
 | a token whose instance was terminated: IdempotentInstanceTerminated | EC2 API Reference, "Error codes" |
 | TerminateInstances is idempotent by default | EC2 Developer Guide, "Ensuring idempotency" |
+| the private address is in the reply to the launch | EC2 User Guide, "EC2 instance IP addressing" |
 | a fresh instance may not be listed and not be found | EC2 Developer Guide, "Eventual consistency" |
 | a terminated instance stays visible for about an hour | EC2 User Guide, "Terminate Amazon EC2 instances" |
 | DryRun: DryRunOperation where allowed, UnauthorizedOperation where not | EC2 API Reference, RunInstances, DryRun |

@@ -1,4 +1,4 @@
-"""F8: the head dies for ever, with all it knew, while a job runs on a rented machine of the emulated EC2."""
+"""F8: the head dies for ever, with all it knew, while a gang runs on rented machines of the emulated EC2."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.root, pytest.mark.cluster, pytest.mark.usefixtures("aw
 
 
 @pytest.mark.slow
-def test_the_machine_ends_itself_within_its_lease(cloud: Callable[..., Emulator], tmp_path: Path) -> None:
+def test_its_machines_end_themselves_within_their_lease(cloud: Callable[..., Emulator], tmp_path: Path) -> None:
     """The short form, with a lease of seconds and no head at all, is in test_cloud_init.py."""
     ec2 = cloud("ec2")
     home = tmp_path / "head"
@@ -24,12 +24,13 @@ def test_the_machine_ends_itself_within_its_lease(cloud: Callable[..., Emulator]
     (home / "settings.yaml").write_text(SETTINGS.format(url=ec2.url))
     head = RealHead(home)
     head.up()
-    head.is_running(head.submit(spec("sleep 1000")), 120)
+    head.is_running(head.submit(spec("sleep 1000", nodes=2)), 120)
     head.kill()
     shutil.rmtree(home)
-    [machine] = ec2.machines()
-    so_far = machine["billed_s"]
-    until(lambda: not ec2.live(), LEASE_S + 60, "the machine to end itself")
-    [machine] = ec2.machines()
-    assert machine["reason"] == "shut down from inside"
-    assert machine["billed_s"] <= so_far + LEASE_S + 30
+    so_far = {machine["id"]: machine["billed_s"] for machine in ec2.machines()}
+    until(lambda: not ec2.live(), LEASE_S + 60, "the machines to end themselves")
+    ended = ec2.machines()
+    assert len(ended) == len(so_far) == 2
+    for machine in ended:
+        assert machine["reason"] == "shut down from inside"
+        assert machine["billed_s"] <= so_far[machine["id"]] + LEASE_S + 30

@@ -271,6 +271,18 @@ def test_what_slurm_refuses_is_said(bed: Bed) -> None:
         bed.site("cafe", replace(bed.run, address="alice@127.0.0.1:1")).list()
 
 
+def test_the_commands_of_the_docs_find_and_end_pilots_without_a_head(bed: Bed) -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs" / "cloud.md").read_text()
+    [block] = re.findall(r"```bash\n# Slurm.*?\n(.*?)```", text, re.DOTALL)
+    find, end = block.strip().splitlines()
+    made = [bed.site(cluster).create(bed.request(f"left-{cluster}", cluster)) for cluster in ("cafe", "beef")]
+    bed.slurm.run("sbatch", "--output=/dev/null", "--job-name=thesis", "--wrap=sleep 100")
+    told = bed.run(("sh", "-c", f"PATH={PROGRAMS}:$PATH; {find}"), "").out
+    assert [line.split()[0] for line in told.splitlines()] == [one.instance_id for one in made]
+    assert bed.run(("sh", "-c", f"PATH={PROGRAMS}:$PATH; {end}"), "").code == 0
+    wait_for(lambda: bed.jobs() == ["thesis"], "the pilots, and no other job, to end")
+
+
 def test_login_check(bed: Bed) -> None:
     lines = bed.site("cafe").check()
     assert [line.ok for line in lines] == [True, True, True], lines

@@ -17,7 +17,6 @@ from real_head import RealHead
 
 from beowulf.client import Client
 from beowulf.lab import Lab
-from beowulf.model.codec import plain
 from beowulf.model.errors import BeowulfError, Refused
 from beowulf.model.job import JobSpec
 from beowulf.transport import fingerprint
@@ -35,7 +34,7 @@ def test_a_submit_over_killed_heads_makes_one_job(head: RealHead) -> None:
         client = Client(head.home / "api.sock")
         while True:
             try:
-                answers.append(client.submit(plain(spec), key=f"f9-{number}-{head.home}"))
+                answers.append(client.submit(spec, key=f"f9-{number}-{head.home}"))
                 return
             except BeowulfError:
                 threading.Event().wait(0.02)
@@ -52,9 +51,9 @@ def test_a_submit_over_killed_heads_makes_one_job(head: RealHead) -> None:
     assert len(head.client.jobs()) == before + SUBMITS
     head.kill()
     head.up()
-    assert head.client.submit(plain(spec), key=f"f9-0-{head.home}") in answers
+    assert head.client.submit(spec, key=f"f9-0-{head.home}") in answers
     with pytest.raises(Refused, match="was used for another request"):
-        head.client.submit(plain(JobSpec("other", "false")), key=f"f9-0-{head.home}")
+        head.client.submit(JobSpec("other", "false"), key=f"f9-0-{head.home}")
     for job in set(answers):
         assert head.ended(job)["word"] == "COMPLETED"
 

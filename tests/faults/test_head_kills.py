@@ -16,7 +16,6 @@ from real_head import RealHead
 
 from beowulf.client import Client
 from beowulf.lab import Lab
-from beowulf.model.codec import plain
 from beowulf.model.errors import BeowulfError
 from beowulf.model.job import Environment, JobSpec, Launcher
 
@@ -130,7 +129,7 @@ class Customer:
         key = uuid.uuid4().hex
         while not self.enough.is_set():
             try:
-                return self._client.submit(plain(KINDS[kind]), array=TASKS if kind == "array" else (), key=key)
+                return self._client.submit(KINDS[kind], array=TASKS if kind == "array" else (), key=key)
             except BeowulfError:
                 time.sleep(0.05)
         return ""

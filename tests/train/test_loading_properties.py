@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from beowulf.split import Line, share
 from beowulf.train import Loader, seed_of
 from beowulf.train.loading import Position
-from beowulf.train.order import epoch_order
+from beowulf.train.order import block, epoch_order, passes
 
 
 class Numbers(torch.utils.data.Dataset[int]):
@@ -78,6 +78,42 @@ def test_no_sample_is_lost_or_repeated(
         if not drop:
             sizes = {len(micro_batch) for micro_batch in seen[-batch_count(size, batch_size, micro) :]}
             assert max(sizes) - min(sizes) <= 1
+
+
+class Drawn(Numbers):
+    """Each sample with what augmentation drew for it. ``Fetched`` has them all fetched in one call."""
+
+    def __getitem__(self, index: int) -> Any:
+        return index, float(torch.rand(()))
+
+
+class Fetched(Drawn):
+    def __getitems__(self, indices: list[int]) -> list[Any]:
+        return [self[index] for index in indices]
+
+
+@pytest.mark.parametrize("kind", [Drawn, Fetched])
+@settings(max_examples=30, deadline=None)
+@given(st.data(), st.integers(1, 4), st.integers(1, 60), st.integers(1, 4), st.integers(1, 6), st.integers(1, 9))
+def test_what_a_sample_draws_is_no_matter_of_split_or_pass(
+    kind: type[Drawn], data: st.DataObject, ranks: int, size: int, micro: int, per_batch: int, together: int
+) -> None:
+    def drawn(loader: Loader, split: tuple[int, ...]) -> dict[int, float]:
+        found: dict[int, float] = {}
+        for rank in range(len(split)):
+            start = 0
+            while (batch := loader.batch_at(start)) is not None:
+                now = spread(batch.count, split)
+                source = loader.running(Position(5, 1, start, rank), now, lambda count: spread(count, split))
+                for _ in passes(block(now, rank), loader.together):
+                    numbers, values = next(source)
+                    found.update(zip(numbers.tolist(), values.tolist(), strict=True))
+                start += batch.samples
+        return found
+
+    alone = drawn(Loader(kind(size), micro * per_batch, micro), (per_batch,))
+    shared = drawn(Loader(kind(size), micro * per_batch, micro, together=together), data.draw(splits(ranks, per_batch)))
+    assert len(alone) == size and shared == alone
 
 
 def batch_count(size: int, batch_size: int, micro: int) -> int:

@@ -24,9 +24,10 @@ def script(folder: Path, sign: str) -> Path:
     return file
 
 
-def test_five_lines_change_besides_the_import() -> None:
-    added = [line for line in diff() if line.startswith("+") and "import" not in line]
-    assert len(added) == 5
+def test_five_lines_change_besides_the_import_and_four_go() -> None:
+    added, gone = ([line for line in diff() if line.startswith(sign)] for sign in "+-")
+    assert [line for line in added if "import" in line] == ["+from beowulf import train"]
+    assert (len(added) - 1, len(gone)) == (5, 5 + 4)
 
 
 @pytest.mark.parametrize("sign", ["-", "+"])

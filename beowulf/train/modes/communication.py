@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.distributed as dist
@@ -95,9 +95,14 @@ class Communication:
             self._observe(self._trial)
         return one
 
-    def loaded(self) -> None:
-        """The parameters are new ones, alike on all ranks."""
-        self._use(self.name)
+    @property
+    def carried(self) -> dict[str, Any]:
+        """What a checkpoint has to hold of it, alike on all ranks whenever their parameters are."""
+        return {"mode": self.name, "tensors": list(self.mode.carried)}
+
+    def loaded(self, carried: Mapping[str, Any]) -> None:
+        """The parameters are new ones, alike on all ranks; ``carried`` is of their run (``{}``: nothing)."""
+        self._use(self.name, carried["tensors"] if carried.get("mode") == self.name else ())
 
     def settle(self, lock: Lock) -> None:
         """Make the parameters of all ranks one, when they are not."""
@@ -125,10 +130,10 @@ class Communication:
         dist.all_reduce(costs, op=dist.ReduceOp.MAX, group=self._group)
         return cheapest(tuple(trial.periods), costs.tolist())
 
-    def _use(self, name: str) -> None:
+    def _use(self, name: str, carried: Sequence[Tensor] = ()) -> None:
         self.name = name
         self._samples = self._whole = self._steps = 0
-        self.mode.begin(self._parameters)
+        self.mode.begin(self._parameters, carried)
 
     def reduce(self, bucket: GradBucket) -> Future[Tensor]:
         return self.mode.reduce(bucket, self._part)

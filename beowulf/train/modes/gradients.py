@@ -20,11 +20,12 @@ class Exact:
     """Gradients in their own precision."""
 
     period = 0
+    carried: Sequence[Tensor] = ()
 
     def __init__(self, group: dist.ProcessGroup | None = None) -> None:
         self._group = group
 
-    def begin(self, parameters: Sequence[Tensor]) -> None:
+    def begin(self, parameters: Sequence[Tensor], carried: Sequence[Tensor] = ()) -> None:
         """Nothing to remember."""
 
     def reduce(self, bucket: GradBucket, part: Part) -> Future[Tensor]:

@@ -40,12 +40,16 @@ class Part:
 
 
 class Mode(Protocol):
-    """``period``: parameters are shared after every so many steps; 0: never, for gradients were."""
+    """``period``: parameters are shared after every so many steps; 0: never, for gradients were.
+
+    ``carried`` is what a checkpoint has to hold of the mode, alike on all ranks whenever their parameters are.
+    """
 
     period: int
+    carried: Sequence[Tensor]
 
-    def begin(self, parameters: Sequence[Tensor]) -> None:
-        """From here on this mode is used; all ranks have the same parameters."""
+    def begin(self, parameters: Sequence[Tensor], carried: Sequence[Tensor] = ()) -> None:
+        """From here on this mode is used; all ranks have the same parameters, and ``carried`` of what they resume."""
 
     def reduce(self, bucket: GradBucket, part: Part) -> Future[Tensor]:
         """The gradients to step with, in the bucket's own layout."""

@@ -10,6 +10,7 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.futures import Future
 
+from beowulf.split import PERIOD
 from beowulf.train.modes.changes import Changes
 from beowulf.train.modes.mode import Lock, Part, done
 
@@ -23,12 +24,14 @@ class LocalSGD:
     The stock `PostLocalSGDOptimizer` averages without weights: a rank with few samples would count like one with many.
     """
 
-    def __init__(self, group: dist.ProcessGroup | None = None, *, period: int = 32) -> None:
+    carried: Sequence[Tensor] = ()
+
+    def __init__(self, group: dist.ProcessGroup | None = None, *, period: int = PERIOD) -> None:
         self._group = group
         self.period = period
         self._changes = Changes(())
 
-    def begin(self, parameters: Sequence[Tensor]) -> None:
+    def begin(self, parameters: Sequence[Tensor], carried: Sequence[Tensor] = ()) -> None:
         """What all ranks have now is where the first period sets out from."""
         self._changes = Changes(parameters)
 
@@ -51,13 +54,14 @@ class LocalSGD:
 
 class DiLoCo(LocalSGD):
     """What a period changed is taken for a gradient, and Nesterov's momentum steps along it
-    (Douillard et al. 2023, https://arxiv.org/abs/2311.08105, whose outer settings these are)."""
+    (Douillard et al. 2023, https://arxiv.org/abs/2311.08105, whose outer settings these are). It carries the momentum.
+    """
 
     def __init__(
         self,
         group: dist.ProcessGroup | None = None,
         *,
-        period: int = 32,
+        period: int = PERIOD,
         outer_rate: float = 0.7,
         outer_momentum: float = 0.9,
     ) -> None:
@@ -66,15 +70,19 @@ class DiLoCo(LocalSGD):
         self._outer_momentum = outer_momentum
         self._outer: torch.optim.SGD | None = None
 
-    def begin(self, parameters: Sequence[Tensor]) -> None:
+    def begin(self, parameters: Sequence[Tensor], carried: Sequence[Tensor] = ()) -> None:
         super().begin(parameters)
         rates: Any = {"lr": self._outer_rate, "momentum": self._outer_momentum, "nesterov": True}
         self._outer = torch.optim.SGD(self._changes.shared, **rates)
+        self.carried = carried
+        for one, momentum in zip(self._changes.shared, carried):
+            self._outer.state[one]["momentum_buffer"] = momentum.to(one)
 
     def _move(self, shared: Sequence[Tensor], changes: Sequence[Tensor]) -> None:
         assert self._outer is not None, "begin() comes first"
         for one, change in zip(shared, changes):
             one.grad = change.neg_()
         self._outer.step()
+        self.carried = [self._outer.state[one]["momentum_buffer"] for one in shared]
         for one in shared:
             one.grad = None

@@ -35,6 +35,7 @@ class PowerSGD:
     """
 
     period = 0
+    carried: Sequence[Tensor] = ()
 
     def __init__(
         self, group: dist.ProcessGroup | None = None, *, rank: int = 4, exact_steps: int = 10, seed: int = 0
@@ -47,7 +48,7 @@ class PowerSGD:
         self._bases: dict[Tensor, Tensor] = {}  # by parameter: the last step's Q, rank × columns
         self._errors: dict[Tensor, Tensor] = {}
 
-    def begin(self, parameters: Sequence[Tensor]) -> None:
+    def begin(self, parameters: Sequence[Tensor], carried: Sequence[Tensor] = ()) -> None:
         """Nothing is owed yet."""
         self._bases.clear()
         self._errors.clear()

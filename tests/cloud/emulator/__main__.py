@@ -23,7 +23,9 @@ def main() -> None:
     port = int(sys.argv[3]) if len(sys.argv) > 3 else 0
     world = World(folder)
     vendor = importlib.import_module(f"emulator.{vendor_name}").make(world)
-    keeper = Keeper(world, Hosts(folder), vendor.metadata)
+    hosts = Hosts(folder)
+    world.address_of = hosts.address
+    keeper = Keeper(world, hosts, vendor.metadata)
     listening = socket.create_server(("127.0.0.1", port), backlog=128, reuse_port=False)
     scheme = "http"
     if getattr(vendor, "tls", False):  # an SDK that sends its tokens over nothing less

@@ -8,12 +8,14 @@ from __future__ import annotations
 import json
 import re
 import time
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import unquote
 
 from emulator.azure_blob import Blobs
 from emulator.azure_machines import LOCATIONS, Machines, Wrong
 from emulator.messages import Reply, Request, json_reply
+from emulator.permissions import of_azure
 from emulator.world import Machine, World
 
 TENANT, CLIENT, SECRET = "emulated-tenant", "head", "not-a-secret"
@@ -147,6 +149,14 @@ class Azure:
         return Reply(
             refused.status, refused.body, {**refused.headers, **({"Retry-After": "7"} if status == 429 else {})}
         )
+
+    def needs(self, request: Request, action: str) -> Iterable[str]:
+        path = unquote(request.path)
+        found = IN_GROUP.fullmatch(path)
+        if found:
+            return of_azure(found["kind"], found["more"] or "", request)
+        found = IN_SUBSCRIPTION.fullmatch(path)
+        return of_azure(f"Microsoft.Compute/locations/{found['what']}", "", request) if found else ()
 
     def metadata(self, machine: Machine, request: Request) -> Reply:
         """ "Azure Instance Metadata Service": the header is a must, a forwarded request is turned away."""

@@ -17,7 +17,11 @@ PROVIDER = {
     "publicIPAddresses": "Microsoft.Network",
 }
 LOCATIONS = ("eastus", "westeurope")
-SIZES = {"Standard_B2s": 2, "Standard_D4s_v5": 4, "Standard_NC4as_T4_v3": 4, "Standard_NC24ads_A100_v4": 24}
+SIZES = {
+    "Standard_B1s": 1, "Standard_B2s": 2, "Standard_B2ms": 2, "Standard_B4ms": 4, "Standard_D2s_v5": 2,
+    "Standard_D4s_v5": 4, "Standard_F2s_v2": 2, "Standard_F4s_v2": 4, "Standard_NC4as_T4_v3": 4,
+    "Standard_NC24ads_A100_v4": 24,
+}  # fmt: skip
 NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,62}[A-Za-z0-9_])?")
 POWER = {PENDING: "starting", RUNNING: "running", STOPPED: "stopped", ENDING: "stopping"}
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from emulator import ec2_instances, ec2_places, imds, s3
 from emulator.aws_wire import AwsError, ec2_reply, error_reply, nested, signed_for, sts_reply
 from emulator.messages import Reply, Request
+from emulator.permissions import of_aws
 from emulator.world import Machine, World
 
 ACCOUNT = "111122223333"
@@ -66,6 +68,10 @@ class Aws:
         if code == "denied":
             code = {"ec2": "UnauthorizedOperation", "sts": "AccessDenied"}.get(service, "AccessDenied")
         return error_reply(service, AwsError(code, message, status))
+
+    def needs(self, request: Request, action: str) -> Iterable[str]:
+        service = signed_for(request)[2]
+        return of_aws(service, action, request.form() if service == "ec2" else {})
 
     def metadata(self, machine: Machine, request: Request) -> Reply:
         return self._metadata.answer(machine, request)

@@ -86,11 +86,15 @@ def _launch(world: World, given: dict[str, Any], region: str) -> Machine:
     chosen = [zone] if _names_zone(given) else [region + letter for letter in ZONES]  # else EC2 finds one with room
     for zone in chosen:
         try:
-            return world.launch(
+            machine = world.launch(
                 instance_id, zone=zone, machine_type=given["InstanceType"], spot=spot, size=kind.cpus,
                 user_data=user_data, at_shutdown=given.get("InstanceInitiatedShutdownBehavior", "stop"),
                 details=details,
             )  # fmt: skip
+            if world.rule("hosts") == "real":
+                machine.details["private_address"] = world.address_of(machine.number)
+                world.save(machine)
+            return machine
         except Refused as refused:
             if refused.kind != "capacity" or zone == chosen[-1]:
                 raise _refusal(refused.kind, spot, world) from None
@@ -250,7 +254,7 @@ def _instance(machine: Machine) -> dict[str, Any]:
         "clientToken": details["token"],
         "launchTime": iso(machine.made_at),
         "placement": {"availabilityZone": machine.zone, "groupName": details["placement_group"], "tenancy": "default"},
-        "privateIpAddress": machine.address or None if not ended else None,
+        "privateIpAddress": machine.address or details.get("private_address") or None if not ended else None,
         "ipAddress": machine.address or None if not ended else None,
         "instanceLifecycle": "spot" if machine.spot else None,
         "stateReason": {"code": "Server.SpotInstanceTermination" if "spot" in machine.reason else

@@ -42,6 +42,11 @@ class Front:
             return refuse(request, "throttled", "too many requests", 503)
         if action in world.rule("denied"):
             return refuse(request, "denied", f"not allowed to call {action}", 403)
+        allowed = world.rule("allowed")
+        for permission in self._vendor.needs(request, action) if allowed is not None else ():
+            world.remember("needed", permission, action)
+            if permission not in allowed:
+                return refuse(request, "denied", f"permission {permission} is not granted", 403)
         return None
 
     def _control(self, request: Request, verb: str) -> Reply:
@@ -51,6 +56,8 @@ class Front:
             return json_reply(rows)
         if verb == "calls":
             return json_reply(world.calls())
+        if verb == "needed":
+            return json_reply(sorted(world.all_of("needed")))
         if verb == "inside":
             return json_reply({"url": self._keeper.serve_inside(self.answer)})
         if verb == "rules":

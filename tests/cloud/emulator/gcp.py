@@ -8,12 +8,13 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from urllib.parse import unquote
 
 from emulator.gcp_instances import Instances, Wrong
 from emulator.gcs import Storage
 from emulator.messages import Reply, Request, json_reply
+from emulator.permissions import of_google
 from emulator.world import Machine, World
 
 ROUTES = (
@@ -110,6 +111,9 @@ class Gcp:
     def refuse(self, request: Request, code: str, message: str, status: int) -> Reply:
         status, reason = WORDS.get(code, (status, code))
         return error(status, reason, message)
+
+    def needs(self, request: Request, action: str) -> Iterable[str]:
+        return of_google(action, request)
 
     def metadata(self, machine: Machine, request: Request) -> Reply:
         """ "About VM metadata": one header is a must, and a request that was forwarded is turned away."""

@@ -14,9 +14,10 @@ NAME = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
 LABEL = re.compile(r"[a-z0-9_-]{0,63}")
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 FILTER = re.compile(r"labels\.([a-z0-9_-]+)\s*=\s*\"?([a-z0-9_-]*)\"?")
-ZONES = {"us-central1": ("a", "b", "c"), "europe-west4": ("a", "b")}
+ZONES = {"us-central1": ("a", "b", "c"), "us-east1": ("b", "c", "d"), "europe-west4": ("a", "b")}
 TYPES = {
-    "e2-micro": 2, "e2-standard-4": 4, "n1-standard-4": 4, "n1-standard-8": 8, "n2-standard-8": 8, "g2-standard-8": 8,
+    "e2-micro": 2, "e2-small": 2, "e2-medium": 2, "e2-standard-2": 2, "e2-standard-4": 4, "n1-standard-4": 4,
+    "n1-standard-8": 8, "n2-standard-2": 2, "n2-standard-4": 4, "n2-standard-8": 8, "g2-standard-8": 8,
     "a2-highgpu-1g": 12,
 }  # fmt: skip
 STATUS = {PENDING: "STAGING", RUNNING: "RUNNING", STOPPING: "STOPPING", STOPPED: "TERMINATED", ENDING: "STOPPING"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
@@ -48,6 +48,9 @@ class Vendor(Protocol):
 
     def refuse(self, request: Request, code: str, message: str, status: int) -> Reply:
         """An error in this vendor's clothes; ``code`` "throttled" is the vendor's own word for it."""
+
+    def needs(self, request: Request, action: str) -> Iterable[str]:
+        """The permissions it takes: see `permissions`."""
 
     def metadata(self, machine: Machine, request: Request) -> Reply:
         """What the instance-metadata endpoint tells the host itself."""

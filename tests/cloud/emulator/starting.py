@@ -91,6 +91,10 @@ class Emulator:
         """What was asked so far: ``at``, ``action``, ``status`` (0: the client got no reply)."""
         return [call for call in self._ask("calls") if action in ("", call["action"])]
 
+    def needed(self) -> set[str]:
+        """The permissions that requests have taken since there is a rule ``allowed``."""
+        return set(self._ask("needed"))
+
     def advance(self, seconds: float) -> None:
         """The cloud's clock jumps."""
         self._ask("advance", {"seconds": seconds})

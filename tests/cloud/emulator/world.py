@@ -10,7 +10,7 @@ import math
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -42,6 +42,7 @@ RULES: dict[str, Any] = {
     "lose_replies": [],  # {"action", "times"}: acts, then hangs up
     "lose_requests": [],  # {"action", "times"}: hangs up without acting
     "denied": [],  # actions that this account may not call
+    "allowed": None,  # the permissions it has, all of them; None: whatever a request takes
     "clock_offset_s": 0.0,
 }
 
@@ -82,7 +83,7 @@ class World:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
-        self.folder = folder
+        self.address_of: Callable[[int], str] = lambda number: ""  # of the host of the machine with that number
         self._lock = threading.RLock()
         self._depth = 0
         self._db = sqlite3.connect(folder / "cloud.db", check_same_thread=False, isolation_level=None)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,31 @@ from beowulf.model.errors import BadInput, BeowulfError, Forbidden, Refused
 from beowulf.model.job import Job, JobSpec
 from beowulf.model.node import Endpoint
 from beowulf.model.snapshot import Snapshot
-from beowulf.probe import Load
+from beowulf.probe import Course, Load
 from beowulf.store import StoredEvent, StoredReport
 from beowulf.store.touched import job_of, node_of
+
+
+class Echo:
+    """The far end of a connection: what is written comes back, and after half a goodbye `` bye`` and the end."""
+
+    def __init__(self) -> None:
+        self.far, self._near = socket.socketpair()
+        self.closed = threading.Event()
+
+    def write(self, data: bytes) -> None:
+        self._near.sendall(data)
+
+    def close_write(self) -> None:
+        self.write(b" bye")
+        self._near.shutdown(socket.SHUT_WR)
+
+    def read(self, size: int) -> bytes:
+        return self.far.recv(size)
+
+    def close(self) -> None:
+        self.far.shutdown(socket.SHUT_RDWR)
+        self.closed.set()
 
 
 class FakeHead:
@@ -38,6 +61,9 @@ class FakeHead:
         self.trees: dict[str, bytes] = {}
         self.kept_reports: list[StoredReport] = []
         self.ended = threading.Event()
+        self.courses: dict[tuple[str, int], Course] = {}
+        self.wishes: list[tuple[str, int, dict[str, Any]]] = []
+        self.echoes: list[Echo] = []
 
     def happen(self, event: ev.Event) -> None:
         self.state = apply(self.state, event)
@@ -110,6 +136,13 @@ class FakeHead:
             case _:
                 return None
 
+    def beside(self, job: Job, rank: int, wish: Mapping[str, Any]) -> Echo:
+        self.wishes.append((job.id, rank, dict(wish)))
+        if wish.get("port") == 1:
+            raise Refused("it does not listen at port 1")
+        self.echoes.append(Echo())
+        return self.echoes[-1]
+
     def events(self, after: int, limit: int, job_id: str) -> list[StoredEvent]:
         return [event for event in self.stored if event.seq > after and job_id in ("", event.job_id)][:limit]
 
@@ -150,6 +183,9 @@ class FakeHead:
     def last_reports(self, job_id: str, attempt: int, limit: int) -> list[StoredReport]:
         return self.kept_reports[-limit:]
 
+    def course(self, job_id: str, attempt: int) -> Course | None:
+        return self.courses.get((job_id, attempt))
+
     def last_values(self, number: int) -> dict[str, dict[str, Any]]:
         return {report.job_id: dict(report.body) for report in self.kept_reports}
 
@@ -178,6 +214,9 @@ class FakeHead:
 
     def dry_run(self, spec: JobSpec, array: Sequence[int]) -> dict[str, Any]:
         return {"name": spec.name, "tasks": len(array)}
+
+    def next_starts(self) -> dict[str, Any]:
+        return {"now": 1.0, "starts": [], "waiting": len(self.state.pending)}
 
     def why(self, job_id: str) -> dict[str, Any]:
         return {"sentence": f"{job_id} needs 4 GPUs, 1 free"}

@@ -242,6 +242,8 @@ class RentedWorld(World):
                     self._call(action, snapshot.machines[action.machine])
                 case DestroyMachine() | ListMachines():
                     self._call(action)
+                case Connect() if action.node not in snapshot.nodes:
+                    pass  # removed in the same turn
                 case Connect():
                     self._join(action, snapshot)
                 case Drop():

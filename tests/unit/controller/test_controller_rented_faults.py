@@ -138,6 +138,23 @@ def test_a_machine_that_is_not_listed_yet_is_neither_collected_nor_launched_agai
     assert len(world.cloud.instances) == 1 and not of(world, rented.OrphanFound)
 
 
+def test_who_is_ready_first_waits_for_the_rest_of_its_gang(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Longer than machines may idle: given back, it would only be bought again."""
+    world = make()
+    create = world.cloud.create
+
+    def one_soon_one_late(request: Any) -> Any:
+        boot_s = 5.0 if request.machine_id.endswith("-1") else 3.0 * RENTING.idle_release_s
+        world.cloud.weather = Weather(boot_s=(boot_s, boot_s), list_lag_s=0.0)
+        return create(request)
+
+    monkeypatch.setattr(world.cloud, "create", one_soon_one_late)
+    job = submit(world, nodes=2)
+    go(world, lambda: done(world, job))
+    assert len(world.cloud.instances) == 2
+    go(world, lambda: not world.cloud.ours_alive())  # idle at last
+
+
 def test_other_peoples_machines_are_never_touched(make: Make) -> None:
     """F7: also one that has the very name and token of ours; ours that nobody wants is ended."""
     world = make()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import sys
+import tempfile
 from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
@@ -275,6 +276,36 @@ def loaded() -> dict[str, Any]:
     return moved
 
 
+def resumed() -> dict[str, Any]:
+    """Diloco resumed in the middle of an epoch: from which step, and how far its end is from the unbroken run's."""
+    with tempfile.TemporaryDirectory() as folder:
+        unbroken, _ = diloco(folder)
+        again, began = diloco(folder)
+        return {"began": began, "away": distance(again, unbroken)}
+
+
+def diloco(folder: str) -> tuple[nn.Module, int]:
+    """The model after 30 steps, and the step they began from; what there is after 13 is kept in rank 0's ``folder``."""
+    inputs, wanted = (torch.cat(parts) for parts in zip(*map(data, range(6)), strict=True))
+    where = {"LOCAL_RANK": str(dist.get_rank())}
+    choice = Choice(("diloco",), {"diloco": {"period": 4}})
+    with train.session(communication=choice, checkpoint=folder, environment=where) as bw:
+        model = bw.wrap(network())
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.05)  # without a momentum, which would be each rank's own
+        bw.restore()
+        began = bw.cursor.step
+        bw.pace.fix((6, 4, 2))
+        loader = bw.loader(TensorDataset(inputs, wanted), batch_size=BATCH, micro_batch=2)
+        for _ in bw.epochs(5):
+            for _, micro_batches in bw.steps(loader):
+                for some, classes in micro_batches:
+                    bw.backward(nn.functional.cross_entropy(model(some), classes))
+                bw.step(optimizer)
+                if bw.cursor.step == 13:
+                    bw.checkpoint()
+        return bw.module, began
+
+
 def auto(prices: dict[str, float]) -> dict[str, Any]:
     """With a clock that tells made-up prices; the ranks see different ones."""
     at = [0.0]
@@ -328,6 +359,7 @@ SCENARIOS: dict[str, Callable[[], dict[str, Any]]] = {
     "one_local_step": one_local_step,
     "halved": halved,
     "loaded": loaded,
+    "resumed": resumed,
     "auto_fp16": lambda: auto({"exact": 1.0, "fp16": 0.6, "powersgd": 0.7}),
     "auto_exact": lambda: auto({"exact": 1.0, "fp16": 0.98, "local-sgd": 1.3}),
     "auto_local": lambda: auto({"exact": 1.0, "powersgd": 0.9, "local-sgd": 0.2, "diloco": 0.2}),

@@ -30,6 +30,7 @@ TRIED = [
     "through_session",
     "one_local_step",
     "loaded",
+    "resumed",
     "halved",
     "auto_fp16",
     "auto_exact",
@@ -146,6 +147,11 @@ def test_mean_changes_keep_three_digits_at_any_size_and_are_one_on_all_ranks(fou
 def test_a_resumed_training_sets_out_from_what_was_loaded(found: dict[str, Any]) -> None:
     """Not from what the script initialised: diloco's outer step would fling the parameters away from both."""
     assert found["loaded"] == {"local-sgd": pytest.approx(0.0, abs=1e-12), "diloco": pytest.approx(0.0, abs=1e-12)}
+
+
+def test_diloco_resumed_is_diloco_unbroken(found: dict[str, Any]) -> None:
+    """Its momentum is in the checkpoint: it belongs to all ranks, as the parameters do."""
+    assert found["resumed"] == {"began": 13, "away": 0.0}
 
 
 @pytest.mark.parametrize(("scenario", "mode"), [("fp16", "fp16"), ("exact", "exact"), ("local", "local-sgd")])

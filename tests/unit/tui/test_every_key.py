@@ -201,7 +201,7 @@ EFFECTS: Mapping[str, Mapping[str, tuple[str, Effect]]] = {
     "Ask": {"escape": ("1 D why escape", left_alone)},
     "NewJob": {
         "escape": ("n escape", away),
-        "enter": ("n FILE enter", lambda seen: "it would start now" in seen.told and not seen.client.submitted),
+        "enter": ("n FILE enter", lambda seen: "would start now" in seen.told and not seen.client.submitted),
         "ctrl+s": ("n FILE ctrl+s", lambda seen: [spec.name for spec in seen.client.submitted] == ["hello"]),
     },
 }  # fmt: skip
