@@ -34,7 +34,6 @@ def job_summary(job: Job, reason: str) -> dict[str, Any]:
         "queue": job.spec.queue,
         "project": job.spec.project,
         "priority": job.spec.priority,
-        "max_duration_s": job.spec.max_duration_s,
         "min_nodes": job.spec.min_nodes,
         "nodes": attempt.allocation.nodes if attempt else (),
         "ranks": attempt.allocation.world_size if attempt else 0,
