@@ -84,7 +84,7 @@ class Head(Protocol):
     def bench(self, nodes: Sequence[NodeId], force: bool, peers: int) -> Iterator[Mapping[str, Any]]:
         """``{node, phase, text}`` per step, until everything is measured and kept. Raises at the first step."""
 
-    def dry_run(self, spec: JobSpec, array: Sequence[int]) -> dict[str, Any]: ...
+    def dry_run(self, spec: JobSpec, array: Sequence[int], owner: str) -> dict[str, Any]: ...
 
     def next_starts(self) -> dict[str, Any]:
         """Who of the queue starts when, if nothing new comes."""

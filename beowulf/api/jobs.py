@@ -38,7 +38,7 @@ def request_digest(spec: JobSpec, array: tuple[int, ...], uid: int) -> str:
 async def plan(call: Call) -> Response:
     body = await call.body(PlanBody)
     check(body.spec, body.array)
-    return answer(await call.blocking(call.head.dry_run, body.spec, body.array))
+    return answer(await call.blocking(call.head.dry_run, body.spec, body.array, call.caller.user))
 
 
 async def next_starts(call: Call) -> Response:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from beowulf import launch
-from beowulf.controller import closing
+from beowulf.controller import closing, homeward
 from beowulf.controller.draft import Draft, OpenWays, Stage, StopStaging
 from beowulf.controller.verdict import Verdict, judge_exits
 from beowulf.model import event as ev
@@ -261,7 +261,9 @@ def on_cleared(draft: Draft, node: NodeId, header: Mapping[str, Any]) -> None:
         _record_exit(draft, job, draft.snapshot.jobs[job.id].attempt or attempt, node, done)
     note = f"{header['killed']} stray processes ended" if header.get("killed") else ""
     draft.record(ev.ShareCleared(draft.now, job.id, attempt.number, node, note))
-    closing.expect_logs(draft, node, tag, header.get("spool") or {})
+    spool = header.get("spool") or {}
+    homeward.count_logs(draft, node, spool)
+    closing.expect_logs(draft, node, tag, spool)
     job = draft.snapshot.jobs[job.id]
     if job.attempt is not None and job.attempt.ending is None:
         _judge_cleared(draft, job, node, str(header.get("reason") or ""))

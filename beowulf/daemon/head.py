@@ -178,9 +178,9 @@ class RunningHead:
     def bench(self, nodes: Sequence[NodeId], force: bool, peers: int) -> Iterator[dict[str, Any]]:
         return (asdict(said) for said in self._bench.run(nodes, force=force, peers=peers))
 
-    def dry_run(self, spec: JobSpec, array: Sequence[int]) -> dict[str, Any]:
+    def dry_run(self, spec: JobSpec, array: Sequence[int], owner: str) -> dict[str, Any]:
         rules = self._controller.rules
-        return plans.dry_run(self.snapshot(), spec, array, time.time(), rules, self._trees.has)
+        return plans.dry_run(self.snapshot(), spec, array, time.time(), rules, self._trees.has, owner)
 
     def next_starts(self) -> dict[str, Any]:
         return plans.next_starts(self.snapshot(), time.time(), self._controller.rules, _spent_after(WHY_S))

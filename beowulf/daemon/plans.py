@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from beowulf import launch, scheduler
@@ -20,12 +21,19 @@ NEXT = 50
 
 
 def dry_run(
-    snapshot: Snapshot, spec: JobSpec, array: Sequence[int], now: float, rules: Rules, has: Callable[[str], bool]
+    snapshot: Snapshot,
+    spec: JobSpec,
+    array: Sequence[int],
+    now: float,
+    rules: Rules,
+    has: Callable[[str], bool],
+    owner: str = "",
 ) -> dict[str, Any]:
     """What would start where, now and on the idle cluster, with which commands; what travels, and what that costs.
 
-    ``has``: whether the head holds a folder already.
+    ``has``: whether the head holds a folder already; ``owner``: whose money it would be.
     """
+    spec = replace(spec, project=spec.project or rules.project_of(owner))
     placed = scheduler.dry_run(snapshot, spec, now)
     idle = scheduler.dry_run(snapshot, spec, now, idle=True)
     fits, fits_idle = isinstance(placed, scheduler.Placement), isinstance(idle, scheduler.Placement)
@@ -42,7 +50,7 @@ def dry_run(
         answer |= _starting(snapshot, spec, chosen)
         answer["held"] = _held(snapshot, chosen, spec)
     answer["staging"] = _staging(spec, has)
-    answer["burst"] = burst_answer(scheduler.comparison_of(snapshot, now, spec, "", rules))
+    answer["burst"] = burst_answer(scheduler.comparison_of(snapshot, now, spec, owner, rules))
     return answer
 
 

@@ -65,6 +65,7 @@ class Grow:
     """Rent ``count`` machines of this offer for the job: all of one gang, or as many as it still lacks.
 
     ``beside``: nodes of our own that they join in one gang.
+    ``home_bytes``: what each of them is expected to send home.
     """
 
     job_id: JobId
@@ -73,6 +74,7 @@ class Grow:
     count: int
     sentence: str
     beside: tuple[NodeId, ...] = ()
+    home_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,11 @@ from typing import TypeAlias
 
 from beowulf.model.cloud import Market, Offer
 from beowulf.model.job import Burst
-from beowulf.model.market import MarketRules
+from beowulf.model.market import OWN, MarketRules
 from beowulf.scheduler.errand import CHECKPOINT_S, Errand, Quote, not_believed, quote
 from beowulf.scheduler.spotting import DEFAULT_POLICY, SPOT_POLICIES, Race, market_now, needed_s
 from beowulf.scheduler.stretching import Stretch, errand_over
-from beowulf.scheduler.wording import moment, spoken, usd
+from beowulf.scheduler.wording import apart, moment, spoken, usd
 
 NEVER = float("inf")
 LEAST_GAIN_S = 300.0
@@ -71,7 +71,8 @@ Choice: TypeAlias = tuple[Quote | None, str, float]
 
 def compare(wish: Wish, offers: Sequence[Offer], rules: MarketRules, now: float) -> Comparison:
     """``offers``: those whose machines fit the job's request."""
-    rows = [_judged(wish, wish.errand, offer, market, rules, now) for offer in offers for market in Market]
+    sales = [(offer, market) for offer in offers for market in Market if _sold(offer, market)]
+    rows = [_judged(wish, wish.errand, offer, market, rules, now) for offer, market in sales]
     rows += _stretched(wish, wish.stretch, rows, rules, now) if wish.stretch is not None else []
     rows.sort(key=_order)
     able = [row.quote for row in rows if not row.but]
@@ -82,6 +83,11 @@ def compare(wish: Wish, offers: Sequence[Offer], rules: MarketRules, now: float)
         return replace(comparison, sentence=f"nothing on offer may be taken: {_name(rows[0].quote)} {rows[0].but}")
     choice, sentence, again_at = POLICIES[wish.burst.policy](wish, able, rules, now)
     return replace(comparison, choice=choice, sentence=sentence, again_at=again_at)
+
+
+def _sold(offer: Offer, market: Market) -> bool:
+    """Most machines are sold as spot, too; those that are not are no rows to read past."""
+    return market is Market.ON_DEMAND or offer.source == OWN or offer.spot_hourly_usd != 0.0
 
 
 def _order(row: Row) -> tuple[bool, float, float, str, str, str, Market]:
@@ -132,7 +138,8 @@ def _too_dear(wish: Wish, quoted: Quote) -> str:
     if quoted.end_at == NEVER:
         return "would run nobody knows how long: give the job a max_duration"
     if not quoted.worst_usd <= wish.money_usd:
-        return f"may cost {usd(quoted.worst_usd)}, and {usd(max(0.0, wish.money_usd))} may still be spent"
+        worst, left = apart(quoted.worst_usd, max(0.0, wish.money_usd))
+        return f"may cost {worst}, and {left} may still be spent"
     return ""
 
 
@@ -189,11 +196,16 @@ def _cheapness(quoted: Quote) -> tuple[float, float]:
 
 def _at_last(quoted: Quote, spare_s: float, wish: Wish, rules: MarketRules, now: float) -> Choice:
     """Bought once waiting any longer would be too long; at once by a job that was there already."""
-    margin_s = max(LEAST_GAIN_S, MARGIN * (quoted.end_at - now))  # machines come late, and predictions err
+    margin_s = in_hand_s(quoted.end_at - now)
     if spare_s - margin_s > rules.tick_s and not wish.racing:
         until = now + spare_s - margin_s
         return None, f"may wait for machines here until {moment(until)}; then {_offered(quoted)}", until
     return quoted, f"{_offered(quoted)}, in time for {moment(wish.deadline_at)}", NEVER
+
+
+def in_hand_s(takes_s: float) -> float:
+    """What is kept in hand of the time for something that takes so long: machines come late, and predictions err."""
+    return max(LEAST_GAIN_S, MARGIN * takes_s)
 
 
 def race_of(wish: Wish, fastest: Quote, spot: bool, rules: MarketRules, now: float) -> Race:

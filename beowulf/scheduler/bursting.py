@@ -20,7 +20,7 @@ from beowulf.model.node import Endpoint, Facts, Gpu, Node, NodeId, NodeState
 from beowulf.scheduler.answers import CANCELLED, DEPENDENCY, QUOTA, Grow, Plan
 from beowulf.scheduler.bargain import NEVER, Comparison, Wish, compare
 from beowulf.scheduler.board import Board
-from beowulf.scheduler.errand import errand_of
+from beowulf.scheduler.errand import Quote, errand_of, watched
 from beowulf.scheduler.estimates import UNKNOWN, History, estimate, length_s
 from beowulf.scheduler.foresight import starts_of
 from beowulf.scheduler.gang import apart_now
@@ -143,7 +143,7 @@ class Buyer:
             self._taken = {**self._taken, **dict.fromkeys(chosen.beside, job.id)}
         self._room -= chosen.count
         self._rules = replace(self._rules, left=spent(self._rules.left, job, chosen.worst_usd))
-        return Grow(job.id, chosen.offer, chosen.market, chosen.count, compared.sentence, chosen.beside)
+        return self._wish(job, chosen, chosen.count, compared.sentence, chosen.beside)
 
     def _completed(self, job: Job) -> Grow | None:
         """What a gang still lacks of whose machines some are there: more of the same."""
@@ -161,7 +161,12 @@ class Buyer:
         self._room -= lacking
         self._rules = replace(self._rules, left=spent(self._rules.left, job, chosen.worst_usd))
         names = f"{len(mine)} of its {len(mine) + lacking} machines are there or on their way"
-        return Grow(job.id, first.offer, first.market, lacking, names, beside)
+        return self._wish(job, chosen, lacking, names, beside)
+
+    def _wish(self, job: Job, chosen: Quote, count: int, sentence: str, beside: tuple[NodeId, ...]) -> Grow:
+        price = chosen.offer.egress_usd_per_gb
+        home_bytes = int(chosen.egress_usd / price * 1e9 / chosen.count) if price else 0
+        return Grow(job.id, chosen.offer, chosen.market, count, sentence, beside, home_bytes)
 
 
 Taken: TypeAlias = Mapping[NodeId, JobId]
@@ -224,6 +229,7 @@ def compared(
         money(job, rules.left),
         promised,
         _racing(state, job),
+        watched=watched(offers, rules),
         stretch=stretch_of(state.snapshot, job, beside, offers) if beside else None,
     )
     return compare(wish, offers if count <= rules.machines else (), rules, now)

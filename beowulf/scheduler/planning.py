@@ -39,6 +39,7 @@ from beowulf.scheduler.queueing import Queue
 from beowulf.scheduler.quotas import Allowed, Quotas
 from beowulf.scheduler.request import Request
 from beowulf.scheduler.state import State, fresh, known
+from beowulf.scheduler.turns import may_wait_s
 from beowulf.scheduler.waiting import Told, Waiting
 
 Memo: TypeAlias = State
@@ -79,6 +80,7 @@ class Walk:
         self._policy = policy_of(state.rules)
         self._choices = Choices(state, self.outlook, self._queue.paces)
         self._patience = Patience(state, self._choices, now)
+        self._rented = any(node.rented for node in state.snapshot.nodes.values())
         self._dependencies = Dependencies(state.snapshot)
         self._quotas = Quotas(state.snapshot, state.rules.quotas)
         self._full: set[tuple[Board, Request]] = set()
@@ -148,7 +150,7 @@ class Walk:
         if isinstance(allowed, Refusal):
             self._close(line, ticket, partial(_same, allowed))
             return
-        request = self._without_shunned(line, ticket, allowed.request)
+        request = self._without_shunned(line, ticket, self._where_it_may(line, ticket, allowed.request))
         if not self.outlook.possible(request):
             self._impossible += [waiting[3] for waiting in self._queue.rest(line, ticket)]
             self._close(line, ticket, partial(self._never, request))
@@ -158,6 +160,15 @@ class Walk:
             self._start(line, ticket, found.gang, found.option)
         else:
             self._wait(line, ticket, allowed, found)
+
+    def _where_it_may(self, line: Line, ticket: Ticket, request: Request) -> Request:
+        """Not yet on rented nodes that idle, for who has time to wait for others: there its run would cost money."""
+        if not self._rented or not request.rented or not line.spec.burst.deadline_s or not self.rules.market.offers:
+            return request
+        if ticket[0] + may_wait_s(line.spec, self._queue.length_s(line), self.rules.market) <= self.now:
+            return request
+        here = replace(request, rented=False)
+        return here if self.outlook.possible(here) else request
 
     def _without_shunned(self, line: Line, ticket: Ticket, request: Request) -> Request:
         until = self.snapshot.jobs[ticket[3]].attempts[-1].ended_at + SHUNNED_S if line.shunned else 0.0

@@ -128,7 +128,7 @@ class GpusPane(Pane):
     def draw_line(self, line: int, width: int) -> Strip:
         if self.face == LIST:
             return super().draw_line(line, width)
-        plain, (first, end) = self.rich_style, self._map.lines[line]
+        plain, (first, end) = self.plain, self._map.lines[line]
         label = shortened(node_of(self.rows.keys[first]), self._map.label)
         segments = [Segment(f" {label:<{self._map.label}} ", plain + self.ink("past"))]
         past = self._map.label + 2

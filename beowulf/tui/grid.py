@@ -82,6 +82,7 @@ class Grid(ScrollView, can_focus=True):
         self.marked: set[str] = set()
         self.notes: Sequence[Text] = ()
         self.empty = "nothing here"
+        self.plain = Style.null()  # as of the last whole drawing: asking for it takes longer than drawing a line
         self._made: dict[str, Sequence[str]] = {}
 
     # Where the rows are. Who puts several of them on one line has other answers.
@@ -149,6 +150,8 @@ class Grid(ScrollView, can_focus=True):
 
     def render_line(self, y: int) -> Strip:
         width = self.size.width
+        if y == 0:
+            self.plain = self.rich_style
         if y < len(self.notes):
             return self._note(self.notes[y], width)
         if y == len(self.notes):
@@ -157,10 +160,10 @@ class Grid(ScrollView, can_focus=True):
         if line < self.line_count():
             return self.draw_line(line, width)
         text = self.empty if line == 0 else ""
-        return Strip([Segment(f" {text}".ljust(width)[:width], self.rich_style + self.ink("past"))])
+        return Strip([Segment(f" {text}".ljust(width)[:width], self.plain + self.ink("past"))])
 
     def _note(self, text: Text, width: int) -> Strip:
-        plain = self.rich_style + self.ink("note")
+        plain = self.plain + self.ink("note")
         parts = [
             Segment(part.text, plain + part.style if part.style else plain) for part in text.render(self.app.console)
         ]

@@ -72,7 +72,7 @@ class Listing(Grid):
         """The state's cell is coloured, and all of a row that is past."""
         key = self.rows.keys[line]
         named = self.rows.style(key)
-        plain = self.rich_style
+        plain = self.plain
         coloured = plain + self.ink(named) if named else plain
         plain = coloured if named == PAST else plain
         under = self.component("cursor") if line == self.cursor else Style.null()

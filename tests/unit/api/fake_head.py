@@ -212,8 +212,8 @@ class FakeHead:
     def bench(self, nodes: Sequence[str], force: bool, peers: int) -> Iterator[dict[str, Any]]:
         yield from ({"node": node, "phase": "measured", "text": f"{force} {peers}"} for node in nodes)
 
-    def dry_run(self, spec: JobSpec, array: Sequence[int]) -> dict[str, Any]:
-        return {"name": spec.name, "tasks": len(array)}
+    def dry_run(self, spec: JobSpec, array: Sequence[int], owner: str) -> dict[str, Any]:
+        return {"name": spec.name, "tasks": len(array), "owner": owner}
 
     def next_starts(self) -> dict[str, Any]:
         return {"now": 1.0, "starts": [], "waiting": len(self.state.pending)}

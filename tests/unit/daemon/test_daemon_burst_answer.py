@@ -34,9 +34,9 @@ def test_what_nobody_knows_is_null_and_the_answer_is_json() -> None:
 def test_rows_show_here_first_and_why_an_offer_is_not_taken() -> None:
     rows = comparison_rows(burst_answer(FOUND), utc=True)
     assert all(len(row) == len(COMPARISON_COLUMNS) for row in rows)
-    assert rows[0] == ("here", "-", "-", "-", "-", "$0.00", "")
-    assert rows[1][:3] == ("aws:us-east-1", "2 c5.large", "on-demand") and rows[1][-2:] == ("$0.42", "taken")
-    assert rows[2][-2:] == ("-", "is not sold as spot")
+    assert rows[0] == ("here", "-", "-", "-", "-", "$0.00", "-", "")
+    assert rows[1][:3] == ("aws:us-east-1", "2 c5.large", "on-demand") and rows[1][-3:] == ("$0.42", "$0.10", "taken")
+    assert rows[2][-3:] == ("-", "$0.10", "is not sold as spot")
     lines = comparison_lines({"fits": False, "burst": burst_answer(FOUND)})
     assert lines[2].split()[:3] == ["here", "-", "-"] and lines[3].endswith("taken")
     assert comparison_lines({"fits": True, "burst": burst_answer(FOUND)}) == []
