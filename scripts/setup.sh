@@ -8,7 +8,7 @@ say() { printf '%s\n' "$*" >&2; }
 need_packages() {
     local missing=() want=(openssh-server iproute2 util-linux procps rsync python3-venv)
     case "$1" in
-        tests) want+=(openssh-client slurm-wlm munge prometheus chromium) ;;
+        tests) want+=(openssh-client slurm-wlm munge prometheus chromium groff-base) ;;
         compiler) want=(g++ make) ;;
         headers) want=(python3-dev) ;;
     esac

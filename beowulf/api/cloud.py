@@ -80,4 +80,6 @@ async def check(call: Call) -> Response:
 
 def _shown(machine: Machine, now: float) -> dict[str, Any]:
     so_far = ledger.cost_usd(machine, now) if machine.live else machine.cost_usd
-    return {**plain(machine), "spent_usd": so_far, "worst_usd": ledger.worst_usd(machine)}
+    egress_usd = ledger.egress_usd(machine)
+    money = {"spent_usd": so_far + egress_usd, "egress_usd": egress_usd, "worst_usd": ledger.worst_usd(machine)}
+    return {**plain(machine), **money}

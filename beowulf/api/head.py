@@ -12,7 +12,7 @@ from beowulf.model.cloud import Machine
 from beowulf.model.job import Job, JobId, JobSpec
 from beowulf.model.node import Endpoint, NodeId
 from beowulf.model.snapshot import Snapshot
-from beowulf.probe import Load
+from beowulf.probe import Course, Load
 from beowulf.store import StoredEvent, StoredReport
 
 
@@ -59,6 +59,9 @@ class Head(Protocol):
     def last_values(self, number: int) -> Mapping[JobId, Mapping[str, Any]]:
         """By task of an array: the last value of every key that its newest attempt reported."""
 
+    def course(self, job_id: JobId, attempt: int) -> Course | None:
+        """How busy its machines were while it ran; None where nothing was seen of it."""
+
     def subscribe(self, wake: Callable[[], None]) -> Callable[[], None]:
         """``wake`` is called, from any thread, after each commit and each arrival of log bytes. → unsubscribe."""
 
@@ -78,7 +81,10 @@ class Head(Protocol):
     def bench(self, nodes: Sequence[NodeId], force: bool, peers: int) -> Iterator[Mapping[str, Any]]:
         """``{node, phase, text}`` per step, until everything is measured and kept. Raises at the first step."""
 
-    def dry_run(self, spec: JobSpec, array: Sequence[int]) -> dict[str, Any]: ...
+    def dry_run(self, spec: JobSpec, array: Sequence[int], owner: str) -> dict[str, Any]: ...
+
+    def next_starts(self) -> dict[str, Any]:
+        """Who of the queue starts when, if nothing new comes."""
 
     def why(self, job_id: JobId) -> dict[str, Any]: ...
 

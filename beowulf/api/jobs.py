@@ -38,7 +38,11 @@ def request_digest(spec: JobSpec, array: tuple[int, ...], uid: int) -> str:
 async def plan(call: Call) -> Response:
     body = await call.body(PlanBody)
     check(body.spec, body.array)
-    return answer(await call.blocking(call.head.dry_run, body.spec, body.array))
+    return answer(await call.blocking(call.head.dry_run, body.spec, body.array, call.caller.user))
+
+
+async def next_starts(call: Call) -> Response:
+    return answer(await call.blocking(call.head.next_starts))
 
 
 async def list_jobs(call: Call) -> Response:
@@ -111,6 +115,14 @@ async def reports(call: Call) -> Response:
         after, limit = call.number("after"), call.number("limit", 1000)
         found = await call.blocking(call.head.reports, job.id, attempt, after, limit)
     return answer({"reports": [render.report(stored) for stored in found]})
+
+
+async def course(call: Call) -> Response:
+    """How busy the machines of the newest attempt, or of the one named, were while it ran; empty: nothing was seen."""
+    job = one_job(call)
+    attempt = call.number("attempt") or len(job.attempts)
+    found = await call.blocking(call.head.course, job.id, attempt)
+    return answer({"attempt": attempt, **(render.course(found) if found else {})})
 
 
 async def values(call: Call) -> Response:

@@ -11,7 +11,7 @@ from beowulf.model.codec import plain
 from beowulf.model.job import Job, Result
 from beowulf.model.node import Node
 from beowulf.model.snapshot import Snapshot
-from beowulf.probe import GpuLoad, Load
+from beowulf.probe import Course, GpuLoad, Load, Use
 from beowulf.store import StoredEvent, StoredReport
 
 HIDDEN = "(hidden)"
@@ -38,6 +38,9 @@ def job_summary(job: Job, reason: str) -> dict[str, Any]:
         "nodes": attempt.allocation.nodes if attempt else (),
         "ranks": attempt.allocation.world_size if attempt else 0,
         "attempts": len(job.attempts),
+        "max_duration_s": job.spec.max_duration_s,
+        "threads": sum(share.threads for share in attempt.allocation.shares) if attempt else 0,
+        "exit": _exit(job),
         "submitted_at": job.submitted_at,
         "promised_at": job.promised_at,
         "first_started_at": first_started(job),
@@ -46,6 +49,14 @@ def job_summary(job: Job, reason: str) -> dict[str, Any]:
         "ended_at": job.ended_at,
         **_used(job),
     }
+
+
+def _exit(job: Job) -> tuple[int, int]:
+    """Code and signal of the process that failed first; 0, 0 where none did."""
+    exits = job.attempt.exits if job.attempt and job.result is Result.FAILED else ()
+    failed = [one for one in exits if one.code or one.signal]
+    first = min(failed, key=lambda one: one.at, default=None)
+    return (0 if first.signal else first.code, first.signal) if first else (0, 0)
 
 
 def _used(job: Job) -> dict[str, float]:
@@ -139,6 +150,13 @@ def past_load(value: Load) -> dict[str, Any]:
     return {"at": value.at, "cpu": value.cpu}
 
 
+def course(value: Course) -> dict[str, Any]:
+    """``{begin, width_s, cpu, memory_mib, gpu, gpu_memory_mib}``, the last four a figure per step; -1: not told."""
+    figures = {name: [round(getattr(use, name), 3) for use in value.uses] for name in FIGURES}
+    return {"begin": value.begin, "width_s": value.width_s, **figures}
+
+
+FIGURES = tuple(one.name for one in fields(Use) if one.name != "samples")
 LOADED = tuple(one.name for one in fields(Load) if one.name != "gpus")
 GPU_LOADED = tuple(one.name for one in fields(GpuLoad))
 

@@ -38,11 +38,13 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/jobs", jobs.list_jobs, "Jobs, oldest first", query=("state", "owner", "name", "limit")),
     Route("POST", "/v1/jobs", jobs.submit, "Submit a job or an array", bodies.JobBody),
     Route("POST", "/v1/plan", jobs.plan, "What a submit would do", bodies.PlanBody),
+    Route("GET", "/v1/plan", jobs.next_starts, "Who starts when, if nothing new comes"),
     Route("GET", "/v1/jobs/{id}", jobs.show, "One job whole, or an array's tasks"),
     Route("POST", "/v1/jobs/{id}/cancel", jobs.cancel, "Cancel a job or all tasks of an array"),
     Route("GET", "/v1/jobs/{id}/why", jobs.why, "Why it waits, or why it ended so"),
     Route("GET", "/v1/jobs/{id}/logs", jobs.read_logs, "What it wrote", query=_LOGS, media_type=jobs.JSON_LINES),
     Route("GET", "/v1/jobs/{id}/reports", jobs.reports, "What it reported", query=_REPORTS),
+    Route("GET", "/v1/jobs/{id}/course", jobs.course, "How busy its machines were while it ran", query=("attempt",)),
     Route("GET", "/v1/jobs/{id}/values", jobs.values, "What an array's tasks reported last, each"),
     Route("GET", "/v1/jobs/{id}/outputs", jobs.outputs, "The files it brought home", media_type=TAR),
     Route(

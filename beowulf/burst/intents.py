@@ -39,12 +39,14 @@ def intent(
     rules: Renting,
     now: float,
     sentence: str,
+    beside: tuple[str, ...] = (),
+    home_bytes: int = 0,
 ) -> Machine | Refusal:
-    """The machine as it would stand in the store, with no token and key yet."""
+    """The machine as it would stand in the store, with no token and key yet. ``home_bytes``: what is to come home."""
     cloud = next((one for one in rules.clouds if one.name == offer.provider), None)
     if cloud is None:
         return Refusal(f"no cloud {offer.provider} is configured")
-    doubt = prices.problem(offer, market, now, free=cloud.provider == "slurm")
+    doubt = prices.problem(offer, market, now, rules.stale_after_s, free=cloud.provider == "slurm")
     if doubt:
         return Refusal(doubt)
     most = job.spec.burst.max_price_usd
@@ -67,6 +69,8 @@ def intent(
         project=job.spec.budget,
         max_hourly_usd=offer.price(market),
         lease_until=now + rules.ready_timeout_s + rules.lease_s + ledger.TICK_S,
+        beside=beside,
+        home_most_bytes=home_bytes,
     )
     over = ledger.over_budget(machine, machines.values(), job, rules.caps, now)
     return Refusal(over) if over else machine
@@ -89,4 +93,6 @@ def event_of(machine: Machine, minted: Minted) -> MachineIntended:
         machine.owner,
         machine.project,
         machine.reason,
+        machine.beside,
+        machine.home_most_bytes,
     )

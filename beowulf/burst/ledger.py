@@ -16,6 +16,7 @@ from beowulf.model.market import UNLIMITED, Left
 from beowulf.model.renting import Caps
 
 HOUR_S = 3600.0
+GB_BYTES = 1e9
 TICK_S = 60.0  # what a lease may overrun: the machine's timer, a word on its way, the provider's clock
 ROUNDING_USD = 1e-9
 
@@ -30,8 +31,29 @@ def doubt_usd(machine: Machine, until: float) -> float:
     return 0.0 if machine.created_at else _usd(machine, machine.intended_at, until, _most_hourly(machine))
 
 
+def egress_usd(machine: Machine) -> float:
+    """Of what was brought home from it so far."""
+    return _way_home_usd(machine, machine.home_bytes)
+
+
+def foretold_egress_usd(machine: Machine) -> float:
+    """Of what its job was expected to bring home when it was ordered."""
+    return _way_home_usd(machine, machine.home_most_bytes)
+
+
 def worst_usd(machine: Machine, month: float = 0.0) -> float:
-    """What it will have cost at the most, of what is billed after ``month`` (seconds since the epoch)."""
+    """What it will have cost at the most, of what is billed after ``month`` (seconds since the epoch).
+
+    The way home is counted in the month in which the machine ends.
+    """
+    live = machine.state is not MachineState.GONE
+    if (machine.lease_until if live else machine.gone_at) < month:
+        return 0.0
+    foretold = foretold_egress_usd(machine) if live else 0.0
+    return _worst_time_usd(machine, month) + max(egress_usd(machine), foretold)
+
+
+def _worst_time_usd(machine: Machine, month: float) -> float:
     begin = machine.created_at or machine.intended_at
     if machine.state is not MachineState.GONE:
         return _since(
@@ -39,6 +61,10 @@ def worst_usd(machine: Machine, month: float = 0.0) -> float:
         )
     dearer = _most_hourly(machine) / machine.hourly_usd if machine.hourly_usd > 0 else 1.0
     return _since(month, begin, machine.gone_at, machine.cost_usd * dearer + machine.doubt_usd)
+
+
+def _way_home_usd(machine: Machine, size_bytes: int) -> float:
+    return size_bytes / GB_BYTES * machine.offer.egress_usd_per_gb
 
 
 def _most_hourly(machine: Machine) -> float:

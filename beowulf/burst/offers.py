@@ -33,4 +33,5 @@ def market_of(renting: Renting, catalogue: Iterable[Offer], accelerators: Mappin
         ready_timeout_s=renting.ready_timeout_s,
         idle_s=renting.idle_release_s,
         machines=renting.machines,
+        stale_after_s=renting.stale_after_s,
     )

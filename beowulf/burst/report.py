@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from beowulf.burst.ledger import cost_usd, month_of
+from beowulf.burst.ledger import cost_usd, egress_usd, foretold_egress_usd, month_of
 from beowulf.model.cloud import Machine
 
 BY: Mapping[str, Callable[[Machine], str]] = {
@@ -23,8 +23,10 @@ class Line:
     name: str
     machines: int
     seconds: float
-    cost_usd: float
+    cost_usd: float  # with the way home
     doubt_usd: float  # what attempts may have cost whose reply was lost; not in ``cost_usd``
+    egress_usd: float = 0.0  # the way home alone, as it was counted
+    foretold_usd: float = 0.0  # what that was expected to be when the machines were ordered
 
 
 def month_named(text: str) -> tuple[float, float]:
@@ -34,7 +36,10 @@ def month_named(text: str) -> tuple[float, float]:
 
 
 def report(machines: Iterable[Machine], begin: float, end: float, now: float, by: str) -> list[Line]:
-    """One line per name, the dearest first; to the second, by the time that falls between ``begin`` and ``end``."""
+    """One line per name, the dearest first; to the second, by the time that falls between ``begin`` and ``end``.
+
+    The way home is counted where the machine ended, or now.
+    """
     lines: dict[str, Line] = {}
     for machine in machines:
         started = machine.created_at or machine.intended_at
@@ -46,11 +51,15 @@ def report(machines: Iterable[Machine], begin: float, end: float, now: float, by
         whole = machine.cost_usd if machine.gone_at else cost_usd(machine, now)
         name = BY[by](machine)
         known = lines.get(name, Line(name, 0, 0.0, 0.0, 0.0))
+        ends_here = begin <= until < end
+        sent_usd = egress_usd(machine) if ends_here else 0.0
         lines[name] = Line(
             name,
             known.machines + 1,
             known.seconds + (seconds if machine.created_at else 0.0),
-            known.cost_usd + whole * share,
+            known.cost_usd + whole * share + sent_usd,
             known.doubt_usd + machine.doubt_usd * share,
+            known.egress_usd + sent_usd,
+            known.foretold_usd + (foretold_egress_usd(machine) if ends_here else 0.0),
         )
     return sorted(lines.values(), key=lambda line: (-line.cost_usd, line.name))

@@ -5,11 +5,12 @@ from __future__ import annotations
 import click
 
 from beowulf.cli.common import Said, common, emit, example
+from beowulf.cli.completing import live_jobs
 from beowulf.model.errors import BeowulfError
 
 
 @click.command(epilog=example("beowulf cancel 17 18_3"))
-@click.argument("jobs", nargs=-1, required=True, metavar="JOB...")
+@click.argument("jobs", nargs=-1, required=True, metavar="JOB...", shell_complete=live_jobs)
 @common
 @click.pass_obj
 def cancel(said: Said, jobs: tuple[str, ...]) -> int:

@@ -9,6 +9,8 @@ import click
 
 from beowulf.cli.cloud_offers import catalogue, offers
 from beowulf.cli.common import Said, common, emit, example, say, table
+from beowulf.cli.completing import machines
+from beowulf.cli.progress import waiting
 
 STATE = 1  # the column that is coloured
 
@@ -22,7 +24,9 @@ cloud.add_command(offers)
 cloud.add_command(catalogue)
 
 
-@cloud.command(epilog=example("beowulf cloud ls", "beowulf cloud ls --all"))
+@cloud.command(
+    short_help="Rented machines and what they cost.", epilog=example("beowulf cloud ls", "beowulf cloud ls --all")
+)
 @click.option("--all", "-a", "every", is_flag=True, help="Also those of the last weeks that are gone.")
 @common
 @click.pass_obj
@@ -41,7 +45,7 @@ def ls(said: Said, every: bool) -> None:
 @click.pass_obj
 def gc(said: Said) -> int:
     """Look in every cloud now and end what nobody wants. Ends with 1 if a cloud does not answer."""
-    with said.client() as client:
+    with said.client() as client, waiting("listing every cloud"):
         found = client.collect()
     failed = [one for one in found["clouds"] if one["error"]]
     if said.json:
@@ -56,7 +60,11 @@ def gc(said: Said) -> int:
 @cloud.command(epilog=example("beowulf cloud cost", "beowulf cloud cost --month 2026-10 --by job"))
 @click.option("--month", default="", metavar="YYYY-MM", help="Else the current one (UTC).")
 @click.option(
-    "--by", type=click.Choice(["user", "project", "job", "cloud", "machine"]), default="user", show_default=True
+    "--by",
+    type=click.Choice(["user", "project", "job", "cloud", "machine"]),
+    default="user",
+    show_default=True,
+    help="Whose, or of what, the lines are.",
 )
 @common
 @click.pass_obj
@@ -77,7 +85,7 @@ def cost(said: Said, month: str, by: str) -> None:
 
 
 @cloud.command(epilog=example("beowulf cloud terminate aws-7", "beowulf cloud terminate --at-once aws-7 aws-8"))
-@click.argument("machines", nargs=-1, required=True, metavar="MACHINE...")
+@click.argument("machines", nargs=-1, required=True, metavar="MACHINE...", shell_complete=machines)
 @click.option("--at-once", is_flag=True, help="Do not wait for the jobs that run there; they are queued again.")
 @common
 @click.pass_obj
@@ -92,7 +100,11 @@ def terminate(said: Said, machines: tuple[str, ...], at_once: bool) -> None:
         click.echo(f"{name} {state}")
 
 
-@cloud.command("login-check", epilog=example("beowulf cloud login-check", "beowulf cloud login-check aws"))
+@cloud.command(
+    "login-check",
+    short_help="Who we are in each cloud, what we may do.",
+    epilog=example("beowulf cloud login-check", "beowulf cloud login-check aws"),
+)
 @click.argument("name", required=False, default="", metavar="[CLOUD]")
 @common
 @click.pass_obj
@@ -100,7 +112,7 @@ def login_check(said: Said, name: str) -> int:
     """Who we are in each cloud and what we may do there, without buying anything. Ends with 1 if something lacks."""
     from beowulf.views import printable
 
-    with said.client() as client:
+    with said.client() as client, waiting("asking the clouds"):
         checks = client.check_clouds(name)
     lacking = any(not check["ok"] for check in checks)
     if said.json:

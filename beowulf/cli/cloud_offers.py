@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from beowulf.cli.common import Said, common, emit, example, say, table
+from beowulf.cli.progress import waiting
 
 if TYPE_CHECKING:
     from beowulf.model.cloud import Offer
@@ -25,7 +26,8 @@ def home() -> Path:
 
 
 @click.command(
-    epilog=example("beowulf cloud offers --gpu T4", "beowulf cloud offers --for inference --provider aws --json")
+    short_help="What machines cost, the cheapest first.",
+    epilog=example("beowulf cloud offers --gpu T4", "beowulf cloud offers --for inference --provider aws --json"),
 )
 @click.option("--gpu", "--accelerator", "kind", default="", help="Only machines with this accelerator.")
 @click.option("--for", "use", type=click.Choice(["training", "inference"]), help="Only accelerators that are for this.")
@@ -70,7 +72,10 @@ def catalogue() -> None:
 
 
 @catalogue.command(
-    epilog=example("beowulf cloud catalogue update", "beowulf cloud catalogue update --provider aws --region us-west-2")
+    short_help="Ask for today's prices and keep them.",
+    epilog=example(
+        "beowulf cloud catalogue update", "beowulf cloud catalogue update --provider aws --region us-west-2"
+    ),
 )
 @click.option("--provider", "providers", multiple=True, help="aws, azure, gcp or oci; all of them unless given.")
 @click.option("--region", "regions", multiple=True, help="As the provider names it; those known so far unless given.")
@@ -81,7 +86,8 @@ def update(said: Said, providers: tuple[str, ...], regions: tuple[str, ...]) -> 
     from beowulf.cloud.shelf import PROVIDERS
     from beowulf.cloud.shelf import update as bring
 
-    path, number = bring(home(), providers or PROVIDERS, regions)
+    with waiting("asking for today's prices"):
+        path, number = bring(home(), providers or PROVIDERS, regions)
     if said.json:
         emit("catalogue", path=str(path), offers=number)
     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -24,12 +24,13 @@ class Said:
     json: bool = False
     connect: Callable[[str], Client] | None = None  # tests bring their own
 
-    def client(self) -> Client:
+    def client(self, *, timeout_s: float | None = None) -> Client:
+        """``timeout_s``: of each wait for a head on this machine; as long as it takes unless given."""
         from beowulf.client import Client
 
         if self.connect is not None:
             return self.connect(self.host)
-        return Client.over_ssh(self.host) if self.host else Client.find()
+        return Client.over_ssh(self.host) if self.host else Client.find(timeout_s=timeout_s)
 
 
 def common(function: F) -> F:
@@ -65,15 +66,29 @@ def say(text: str) -> None:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, colour: int = -1) -> None:
-    """Aligned columns; ``colour``: the column whose words are coloured on a terminal."""
-    body = [tuple(row) for row in rows]
-    lines = [tuple(columns), *body]
-    widths = [max(len(line[place]) for line in lines) for place in range(len(columns))]
+    """Aligned columns; ``colour``: the column whose words are coloured on a terminal, where no line is too long."""
+    for line in table_lines(columns, rows, colour=colour):
+        _echo(line)
+
+
+def table_lines(columns: Sequence[str], rows: Iterable[Sequence[str]], *, colour: int = -1) -> Iterator[str]:
+    from beowulf.views import fitted, shortened
+
+    lines = [tuple(columns), *(tuple(row) for row in rows)]
+    natural = [max(len(line[place]) for line in lines) for place in range(len(columns))]
+    widths = fitted(natural, room(), [place for place, title in enumerate(columns) if title in FREE_TEXT])
     for number, line in enumerate(lines):
-        cells = [cell.ljust(width) for cell, width in zip(line, widths, strict=True)]
+        cells = [shortened(cell, width).ljust(width) for cell, width in zip(line, widths, strict=True)]
         if number and colour >= 0:
             cells[colour] = click.style(cells[colour], fg=COLOURS.get(line[colour]))
-        _echo("  ".join(cells).rstrip())
+        yield "  ".join(cells).rstrip()
+
+
+def room() -> int:
+    """How many characters a line has; 0: as many as it likes, because no terminal shows it."""
+    import shutil
+
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
 
 
 def pairs(facts: Iterable[tuple[str, str]]) -> None:
@@ -81,7 +96,21 @@ def pairs(facts: Iterable[tuple[str, str]]) -> None:
     known = list(facts)
     width = max((len(label) for label, _ in known), default=0)
     for label, value in known:
-        _echo(f"{label.ljust(width)}  {value}")
+        prose(value, " " * (width + 2), f"{label.ljust(width)}  ")
+
+
+def prose(text: str, indent: str = "", lead: str = "") -> None:
+    """A sentence, broken between words where a terminal shows it; its further lines stand below its first word.
+
+    ``lead``: what stands before it, instead of the ``indent``.
+    """
+    import textwrap
+
+    form = textwrap.TextWrapper(room() or 80, initial_indent=lead or indent, subsequent_indent=indent)
+    form.break_long_words = form.break_on_hyphens = False  # a path or an option is copied whole
+    lines = form.wrap(text) if room() and text else [(lead or indent) + text]
+    for line in lines:
+        _echo(line)
 
 
 def _echo(text: str) -> None:
@@ -94,6 +123,7 @@ def wants_colour() -> bool:
     return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb" and sys.stdout.isatty()
 
 
+FREE_TEXT = frozenset({"NAME", "USER", "REASON", "ANSWER", "DOOR", "SAYS", "OPENS WITH", "TYPE", "OS", "BY"})
 COLOURS: Mapping[str, str] = {
     "RUNNING": "green",
     "COMPLETED": "green",

@@ -12,7 +12,7 @@ from beowulf.cli.common import common, example
 @common
 @click.pass_context
 def completion(context: click.Context, shell: str) -> None:
-    """A script for your shell's start-up file that completes beowulf's verbs and options."""
+    """A script for your shell's start-up file that completes verbs, options, jobs and nodes."""
     from click.shell_completion import get_completion_class
 
     kind = get_completion_class(shell)

@@ -16,7 +16,7 @@ PATIENCE_S = 30.0
 @common
 @click.pass_obj
 def down(said: Said) -> None:
-    """Stop the head. Jobs go on; the next ``beowulf up`` finds them again."""
+    """Stop the head. Jobs go on; the next `beowulf up` finds them again."""
     with said.client() as client:
         try:
             client.shutdown()

@@ -7,11 +7,12 @@ import json
 import click
 
 from beowulf.cli.common import Said, common, example
+from beowulf.cli.completing import any_jobs
 
 
 @click.command(epilog=example("beowulf events -f", "beowulf events --job 17 --json"))
 @click.option("--follow", "-f", is_flag=True, help="Go on as they come, until Ctrl-C.")
-@click.option("--job", default="", help="Only of this job.")
+@click.option("--job", default="", shell_complete=any_jobs, help="Only of this job.")
 @click.option("--after", type=click.IntRange(0), default=0, help="Only those after this number.")
 @click.option("--limit", "-n", type=click.IntRange(0), default=0, help="At most so many.")
 @common

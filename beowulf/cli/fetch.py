@@ -7,18 +7,20 @@ from pathlib import Path
 import click
 
 from beowulf.cli.common import Said, common, emit, example
+from beowulf.cli.completing import ended_jobs
+from beowulf.cli.progress import carried
 
 
 @click.command(epilog=example("beowulf fetch 17 results/"))
-@click.argument("job")
+@click.argument("job", shell_complete=ended_jobs)
 @click.argument("folder", type=click.Path(path_type=Path), required=False)
 @common
 @click.pass_obj
 def fetch(said: Said, job: str, folder: Path | None) -> None:
-    """Bring what the job left under its ``outputs:`` into FOLDER (outputs-JOB when not given)."""
+    """Bring what the job left under its `outputs:` into FOLDER (outputs-JOB when not given)."""
     into = folder or Path(f"outputs-{job}")
     with said.client() as client:
-        paths = client.outputs(job, into)
+        paths = client.outputs(job, into, lambda pieces: carried("fetching", pieces))
     if said.json:
         emit("fetch", job_id=job, folder=str(into), paths=paths)
         return

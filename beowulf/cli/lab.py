@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from beowulf.cli.common import example, say
+from beowulf.cli.progress import waiting
+
 if TYPE_CHECKING:
     from beowulf.lab import HostStatus, Lab
 
@@ -29,12 +32,12 @@ def _load(name: str) -> Lab:
     return Lab.load(name)
 
 
-@click.group()
+@click.group(epilog=example("beowulf lab up --nodes 8", "beowulf lab power-off n3", "beowulf lab down"))
 def lab() -> None:
     """A cluster of real sshd hosts on this one machine."""
 
 
-@lab.command()
+@lab.command(epilog=example("beowulf lab up --nodes 8"))
 @click.option("--nodes", type=int, help="How many hosts.  [default: those of the topology, else 4]")
 @click.option("--topology", type=click.Path(path_type=Path), help="How unequal they are: nodes/retired-lab.yaml shows.")
 @click.option("--subnet", help="Addresses, like 10.77.0.0/24.  [default: the first free 10.77.x.0/24]")
@@ -54,13 +57,14 @@ def up(
     """Bring the lab up; clears what a crashed one left."""
     from beowulf.lab import Lab
 
-    made = Lab.up(name, nodes, topology, subnet=subnet, authorized_keys=authorized_key, kind=rootless)
+    with waiting("making hosts"):
+        made = Lab.up(name, nodes, topology, subnet=subnet, authorized_keys=authorized_key, kind=rootless)
     _table(made)
     click.echo("\nNext:\n  " + f"beowulf nodes add --file {made.inventory_file}")
     click.echo("  " + " ".join(made.ssh_command(next(iter(made.hosts)))))
 
 
-@lab.command()
+@lab.command(epilog=example("beowulf lab status --json"))
 @click.option("--json", "as_json", is_flag=True, help=f"Schema {SCHEMA}.")
 @_named
 def status(name: str, as_json: bool) -> None:
@@ -89,7 +93,7 @@ def _access(found: Lab, name: str) -> dict[str, object]:
     return {"user": host.user, "identity_file": host.identity_file, "host_key": host.host_key, "pid": host.pid}
 
 
-@lab.command()
+@lab.command(short_help="Take the lab down.", epilog=example("beowulf lab down"))
 @click.option("--purge", is_flag=True, help="Its keys too; the hosts of a next lab will be strangers.")
 @_named
 def down(name: str, purge: bool) -> None:
@@ -97,11 +101,13 @@ def down(name: str, purge: bool) -> None:
     from beowulf.lab.making import take_down
     from beowulf.lab.state import lab_folder
 
-    click.echo(f"ending the hosts of lab {name} and removing their files: minutes on some disks", err=True)
-    click.echo(f"lab {name} is down" if take_down(lab_folder(name), purge=purge) else f"there was no lab {name}")
+    say(f"ending the hosts of lab {name} and removing their files: minutes on some disks")
+    with waiting("taking the lab down"):
+        known = take_down(lab_folder(name), purge=purge)
+    click.echo(f"lab {name} is down" if known else f"there was no lab {name}")
 
 
-@lab.command("power-off")
+@lab.command("power-off", epilog=example("beowulf lab power-off n3"))
 @click.argument("host")
 @_named
 def power_off(name: str, host: str) -> None:
@@ -109,7 +115,7 @@ def power_off(name: str, host: str) -> None:
     _load(name).power_off(host)
 
 
-@lab.command("power-on")
+@lab.command("power-on", epilog=example("beowulf lab power-on n3"))
 @click.argument("host")
 @_named
 def power_on(name: str, host: str) -> None:
@@ -117,7 +123,7 @@ def power_on(name: str, host: str) -> None:
     _load(name).power_on(host)
 
 
-@lab.command("link-down")
+@lab.command("link-down", epilog=example("beowulf lab link-down n3"))
 @click.argument("host")
 @_named
 def link_down(name: str, host: str) -> None:
@@ -125,7 +131,7 @@ def link_down(name: str, host: str) -> None:
     _load(name).link_down(host)
 
 
-@lab.command("link-up")
+@lab.command("link-up", epilog=example("beowulf lab link-up n3"))
 @click.argument("host")
 @_named
 def link_up(name: str, host: str) -> None:
@@ -133,7 +139,7 @@ def link_up(name: str, host: str) -> None:
     _load(name).link_up(host)
 
 
-@lab.command()
+@lab.command(short_help="Let nothing pass between two hosts.", epilog=example("beowulf lab partition n1 n2"))
 @click.argument("one")
 @click.argument("other")
 @_named
@@ -142,7 +148,7 @@ def partition(name: str, one: str, other: str) -> None:
     _load(name).partition(one, other)
 
 
-@lab.command()
+@lab.command(epilog=example("beowulf lab heal"))
 @_named
 def heal(name: str) -> None:
     """End all partitions."""

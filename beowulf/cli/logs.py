@@ -5,10 +5,11 @@ from __future__ import annotations
 import click
 
 from beowulf.cli.common import Said, common, emit, example
+from beowulf.cli.completing import any_jobs
 
 
 @click.command(epilog=example("beowulf logs -f 17", "beowulf logs --rank 0 17_3"))
-@click.argument("job")
+@click.argument("job", shell_complete=any_jobs)
 @click.option("--follow", "-f", is_flag=True, help="Go on until the job has ended.")
 @click.option("--rank", "-r", default="", help="Only this rank, or setup, mpirun, torchrun.")
 @click.option("--attempt", type=click.IntRange(1), default=None, help="An earlier attempt than the newest.")

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from beowulf.cli import completing
 from beowulf.cli.common import Said, common, emit, example, pairs, say, table
 from beowulf.cli.nodes_add import add, rekey
 from beowulf.cli.nodes_bench import bench
+from beowulf.cli.progress import waiting
+
+if TYPE_CHECKING:
+    from beowulf.client import Client
 
 STATE = 1  # the column that is coloured
 TIMED_OUT = 124
@@ -48,7 +53,7 @@ def list_nodes(said: Said, wide: bool) -> None:
 
 
 @nodes.command(epilog=example("beowulf nodes show n3"))
-@click.argument("node")
+@click.argument("node", shell_complete=completing.nodes)
 @common
 @click.pass_obj
 def show(said: Said, node: str) -> None:
@@ -63,9 +68,20 @@ def show(said: Said, node: str) -> None:
         pairs(node_details(found, time.time()))
 
 
-@nodes.command(epilog=example("beowulf nodes discover 10.0.0.0/24 --port 22 --port 2222", "beowulf nodes discover"))
+@nodes.command(
+    short_help="SSH servers there, and what opens them.",
+    epilog=example("beowulf nodes discover 10.0.0.0/24 --port 22 --port 2222", "beowulf nodes discover"),
+)
 @click.argument("networks", nargs=-1)
-@click.option("--port", "ports", type=click.IntRange(1, 65535), multiple=True, default=(22,), show_default=True)
+@click.option(
+    "--port",
+    "ports",
+    type=click.IntRange(1, 65535),
+    multiple=True,
+    default=(22,),
+    show_default=True,
+    help="A port to try; may be given several times.",
+)
 @click.option("--user", default="", help="Try to log in as this user.")
 @common
 @click.pass_obj
@@ -73,7 +89,7 @@ def discover(said: Said, networks: tuple[str, ...], ports: tuple[int, ...], user
     """SSH servers in NETWORKS, and which of our keys opens them; without NETWORKS, hosts you have known so far."""
     from beowulf.views import printable
 
-    with said.client() as client:
+    with said.client() as client, waiting("looking who answers"):
         found = client.discover(networks, ports=ports, user=user)
     if said.json:
         emit("discover", found=found)
@@ -95,7 +111,7 @@ def discover(said: Said, networks: tuple[str, ...], ports: tuple[int, ...], user
 
 
 @nodes.command(epilog=example("beowulf nodes remove n3"))
-@click.argument("names", nargs=-1, required=True, metavar="NODE...")
+@click.argument("names", nargs=-1, required=True, metavar="NODE...", shell_complete=completing.nodes)
 @common
 @click.pass_obj
 def remove(said: Said, names: tuple[str, ...]) -> None:
@@ -107,7 +123,7 @@ def remove(said: Said, names: tuple[str, ...]) -> None:
 
 
 @nodes.command(epilog=example('beowulf nodes drain n3 "fan is loud"'))
-@click.argument("node")
+@click.argument("node", shell_complete=completing.nodes)
 @click.argument("reason")
 @common
 @click.pass_obj
@@ -118,7 +134,7 @@ def drain(said: Said, node: str, reason: str) -> None:
 
 
 @nodes.command(epilog=example("beowulf nodes resume n3"))
-@click.argument("node")
+@click.argument("node", shell_complete=completing.nodes)
 @common
 @click.pass_obj
 def resume(said: Said, node: str) -> None:
@@ -128,19 +144,16 @@ def resume(said: Said, node: str) -> None:
 
 
 @nodes.command(epilog=example("beowulf nodes wait --timeout 60"))
-@click.argument("names", nargs=-1, metavar="[NODE...]")
+@click.argument("names", nargs=-1, metavar="[NODE...]", shell_complete=completing.nodes)
 @click.option("--timeout", type=click.FloatRange(0), default=60.0, show_default=True, help="Seconds.")
 @common
 @click.pass_obj
 def wait(said: Said, names: tuple[str, ...], timeout: float) -> int:
     """Wait until the nodes, or all of them, can take jobs. Ends with 124 if they are not in time, and says which."""
-    deadline = time.monotonic() + timeout
     with said.client() as client:
-        while True:
-            absent = [node for node in client.nodes() if _missing(node, names)]
-            if not absent or time.monotonic() >= deadline:
-                break
-            time.sleep(0.2)
+        for name in names:
+            client.node(name)  # one that is not known will never be up
+        absent = waited(client, names, timeout)
     for node in absent:
         say(f"{node['id']} is {node['state']}: {node['reason'] or 'nothing more is known so far'}")
     if said.json:
@@ -148,7 +161,21 @@ def wait(said: Said, names: tuple[str, ...], timeout: float) -> int:
     return TIMED_OUT if absent else 0
 
 
-def _missing(node: Mapping[str, Any], names: tuple[str, ...]) -> bool:
+def waited(client: Client, names: Collection[str], timeout_s: float) -> Sequence[Mapping[str, Any]]:
+    """Comes back when all nodes, or those named, can take jobs, or the time is up. → those that cannot."""
+    from beowulf.views import compress_hosts
+
+    deadline = time.monotonic() + timeout_s
+    with waiting("waiting for nodes") as line:
+        while True:
+            absent = [node for node in client.nodes() if _missing(node, names)]
+            if not absent or time.monotonic() >= deadline:
+                return absent
+            line.tell(f"waiting for {compress_hosts(node['id'] for node in absent)}")
+            time.sleep(0.2)
+
+
+def _missing(node: Mapping[str, Any], names: Collection[str]) -> bool:
     """Up, and what it has is known: before that no job can be placed there."""
     ready = node["state"] == "UP" and node["facts"]["memory_mib"]
     return (not names or node["id"] in names) and not ready

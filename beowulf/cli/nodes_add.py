@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from beowulf.cli.common import Said, common, emit, example, say
+from beowulf.cli.completing import nodes
+from beowulf.cli.progress import counted
 from beowulf.client.submitting import read_text
 from beowulf.model.errors import BadInput, BeowulfError, Refused, Unreachable
 
@@ -34,16 +36,17 @@ def trusting(function: Any) -> Any:
 
 
 @click.command(
+    short_help="Add machines, pinning the host keys you accept.",
     epilog=example(
         "beowulf nodes add n1=me@10.0.0.11:22 --group old",
         "beowulf nodes add --file nodes/lab.yaml",
         "beowulf nodes add local",
-    )
+    ),
 )
 @click.argument("targets", nargs=-1, metavar="[NAME=]USER@HOST[:PORT]...")
 @click.option("--file", type=click.Path(path_type=Path), help="An inventory; those already known are left as they are.")
 @click.option("--group", "groups", multiple=True, help="A group they belong to.")
-@click.option("--site", default="lab", show_default=True)
+@click.option("--site", default="lab", show_default=True, help="Where they stand.")
 @click.option("--max-cpus", type=click.IntRange(0), default=0, help="Use at most so many hardware threads.")
 @click.option("--jump", default="", metavar="USER@HOST:PORT", help="Reach them through this host.")
 @click.option("--identity", default="", help="The private key's file, on the head.")
@@ -64,7 +67,7 @@ def add(
 ) -> int:
     """Add machines, each with the host key it shows now, once you have seen its fingerprint.
 
-    ``local`` is the head's own machine. What fails is said, one line per machine, and the rest go on.
+    `local` is the head's own machine. What fails is said, one line per machine, and the rest go on.
     """
     entries = _inventory(file) if file else []
     entries += [_target(text, groups, site, max_cpus, jump, identity) for text in targets]
@@ -74,7 +77,7 @@ def add(
         known = {str(node["id"]): node for node in client.nodes()} if file else {}
         fresh = [entry for entry in entries if entry.name not in known]
         moved = [entry.name for entry in entries if entry.name in known and _moved(entry, known[entry.name])]
-        added, code = _add_all(client, fresh, Trust(accepted, trust_on_first_use))
+        added, code = add_all(client, fresh, Trust(accepted, trust_on_first_use))
     if said.json:
         emit("nodes-add", added=added, known=sorted(known.keys() & {entry.name for entry in entries}), moved=moved)
     return code
@@ -111,12 +114,13 @@ class Trust:
             raise Refused("not accepted")
 
 
-def _add_all(client: Client, entries: list[NodeEntry], trust: Trust) -> tuple[list[str], int]:
+def add_all(client: Client, entries: list[NodeEntry], trust: Trust) -> tuple[list[str], int]:
     """Scans them side by side, then adds one by one; → those added, and the first failure's exit code."""
     added: list[str] = []
     code = 0
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        scans = list(pool.map(lambda entry: _scanned(client, entry), entries))
+        asked = pool.map(lambda entry: _scanned(client, entry), entries)
+        scans = list(counted("asking for host keys", asked, len(entries)))
     for entry, scan in zip(entries, scans, strict=True):
         try:
             if isinstance(scan, BeowulfError):
@@ -191,7 +195,7 @@ def _target(text: str, groups: tuple[str, ...], site: str, max_cpus: int, jump: 
 
 
 @click.command(epilog=example("beowulf nodes rekey n3"))
-@click.argument("node")
+@click.argument("node", shell_complete=nodes)
 @trusting
 @common
 @click.pass_obj

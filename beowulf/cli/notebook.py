@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from beowulf.cli.common import Said, common, example, say
+from beowulf.cli.completing import live_jobs
 from beowulf.cli.job_options import job_options, overrides
 from beowulf.cli.open import forward, local_port_option
 from beowulf.model.errors import BeowulfError, Refused
@@ -83,8 +84,8 @@ def notebook(context: click.Context, file: Path | None, keep: bool, local_port: 
             raise
 
 
-@notebook.command(epilog=example("beowulf notebook attach 17"))
-@click.argument("job")
+@notebook.command(short_help="Open a notebook that runs already.", epilog=example("beowulf notebook attach 17"))
+@click.argument("job", shell_complete=live_jobs)
 @local_port_option
 @common
 @click.pass_obj

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from beowulf.cli.common import say
+from beowulf.cli.progress import shown, waiting
 from beowulf.model.errors import BeowulfError
+from beowulf.views import printable
 
 if TYPE_CHECKING:
     from beowulf.client import Client, LogChunk
@@ -45,38 +47,62 @@ def see_through(client: Client, job_id: str) -> int:
     return exit_code(job)
 
 
+def awaited(client: Client, job_id: str) -> int:
+    """Waits for a job or all tasks of an array and shows nothing; → the exit code to pass on."""
+    return _array(client, job_id) if "tasks" in client.job(job_id) else exit_code(client.wait(job_id))
+
+
 def follow_log(client: Client, job_id: str, *, process: str = "", attempt: int = 0, tail: int | None = None) -> None:
     """Shows the log until the job has ended; says on standard error why nothing is printed yet, while nothing is."""
     from beowulf.cli.printing import show_log
 
-    begun = threading.Event()
-    if not attempt:
-        threading.Thread(target=_announce, args=(client, job_id, begun), daemon=True).start()
+    chunks = client.follow(job_id, process=process, attempt=attempt, tail=tail)
+    if attempt:
+        show_log(client, chunks, job_id, process=process)
+        return
+    herald = Herald(client, job_id)
     try:
-        chunks = client.follow(job_id, process=process, attempt=attempt, tail=tail)
-        show_log(client, _noting(chunks, begun), job_id, process=process)
+        show_log(client, _after(herald, chunks), job_id, process=process)
     finally:
-        begun.set()
+        herald.stop()
 
 
-def _noting(chunks: Iterator[LogChunk], begun: threading.Event) -> Iterator[LogChunk]:
+def _after(herald: Herald, chunks: Iterator[LogChunk]) -> Iterator[LogChunk]:
     for chunk in chunks:
-        begun.set()
+        herald.stop()
         yield chunk
 
 
-def _announce(client: Client, job_id: str, begun: threading.Event) -> None:
-    told = ""
-    while not begun.wait(AGAIN_S if told else ANNOUNCE_S):
-        try:
-            answer = client.why(job_id)
-        except BeowulfError:  # whoever follows the log will tell
-            continue
-        if answer["word"] not in ("PENDING", "CONFIGURING"):
-            return
-        if answer["sentence"] != told:
-            told = answer["sentence"]
-            say(f"job {job_id} {answer['word']}: {told}")
+class Herald:
+    """Tells why nothing is printed yet: in one line that changes, or, where that is no terminal, a line per reason."""
+
+    def __init__(self, client: Client, job_id: str) -> None:
+        self._client = client
+        self._job_id = job_id
+        self._told = ""
+        self._begun = threading.Event()
+        self._thread = threading.Thread(target=self._announce, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Nothing of it is on the screen afterwards."""
+        if not self._begun.is_set():
+            self._begun.set()
+            self._thread.join(ANNOUNCE_S)
+
+    def _announce(self) -> None:
+        with waiting(f"job {self._job_id}") as line:
+            tell: Callable[[str], object] = line.tell if shown() else say
+            while not self._begun.wait(AGAIN_S if self._told and not shown() else ANNOUNCE_S):
+                try:
+                    answer = self._client.why(self._job_id)
+                except BeowulfError:  # whoever follows the log will tell
+                    continue
+                if answer["word"] not in ("PENDING", "CONFIGURING"):
+                    return
+                if answer["sentence"] != self._told:
+                    self._told = answer["sentence"]
+                    tell(printable(f"job {self._job_id} {answer['word']}: {self._told}"))
 
 
 def _array(client: Client, job_id: str) -> int:

@@ -7,18 +7,23 @@ import io
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from beowulf.cli.common import Said, common, example
 from beowulf.model.errors import BeowulfError
 
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
 INTERRUPTED = 130
 BROKEN_PIPE = 141
 
 VERBS: Mapping[str, tuple[str, str]] = {
+    "init": ("beowulf.cli.init:init", "Set up a lab, step by step."),
     "submit": ("beowulf.cli.submit:submit", "Queue the job a file describes."),
+    "plan": ("beowulf.cli.plan:plan", "What would become of a job; who starts next."),
     "run": ("beowulf.cli.run:run", "Run one command as a job and show what it prints."),
     "ps": ("beowulf.cli.ps:ps", "List jobs that wait or run."),
     "show": ("beowulf.cli.show:show", "Everything about one job."),
@@ -42,6 +47,7 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "down": ("beowulf.cli.down:down", "Stop the head; jobs go on."),
     "simulate": ("beowulf.cli.simulate:simulate", "Replay a trace through the scheduler."),
     "lab": ("beowulf.cli.lab:lab", "A cluster of real sshd hosts on this one machine."),
+    "help": ("beowulf.cli.help:help_", "The manual page of a verb."),
     "schema": ("beowulf.cli.schema:schema", "JSON Schemas of the files, for editors."),
     "completion": ("beowulf.cli.completion:completion", "Tab completion for your shell."),
     "stdio": ("beowulf.cli.stdio:stdio", ""),  # what --host runs on the head
@@ -64,32 +70,39 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in VERBS and not args[0].startswith("-"):
+        if args and args[0] not in VERBS and not args[0].startswith("-") and not ctx.resilient_parsing:
             import difflib
 
             close = difflib.get_close_matches(args[0], VERBS, 1)
             ctx.fail(f"{args[0]!r} is no verb of beowulf" + (f" (did you mean {close[0]}?)" if close else ""))
         return super().resolve_command(ctx, args)
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        from click.shell_completion import CompletionItem
+
+        verbs = [(name, told) for name, (_, told) in VERBS.items() if told and name.startswith(incomplete)]
+        options = click.Command.shell_complete(self, ctx, incomplete)
+        return [*(CompletionItem(name, help=told) for name, told in verbs), *options]
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Verbs"):
             formatter.write_dl([(name, told) for name, (_, told) in VERBS.items() if told])
 
 
-@click.command(cls=LazyGroup, epilog=example("beowulf up && beowulf nodes add local", "beowulf run -- hostname"))
+@click.command(cls=LazyGroup, epilog=example("beowulf init", "beowulf run -- hostname", "beowulf help submit"))
 @click.version_option(package_name="beowulf", prog_name="beowulf")
 @common
 def beowulf() -> None:
     """Your own machines as one training cluster."""
 
 
-def run(arguments: Sequence[str]) -> int:
+def run(arguments: Sequence[str], command: click.Command = beowulf, name: str = "beowulf") -> int:
     """The exit code. Errors a user can mend become a sentence on standard error, never a traceback."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # LANG may know no …, and a log may hold anything
     try:
-        said: Any = beowulf.main(list(arguments), prog_name="beowulf", standalone_mode=False, obj=Said())
+        said: Any = command.main(list(arguments), prog_name=name, standalone_mode=False, obj=Said())
         sys.stdout.flush()
         return said if isinstance(said, int) else 0
     except click.exceptions.Exit as end:
@@ -101,7 +114,7 @@ def run(arguments: Sequence[str]) -> int:
         error.show()
         return error.exit_code if isinstance(error, click.UsageError) else 2
     except BeowulfError as error:
-        click.echo(f"beowulf: {error}", err=True)
+        click.echo(f"{name}: {error}", err=True)
         return error.exit_code
     except BrokenPipeError:
         return _reader_gone()

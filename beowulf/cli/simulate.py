@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from beowulf.cli.common import Said, common, emit, example, say
+from beowulf.cli.progress import waiting
 from beowulf.cli.what_if import compare
 from beowulf.client.submitting import read_text
 from beowulf.model.errors import BadInput
@@ -115,7 +116,8 @@ def simulate(
         return
     outcomes = {}
     for name, one in chosen.items():
-        outcomes[name] = replay(jobs, cluster, replace(one, told=jobs.told), Failures(failures, repair, seed), caps)
+        with waiting(f"replaying {len(jobs.jobs)} jobs, {name}"):
+            outcomes[name] = replay(jobs, cluster, replace(one, told=jobs.told), Failures(failures, repair, seed), caps)
     found = {name: measured(outcome) for name, outcome in outcomes.items()}
     if plot is not None:
         plot.write_text(svg(outcomes))

@@ -1,60 +1,34 @@
 """``squeue``, ``sinfo``, ``sbatch``, ``scancel`` and ``sacct`` for hands that know Slurm: an entry point of its own.
 
-`beowulf-slurm install FOLDER` puts links there; each is this program under another name, and does what the verb does.
+`beowulf-slurm install FOLDER` puts links there; each is this program under another name.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from beowulf.model.errors import BadInput, BeowulfError
 
-Words = Sequence[str]
+if TYPE_CHECKING:
+    import click
+
 USAGE = 2
-# Slurm's short options and ours, for each program; what is not here goes on as it is.
-NAMES: Mapping[str, Mapping[str, str]] = {
-    "squeue": {"-u": "--user", "-t": "--state", "--states": "--state"},
-    "sacct": {"-u": "--user"},
-    "sbatch": {
-        "-J": "--name",
-        "--job-name": "--name",
-        "-N": "--num-nodes",
-        "--nodes": "--num-nodes",
-        "-a": "--array",
-        "-d": "--dependency",
-        "-p": "--queue",
-        "--partition": "--queue",
-        "-t": "--max-duration",
-        "--time": "--max-duration",
-        "-w": "--nodelist",
-        "-x": "--exclude",
-        "-W": "--wait",
-    },
-}
-VERBS: Mapping[str, tuple[str, ...]] = {
-    "squeue": ("ps",),
-    "sinfo": ("nodes", "list"),
-    "sbatch": ("submit",),
-    "scancel": ("cancel",),
-    "sacct": ("history",),
+PROGRAMS: Mapping[str, str] = {
+    "squeue": "beowulf.cli.slurm_programs",
+    "sinfo": "beowulf.cli.slurm_programs",
+    "sbatch": "beowulf.cli.slurm_sbatch",
+    "scancel": "beowulf.cli.slurm_programs",
+    "sacct": "beowulf.cli.slurm_programs",
 }
 
 
-def translated(program: str, words: Words) -> list[str]:
-    """The words after ``beowulf`` that do the same."""
-    names = NAMES.get(program, {})
-    found: list[str] = []
-    for word in words:
-        option, equals, value = word.partition("=")
-        if program == "squeue" and option in ("--me",):
-            import getpass
-
-            found += ["--user", getpass.getuser()]
-            continue
-        found.append(f"{names.get(option, option)}{equals}{value}")
-    return [*VERBS[program], *found]
+def program_of(name: str) -> click.Command:
+    command: click.Command = getattr(import_module(PROGRAMS[name]), name)
+    return command
 
 
 def install(folder: str) -> int:
@@ -63,7 +37,7 @@ def install(folder: str) -> int:
     into = Path(folder).expanduser()
     if not into.is_dir():
         raise BadInput("is no folder", where=folder, hint=f"mkdir -p {folder}")
-    links = [into / program for program in VERBS]
+    links = [into / program for program in PROGRAMS]
     taken = [link for link in links if (link.exists() or link.is_symlink()) and link.resolve() != target.resolve()]
     if taken:
         raise BadInput("is there already, and not ours", where=str(taken[0]), hint="choose another folder")
@@ -78,11 +52,11 @@ def main() -> None:
     from beowulf.cli.root import run
 
     program, words = Path(sys.argv[0]).name, sys.argv[1:]
-    if program in VERBS:
-        sys.exit(run(translated(program, words)))
+    if program in PROGRAMS:
+        sys.exit(run(words, program_of(program), program))
     if len(words) == 2 and words[0] == "install":
         sys.exit(_said(lambda: install(words[1])))
-    print(f"usage: beowulf-slurm install FOLDER   (puts {', '.join(VERBS)} there)", file=sys.stderr)
+    print(f"usage: beowulf-slurm install FOLDER   (puts {', '.join(PROGRAMS)} there)", file=sys.stderr)
     sys.exit(0 if words in (["--help"], ["-h"]) else USAGE)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import click
 
+from beowulf.cli import completing
 from beowulf.cli.common import Said, common, example
 from beowulf.model.errors import Refused
 
@@ -13,7 +14,7 @@ PREFIX = "bw-"
 
 
 @click.command(epilog=example("beowulf ssh-config > ~/.ssh/beowulf.conf", "ssh bw-n3", "rsync -a data/ bw-n3:data/"))
-@click.argument("nodes", nargs=-1)
+@click.argument("nodes", nargs=-1, shell_complete=completing.nodes)
 @common
 @click.pass_obj
 def ssh_config(said: Said, nodes: tuple[str, ...]) -> None:

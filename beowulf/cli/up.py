@@ -12,6 +12,7 @@ import click
 
 import beowulf
 from beowulf.cli.common import Said, common, emit, example, say
+from beowulf.cli.progress import waiting
 from beowulf.client import Client
 from beowulf.model.errors import BeowulfError, Refused, Unreachable
 
@@ -34,16 +35,25 @@ def up(said: Said, foreground: bool) -> int:
 
         return serve(home.path)
     with Client(home.socket) as client:
-        already = _answer(client)
-        if already is None:
-            home.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            already = _begin(client, home.log)
-            say(f"the head is up; its log is {home.log}")
-        else:
-            say("the head was up already")
+        answer = started(client)
     if said.json:
-        emit("head", home=str(home.path), **already)
+        emit("head", home=str(home.path), **answer)
     return 0
+
+
+def started(client: Client) -> dict[str, object]:
+    """The head's answer to a ping, once one is up; says whether it was already. ``client``: of the usual place."""
+    from beowulf.daemon.home import Home
+
+    answer, home = _answer(client), Home.default()
+    if answer is not None:
+        say("the head was up already")
+        return answer
+    home.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with waiting("starting the head"):
+        answer = _begin(client, home.log)
+    say(f"the head is up; its log is {home.log}")
+    return answer
 
 
 def _answer(client: Client) -> dict[str, object] | None:

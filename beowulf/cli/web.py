@@ -8,7 +8,7 @@ from beowulf.cli.common import Said, common, example
 
 
 @click.command(epilog=example("beowulf web", "beowulf web --port 8765 --read-only"))
-@click.option("--port", type=click.IntRange(1, 65535), default=8760, show_default=True)
+@click.option("--port", type=click.IntRange(1, 65535), default=8760, show_default=True, help="To listen on.")
 @click.option("--read-only", is_flag=True, help="For looking: nothing can be changed from it.")
 @common
 @click.pass_obj

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import click
 
-from beowulf.cli.common import Said, common, emit, example, table
+from beowulf.cli.common import Said, common, emit, example, prose, table
+from beowulf.cli.completing import any_jobs
 
 
 @click.command(epilog=example("beowulf why 17"))
-@click.argument("job")
+@click.argument("job", shell_complete=any_jobs)
 @common
 @click.pass_obj
 def why(said: Said, job: str) -> None:
@@ -20,11 +21,12 @@ def why(said: Said, job: str) -> None:
     if said.json:
         emit("why", **answer)
         return
-    click.echo(f"job {answer['job_id']} {answer['word']}: {printable(answer['sentence'])}")
+    prose(f"job {answer['job_id']} {answer['word']}: {printable(answer['sentence'])}")
     if answer.get("when_idle"):
-        click.echo(f"Not even the idle cluster could run it: {printable(answer['when_idle'])}")
+        prose(f"Not even the idle cluster could run it: {printable(answer['when_idle'])}")
     for line in why_outlook(answer):
-        click.echo(line)
+        words = line.lstrip()
+        prose(words, line[: len(line) - len(words)])
     ahead = answer.get("ahead") or []
     if ahead:
         click.echo(f"{len(ahead)} ahead of it in the queue: {', '.join(ahead[:10])}{', …' if len(ahead) > 10 else ''}")

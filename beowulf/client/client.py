@@ -26,8 +26,11 @@ class Client(JobRequests, NodeRequests):
     `BeowulfError`: `BadInput`, `NotFound`, `Refused`, `Unreachable`.
     """
 
-    def __init__(self, socket_path: Path | str, *, patience_s: float = PATIENCE_S) -> None:
-        self._begin(unix_dial(Path(socket_path)), patience_s)
+    def __init__(
+        self, socket_path: Path | str, *, patience_s: float = PATIENCE_S, timeout_s: float | None = None
+    ) -> None:
+        """``timeout_s``: of each wait for the head's next bytes; without it as long as it takes."""
+        self._begin(unix_dial(Path(socket_path), timeout_s), patience_s)
 
     def _begin(self, dial: Dial, patience_s: float) -> None:
         self._dial = dial
@@ -35,9 +38,9 @@ class Client(JobRequests, NodeRequests):
         self._exchange = Exchange(dial)
 
     @classmethod
-    def find(cls) -> Client:
+    def find(cls, *, timeout_s: float | None = None) -> Client:
         """The head of this user: ``$BEOWULF_HOME``, else the usual place."""
-        return cls(default_socket())
+        return cls(default_socket(), timeout_s=timeout_s)
 
     @classmethod
     def over_ssh(cls, host: str, *, command: Sequence[str] = ()) -> Client:

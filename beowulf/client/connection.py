@@ -35,9 +35,10 @@ class Connection(http.client.HTTPConnection):
         return self.sock is not None and not select.select([self.sock], [], [], 0)[0]
 
 
-def unix_dial(path: Path) -> Dial:
+def unix_dial(path: Path, timeout_s: float | None = None) -> Dial:
     def dial() -> socket.socket:
         end = socket.socket(socket.AF_UNIX)
+        end.settimeout(timeout_s)
         try:
             end.connect(str(path))
         except OSError as error:

@@ -83,15 +83,12 @@ class Forward:
 
     def _carry(self, local: socket.socket) -> None:
         with local:
-            remote = self._dialled()
-            if remote is not None:
+            if (remote := self._dialled()) is not None:
                 with remote:
                     _both_ways(local, remote)
-            with self._lock:
-                self._open.discard(local)
-                if remote is not None:
-                    self._open.discard(remote)
-                self._threads.discard(threading.current_thread())
+        with self._lock:
+            self._open -= {local, remote}
+            self._threads.discard(threading.current_thread())
 
     def _dialled(self) -> Stream | None:
         try:

@@ -91,6 +91,10 @@ class JobRequests(TreeRequests):
         """What a submit of this spec would do, and queue nothing."""
         return self._exchange.json("POST", "/v1/plan", body={"spec": plain(spec), "array": list(array)})
 
+    def next_starts(self) -> dict[str, Any]:
+        """``{now, starts, waiting}``: who of the queue starts when if nothing new comes; of how many nobody can say."""
+        return self._exchange.json("GET", "/v1/plan")
+
     def jobs(self, *, state: str = "", owner: str = "", name: str = "", limit: int = 0) -> list[JobRow]:
         """Summaries, oldest first. ``state``: words with commas between, or ``live``; ``limit`` keeps the newest."""
         query = {"state": state, "owner": owner, "name": name, "limit": limit}
@@ -118,6 +122,11 @@ class JobRequests(TreeRequests):
         query = {"attempt": attempt or None, "latest": 1}
         return listed(self._exchange.json("GET", f"{job_path(job_id)}/reports", query), "reports")
 
+    def course(self, job_id: str, *, attempt: int = 0) -> dict[str, Any]:
+        """How busy its machines were while it ran: ``{attempt, begin, width_s, cpu, memory_mib, gpu, gpu_memory_mib}``,
+        the last four a figure per step (-1: not told); only ``attempt`` where nothing was seen."""
+        return self._exchange.json("GET", f"{job_path(job_id)}/course", {"attempt": attempt or None})
+
     def values(self, job_id: str) -> list[TaskRow]:
         """Of an array: its tasks' summaries, each with the last ``values`` it reported."""
         return listed(self._exchange.json("GET", f"{job_path(job_id)}/values"), "tasks")
@@ -140,11 +149,16 @@ class JobRequests(TreeRequests):
         """The last ``tail`` lines of each process as ``(process, line)``."""
         return logs.last_lines(self.logs(job_id, process=process, tail=tail))
 
-    def outputs(self, job_id: str, into: Path | str) -> list[str]:
-        """Unpacks what the job brought home below ``into``. → the paths, relative to it."""
+    def outputs(
+        self,
+        job_id: str,
+        into: Path | str,
+        watch: Callable[[Iterator[bytes]], Iterator[bytes]] = lambda pieces: pieces,
+    ) -> list[str]:
+        """Unpacks what the job brought home below ``into``; its tar passes through ``watch``. → the paths in it."""
         from beowulf.client.unpack import unpack
 
-        return unpack(self._exchange.pieces("GET", f"{job_path(job_id)}/outputs"), Path(into))
+        return unpack(watch(self._exchange.pieces("GET", f"{job_path(job_id)}/outputs")), Path(into))
 
     def connect(self, job_id: str, port: int, *, rank: int = 0) -> Stream:
         """A connection to what the job listens at on that rank's machine, through the head. Of one's own jobs only.

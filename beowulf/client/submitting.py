@@ -76,8 +76,14 @@ def _packed(source: str, key: str, name: str = "") -> Packed:
     return pack(path, name=name)
 
 
-def hand_in(client: TreeRequests, folders: Iterable[Packed], tell: Callable[[str], object]) -> None:
-    """Sends what the head does not have yet, and tells of it."""
+def hand_in(
+    client: TreeRequests,
+    folders: Iterable[Packed],
+    tell: Callable[[str], object],
+    watch: Callable[[str, Iterable[bytes], int], Iterable[bytes]] = lambda _, pieces, __: pieces,
+) -> None:
+    """Sends what the head does not have yet, and tells of it. The pieces pass through ``watch(text, pieces, bytes)``,
+    the last being the size of all files."""
     from beowulf.views import bytes_amount
 
     for packed in folders:
@@ -85,4 +91,4 @@ def hand_in(client: TreeRequests, folders: Iterable[Packed], tell: Callable[[str
             continue
         amount = bytes_amount(packed.tree.size_bytes)
         tell(f"sending {packed.tree.source}: {packed.tree.files} file{'s' * (packed.tree.files != 1)}, {amount}")
-        client.put_tree(packed.tree.digest, packed.chunks())
+        client.put_tree(packed.tree.digest, watch("sending", packed.chunks(), packed.tree.size_bytes))

@@ -29,6 +29,9 @@ class JobRow(TypedDict):
     nodes: list[str]
     ranks: int
     attempts: int
+    max_duration_s: float  # 0: no limit
+    threads: int  # of the newest attempt
+    exit: list[int]  # code and signal of the process that failed first; 0, 0 where none did
     submitted_at: float
     promised_at: float
     first_started_at: float
@@ -99,12 +102,15 @@ class NodeWhole(TypedDict):
     state: str  # UNKNOWN, UP, DOWN
     reason: str
     drained: bool
+    draining_reason: str
     endpoint: dict[str, Any]
     host_key: str
     facts: dict[str, Any]
     profile: dict[str, Any]
     max_cpus: int
     max_memory_mib: int
+    share_gpus: int
+    share_between_users: bool
     used_cpus: int
     used_gpus: int
     used_memory_mib: int

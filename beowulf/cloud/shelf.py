@@ -13,6 +13,7 @@ from beowulf.model.cloud import Offer
 from beowulf.model.errors import BadInput, BeowulfError, Unreachable
 from beowulf.specs.accelerators import Kind, parse_accelerators
 from beowulf.specs.catalogue import catalogue_text, parse_catalogue
+from beowulf.specs.retired import Retired, in_service, parse_retired
 
 PROVIDERS = ("aws", "azure", "gcp", "oci")
 
@@ -22,10 +23,19 @@ def own_catalogue(home: Path) -> Path:
 
 
 def read_catalogue(home: Path) -> tuple[Offer, ...]:
-    """The head's own, or else the one that ships. Raises `BadInput`."""
+    """The head's own, or else the one that ships; without what its provider has retired. Raises `BadInput`."""
     own = own_catalogue(home)
     path = own if own.exists() else shipped("catalogue/prices.yaml")
-    return parse_catalogue(_text(path), name=str(path))
+    return in_service(parse_catalogue(_text(path), name=str(path)), read_retired(), _today())
+
+
+def read_retired() -> tuple[Retired, ...]:
+    path = shipped("catalogue/retired.yaml")
+    return parse_retired(_text(path), name=str(path))
+
+
+def _today() -> str:
+    return datetime.now(UTC).date().isoformat()
 
 
 def read_accelerators() -> tuple[Kind, ...]:
@@ -57,9 +67,10 @@ def update(home: Path, providers: Collection[str], regions: Collection[str]) -> 
         items = catalog.query(provider=sorted(providers))
     except Exception as error:  # whatever a network and somebody else's files may do
         raise Unreachable(f"gpuhunt's prices cannot be had: {error}", hint="later again; the old ones stay") from error
-    today = datetime.now(UTC).date().isoformat()
+    today = _today()
     egress = {one.provider: one.egress_usd_per_gb for one in before}
-    offers = from_gpuhunt(items, regions or {one.region for one in before}, egress, today)
+    found = from_gpuhunt(items, regions or {one.region for one in before}, egress, today)
+    offers = in_service(found, read_retired(), today)
     if not offers:
         raise BadInput("knows no machine there", where="gpuhunt", hint="--region us-east-1, as the provider names it")
     path = own_catalogue(home)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from beowulf.controller import commands as co
-from beowulf.controller import gang, renting
+from beowulf.controller import gang, homeward, renting
 from beowulf.controller.draft import Connect, Draft, Drop
 from beowulf.controller.verdict import Verdict
 from beowulf.model import event as ev
@@ -216,6 +216,11 @@ def _collect(draft: Draft, command: co.CollectMachines) -> float:
     return draft.now
 
 
+def _bring_home(draft: Draft, command: co.BringHome) -> str:
+    machine = draft.snapshot.machines.get(command.machine)
+    return homeward.admit(draft, machine, command.size_bytes) if machine is not None else ""
+
+
 _ANSWERS: Mapping[type[Any], Callable[[Draft, Any], Any]] = {
     co.Submit: _submit,
     co.Cancel: _cancel,
@@ -227,4 +232,5 @@ _ANSWERS: Mapping[type[Any], Callable[[Draft, Any], Any]] = {
     co.RecordProfile: _record_profile,
     co.TerminateMachine: _terminate,
     co.CollectMachines: _collect,
+    co.BringHome: _bring_home,
 }

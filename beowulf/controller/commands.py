@@ -107,6 +107,14 @@ class CollectMachines:
     caller: Caller
 
 
+@dataclass(frozen=True, slots=True)
+class BringHome:
+    """So many bytes are about to come home from a rented machine. → "" once they are counted, or why they may not."""
+
+    machine: MachineId
+    size_bytes: int
+
+
 Command: TypeAlias = (
     Submit
     | Cancel
@@ -118,4 +126,5 @@ Command: TypeAlias = (
     | RecordProfile
     | TerminateMachine
     | CollectMachines
+    | BringHome
 )

@@ -12,9 +12,10 @@ from beowulf.controller.rented import CreateMachine, DestroyMachine, ForgetKey, 
 from beowulf.model.apply import apply
 from beowulf.model.event import Event
 from beowulf.model.job import Attempt, Job, JobId, Tree, split_tag
-from beowulf.model.node import NodeId, NodeState
+from beowulf.model.node import LineSpeed, NodeId, NodeState
 from beowulf.model.snapshot import Snapshot
 from beowulf.probe import Seen
+from beowulf.scheduler import Memo
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,35 @@ class StopStaging:
     """The attempt is being ended: what still travels for it may stop."""
 
     tag: str
+
+
+@dataclass(frozen=True, slots=True)
+class OpenWays:
+    """Measure how ``far[0]`` reaches ``near`` through the head, and let all of ``far`` reach its ``port`` so."""
+
+    tag: str
+    near: NodeId
+    port: int
+    far: tuple[NodeId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WaysOpened:
+    """What came of an `OpenWays`: the loopback port of each far node, and the ``line`` from ``node``; or ``error``."""
+
+    tag: str
+    ports: Mapping[NodeId, int] = field(default_factory=dict)
+    node: NodeId = ""
+    line: LineSpeed | None = None
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WayBroken:
+    """Ranks of the attempt lost each other: a sentence says where."""
+
+    tag: str
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +148,7 @@ Action: TypeAlias = (
     Send
     | Stage
     | StopStaging
+    | OpenWays
     | LetGo
     | Collect
     | CollectCheckpoint
@@ -142,6 +173,7 @@ class Gathering:
     ready: set[NodeId] = field(default_factory=set)
     staging: set[NodeId] = field(default_factory=set)
     staged: set[NodeId] = field(default_factory=set)
+    passages: Mapping[NodeId, int] = field(default_factory=dict)  # of a gang over several sites
 
 
 @dataclass(slots=True)
@@ -165,11 +197,12 @@ class Pacing:
     again_at: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Resizing:
-    """An attempt was asked for a checkpoint, to be placed anew after it."""
+    """An attempt is to be placed anew: nodes it does not have yet are staged to, and then it makes a checkpoint."""
 
-    since: float
+    since: float  # when it was asked for one
+    staging: set[NodeId]
 
 
 @dataclass(slots=True)
@@ -187,6 +220,7 @@ class Volatile:
     pacing: dict[str, Pacing] = field(default_factory=dict)
     resizing: dict[str, Resizing] = field(default_factory=dict)
     resize_looked: float = 0.0
+    memo: Memo | None = None  # what the last plan left for the next
     deaf: dict[str, float] = field(default_factory=dict)  # attempts that made no checkpoint when asked → when
     pythons: dict[NodeId, str] = field(default_factory=dict)  # what the agent runs with
     renewed: dict[NodeId, float] = field(default_factory=dict)  # when the leases of its ranks were last renewed

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from beowulf import launch
-from beowulf.controller import closing
-from beowulf.controller.draft import Draft, Stage, StopStaging
+from beowulf.controller import closing, homeward
+from beowulf.controller.draft import Draft, OpenWays, Stage, StopStaging
 from beowulf.controller.verdict import Verdict, judge_exits
 from beowulf.model import event as ev
 from beowulf.model.job import Attempt, Job, JobState, RankExit, Result, ShareState
@@ -91,7 +91,8 @@ def on_prepared(draft: Draft, node: NodeId, header: Mapping[str, Any]) -> None:
         return
     if len(nodes) > 1 and launch.needs_port(job, attempt.allocation):
         for peer in nodes:
-            targets = [_target(draft, gathering.prepared, other) for other in nodes if other != peer]
+            near = [other for other in nodes if other != peer and not _apart(draft, other, peer)]
+            targets = [_target(draft, gathering.prepared, other) for other in near]
             draft.send(peer, "reach", tag, targets=targets, timeout_s=draft.policy.reach_timeout_s)
     else:
         launch_gang(draft, job, _ports(gathering.prepared, nodes))
@@ -126,7 +127,20 @@ def on_reached(draft: Draft, node: NodeId, header: Mapping[str, Any]) -> None:
     gathering.reached.add(node)
     nodes = attempt.allocation.nodes
     if gathering.reached.issuperset(nodes):
-        launch_gang(draft, job, _ports(gathering.prepared, nodes))
+        _meet(draft, job, nodes, _ports(gathering.prepared, nodes))
+
+
+def _apart(draft: Draft, one: NodeId, other: NodeId) -> bool:
+    """At different sites: they reach each other through the head, if at all."""
+    return draft.snapshot.nodes[one].site != draft.snapshot.nodes[other].site
+
+
+def _meet(draft: Draft, job: Job, nodes: tuple[NodeId, ...], ports: tuple[int, ...]) -> None:
+    far = tuple(node for node in nodes if _apart(draft, node, nodes[0]))
+    if far:
+        draft.do(OpenWays(job.tag, nodes[0], ports[0], far))
+    else:
+        launch_gang(draft, job, ports)
 
 
 def launch_gang(draft: Draft, job: Job, ports: tuple[int, ...]) -> None:
@@ -148,6 +162,7 @@ def start(draft: Draft, job: Job, nodes: tuple[NodeId, ...]) -> None:
         members,
         master_port=attempt.master_port,
         ports=attempt.ports,
+        passages=draft.volatile.gathering(job.tag).passages,
         cluster=draft.policy.cluster,
         environments=environments,
         log_cap_bytes=draft.policy.log_cap_bytes,
@@ -246,7 +261,9 @@ def on_cleared(draft: Draft, node: NodeId, header: Mapping[str, Any]) -> None:
         _record_exit(draft, job, draft.snapshot.jobs[job.id].attempt or attempt, node, done)
     note = f"{header['killed']} stray processes ended" if header.get("killed") else ""
     draft.record(ev.ShareCleared(draft.now, job.id, attempt.number, node, note))
-    closing.expect_logs(draft, node, tag, header.get("spool") or {})
+    spool = header.get("spool") or {}
+    homeward.count_logs(draft, node, spool)
+    closing.expect_logs(draft, node, tag, spool)
     job = draft.snapshot.jobs[job.id]
     if job.attempt is not None and job.attempt.ending is None:
         _judge_cleared(draft, job, node, str(header.get("reason") or ""))

@@ -8,8 +8,8 @@ from typing import Any, TypeAlias
 
 import structlog
 
-from beowulf.controller import checkpoints, closing, gang, members, paces, relay, replies
-from beowulf.controller.draft import Checkpointed, Draft
+from beowulf.controller import checkpoints, closing, gang, members, paces, relay, replies, resize, stretching
+from beowulf.controller.draft import Checkpointed, Draft, WayBroken, WaysOpened
 from beowulf.controller.logs import TAG
 from beowulf.controller.rented import MachineCreated, MachineDestroyed, MachinesListed
 from beowulf.model.errors import IllegalMove
@@ -48,6 +48,8 @@ FromNodes: TypeAlias = (
     | Collected
     | Checkpointed
     | LogsComplete
+    | WaysOpened
+    | WayBroken
     | MachineCreated
     | MachineDestroyed
     | MachinesListed
@@ -75,12 +77,17 @@ def _dispatch(draft: Draft, item: FromNodes, reports: list[Report]) -> None:
                 _received(draft, item, reports)
         case Staged():
             gang.on_staged(draft, item.tag, item.node, item.error)
+            resize.on_staged(draft, item.tag, item.node, item.error)
         case Collected():
             closing.on_collected(draft, item.tag, item.error)
         case Checkpointed():
             closing.on_checkpoint(draft, item)
         case LogsComplete():
             closing.on_logs_complete(draft, item.tag, item.node)
+        case WaysOpened():
+            stretching.on_opened(draft, item)
+        case WayBroken():
+            stretching.on_broken(draft, item)
         case MachineCreated():
             replies.on_created(draft, item)
         case MachineDestroyed():

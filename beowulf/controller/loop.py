@@ -17,7 +17,7 @@ from typing import Any, Protocol, TypeAlias
 import structlog
 
 from beowulf import scheduler
-from beowulf.controller import checkpoints, deadlines, gang, inputs, renting
+from beowulf.controller import checkpoints, deadlines, gang, inputs, renting, stretching
 from beowulf.controller.answer import answer
 from beowulf.controller.commands import Command
 from beowulf.controller.draft import Action, Collect, CollectCheckpoint, Connect, Draft, Stage, Volatile
@@ -80,7 +80,6 @@ class Controller:
         self._thread = threading.Thread(target=self._run, name="controller", daemon=True)
         self._checked = 0.0
         self._stale = True  # whether the plan may have changed
-        self._memo: scheduler.Memo | None = None
         self._planned_at = 0.0
         self._plan_again_at = 0.0  # when time alone may change it
 
@@ -112,6 +111,7 @@ class Controller:
             draft.do(Connect(node))
         await_logs(draft)
         checkpoints.after_restart(draft)
+        stretching.after_restart(draft)
         self._commit(draft, [])
 
     def start(self) -> None:
@@ -213,6 +213,7 @@ class Controller:
         for action in draft.actions:
             if isinstance(action, Stage):
                 self._volatile.gathering(action.tag).staging.discard(action.node)
+                self._volatile.resizing.pop(action.tag, None)
             elif isinstance(action, Collect):
                 self._volatile.collecting.discard(action.tag)
             elif isinstance(action, CollectCheckpoint):
@@ -227,7 +228,7 @@ class Controller:
 
     def _plan(self, draft: Draft) -> None:
         self._rules = renting.rules_now(draft)
-        plan, self._memo = scheduler.replan(draft.snapshot, draft.now, self._rules, self._memo)
+        plan, draft.volatile.memo = scheduler.replan(draft.snapshot, draft.now, self._rules, draft.volatile.memo)
         for start in plan.starts:
             gang.place(draft, start.job_id, start.allocation)
         for stop in plan.stops:

@@ -11,7 +11,7 @@ from dataclasses import replace
 import structlog
 
 from beowulf import burst, scheduler
-from beowulf.burst import intents, keeping, ledger, listing
+from beowulf.burst import intents, keeping, ledger, listing, watching
 from beowulf.controller import evacuating
 from beowulf.controller.draft import Connect, Draft
 from beowulf.controller.rented import Call, CreateMachine, DestroyMachine, ForgetKey, Listing, ListMachines, Mint
@@ -27,6 +27,7 @@ log = structlog.get_logger("renting")
 
 DESTROY_AGAIN_S = 30.0  # a provider that said yes is asked again when the machine is still there
 ALERT_AFTER_S = 600.0
+SEEN_EVERY_S = 600.0  # what is seen of spot is reckoned up to the last such moment: plans that are near are alike
 ASK_RECLAIM_S = 2.0
 NOTICE_FILE = "notice"  # beside the lease: "BOOT_ID SECONDS", by the machine's CLOCK_BOOTTIME
 UPTIME = "/proc/uptime"
@@ -46,7 +47,8 @@ def rules_now(draft: Draft) -> Rules:
     left = ledger.left(snapshot.machines.values(), jobs, draft.policy.renting.caps, draft.now)
     until = draft.volatile.rented.sold_out
     sold_out = frozenset(sale for sale in until if until[sale] > draft.now)
-    return replace(rules, market=replace(rules.market, left=left, sold_out=sold_out))
+    seen = watching.spot_seen(snapshot.machines.values(), draft.now - draft.now % SEEN_EVERY_S)
+    return replace(rules, market=replace(rules.market, left=left, sold_out=sold_out, spot_seen=seen))
 
 
 def grow(draft: Draft, wishes: Iterable[scheduler.Grow], mint: Mint) -> None:
@@ -73,8 +75,11 @@ def _machines_for(draft: Draft, wish: scheduler.Grow) -> list[Machine] | intents
     rules = draft.policy.renting
     known = dict(draft.snapshot.machines)
     found: list[Machine] = []
+    sentence, home_bytes = wish.sentence, wish.home_bytes
     for number in range(wish.count):
-        machine = intents.intent(wish.offer, wish.market, job, known, made + number, rules, draft.now, wish.sentence)
+        machine = intents.intent(
+            wish.offer, wish.market, job, known, made + number, rules, draft.now, sentence, wish.beside, home_bytes
+        )
         if isinstance(machine, intents.Refusal):
             return machine
         known[machine.id] = machine

@@ -16,6 +16,7 @@ from beowulf.model import event as ev
 from beowulf.model import rented
 from beowulf.model.apply_machines import MOVES
 from beowulf.model.cloud import Instance, InstanceState, Machine, MachineState
+from beowulf.model.errors import NoCapacity
 from beowulf.model.job import Result, split_tag
 from beowulf.model.node import Endpoint, NodeId
 
@@ -51,7 +52,7 @@ def _not_created(draft: Draft, machine: Machine, error: Any) -> None:
     said = f"{error.message} ({error.hint})" if error.hint else error.message
     match replies.on_create(error, call.unsure):
         case replies.Next.CLOSE:
-            gone(draft, machine, draft.now, said, sure=True)
+            gone(draft, machine, draft.now, said, sure=True, sold_out=isinstance(error, NoCapacity))
         case replies.Next.PROVE:
             if machine.state is MachineState.INTENDED:
                 draft.record(rented.MachineEnding(draft.now, machine.id, said))
@@ -143,9 +144,11 @@ def _seen(draft: Draft, machine: Machine, instance: Instance) -> None:
         draft.record(ev.NodeAdded(draft.now, machine.id, end, machine.host_key, ("rented",), tags, machine.offer.site))
 
 
-def gone(draft: Draft, machine: Machine, until: float, reason: str, *, sure: bool = False) -> None:
+def gone(
+    draft: Draft, machine: Machine, until: float, reason: str, *, sure: bool = False, sold_out: bool = False
+) -> None:
     """Nothing of it is left: its jobs go elsewhere, its node is no node any more, its bill is final. ``sure``: there
-    never was anything."""
+    never was anything; ``sold_out``: as the provider had none."""
     node = draft.snapshot.nodes.get(machine.id)
     if node is not None:
         _leave_jobs(draft, machine, reason)
@@ -154,7 +157,7 @@ def gone(draft: Draft, machine: Machine, until: float, reason: str, *, sure: boo
         draft.do(Drop(node.id))
     cost_usd = ledger.cost_usd(machine, until)
     doubt_usd = 0.0 if sure else ledger.doubt_usd(machine, until)
-    draft.record(rented.MachineGone(draft.now, machine.id, reason, until, cost_usd, doubt_usd))
+    draft.record(rented.MachineGone(draft.now, machine.id, reason, until, cost_usd, doubt_usd, sold_out))
     draft.do(ForgetKey(machine.id))
     draft.volatile.rented.forget(machine.id, machine.instance_id)
 

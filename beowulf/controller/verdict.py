@@ -78,6 +78,7 @@ def final_verdict(job: Job, attempt: Attempt) -> Verdict:
     return verdict
 
 
+OF_OURS = 3
 _RETRY_WORD = {Result.NODE_FAIL: "node_fail", Result.FAILED: "error"}
 
 
@@ -109,10 +110,17 @@ def try_again(job: Job, attempt: Attempt, result: Result, *, peers_at_fault: boo
 
 
 def _size_before_resize(job: Job, attempt: Attempt) -> int:
-    """Above 0 when an attempt never ran that a resize had brought about: that was our idea, not the job's."""
-    forerunner = next((one for one in job.attempts if one.number == attempt.number - 1), None)
-    resized = forerunner is not None and forerunner.ending is Result.RESIZED and not attempt.started_at
-    return len(forerunner.allocation.nodes) if forerunner and resized else 0
+    """Above 0 when an attempt never ran that a resize had brought about: that was our idea, not the job's.
+
+    Neither are the next few the job's, if they never ran either: they may have been placed there again.
+    """
+    before = [one for one in job.attempts if one.number < attempt.number]
+    for one in () if attempt.started_at else before[: -1 - OF_OURS : -1]:
+        if one.ending is Result.RESIZED:
+            return len(one.allocation.nodes)
+        if one.started_at:
+            break
+    return 0
 
 
 def exit_code(job: Job) -> int:

@@ -20,6 +20,7 @@ from beowulf.controller.draft import (
     Expect,
     Follow,
     LetGo,
+    OpenWays,
     Send,
     Stage,
     StopStaging,
@@ -30,6 +31,7 @@ from beowulf.controller.rented import CreateMachine, DestroyMachine, ForgetKey, 
 from beowulf.daemon.clouds import Clouds
 from beowulf.daemon.home import Home
 from beowulf.daemon.transfers import Transfers
+from beowulf.daemon.ways import Ways
 from beowulf.model.errors import BeowulfError
 from beowulf.model.job import JobId, split_tag
 from beowulf.model.node import NodeId
@@ -68,6 +70,7 @@ class WorkingHands:
         self._transfers = transfers
         self._latest_reports = latest_reports
         self._clouds = clouds
+        self._ways = Ways(fleet, post)
         self._lock = threading.Lock()
         self._stopped: set[str] = set()
         self._staging: dict[tuple[str, NodeId], Cancellation] = {}
@@ -86,7 +89,10 @@ class WorkingHands:
                     self._pool.submit(self._stage, action, snapshot)
                 case StopStaging():
                     self._stop_staging(action.tag)
+                case OpenWays():
+                    self._pool.submit(self._ways.open, action)
                 case LetGo():
+                    self._ways.end(action.tag, over=True)
                     self._logs.close(action.tag)
                     self._stopped.discard(action.tag)
                 case Collect():
@@ -109,6 +115,7 @@ class WorkingHands:
 
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
+        self._ways.close()
         self._clouds.close()
 
     def _follow(self, action: Follow) -> None:
@@ -130,6 +137,7 @@ class WorkingHands:
             stopping = [self._staging[key] for key in self._staging if key[0] == tag]
         for cancellation in stopping:
             self._pool.submit(cancellation.cancel)
+        self._ways.end(tag, over=False)
 
     def _stage(self, action: Stage, snapshot: Snapshot) -> None:
         job, node = snapshot.jobs[split_tag(action.tag)[0]], snapshot.nodes[action.node]

@@ -10,25 +10,26 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from beowulf import __version__, launch, probe, scheduler
+from beowulf import __version__, probe, scheduler
 from beowulf.controller.answer import tasks_of
 from beowulf.controller.commands import Command
 from beowulf.controller.logs import LogFiles
 from beowulf.controller.loop import Controller
+from beowulf.daemon import plans
 from beowulf.daemon.beside import Beside, End
 from beowulf.daemon.cloud_desk import CloudDesk
+from beowulf.daemon.courses import Courses
 from beowulf.daemon.home import Home
 from beowulf.daemon.metrics import CONTENT_TYPE, Metrics
-from beowulf.daemon.reasons import burst_answer, end_answer, why_answer
+from beowulf.daemon.reasons import end_answer, why_answer
 from beowulf.daemon.samples import Samples
 from beowulf.daemon.transfers import Transfers
 from beowulf.measure import Bench
-from beowulf.model.codec import plain
 from beowulf.model.errors import NotFound
 from beowulf.model.job import Job, JobId, JobSpec, JobState
 from beowulf.model.node import Endpoint, NodeId, NodeState
 from beowulf.model.snapshot import Snapshot
-from beowulf.probe import LinkProblem, Load
+from beowulf.probe import Course, LinkProblem, Load
 from beowulf.store import Store, StoredEvent, StoredReport
 from beowulf.sync.trees import TreeStore
 from beowulf.transport import KeyRing, LinkFailed, LinkSettings, check, discover, scan_host_key
@@ -51,6 +52,7 @@ class RunningHead:
         transfers: Transfers,
         problems: Mapping[NodeId, LinkProblem],
         samples: Samples,
+        courses: Courses,
         metrics: Metrics,
         bench: Bench,
         rented: CloudDesk,
@@ -67,6 +69,7 @@ class RunningHead:
         self._transfers = transfers
         self._problems = problems
         self._samples = samples
+        self._courses = courses
         self._metrics = metrics
         self._bench = bench
         self.rented = rented
@@ -114,6 +117,9 @@ class RunningHead:
 
     def last_values(self, number: int) -> Mapping[JobId, Mapping[str, Any]]:
         return self._store.last_values(number)
+
+    def course(self, job_id: JobId, attempt: int) -> Course | None:
+        return self._courses.course(job_id, attempt)
 
     def subscribe(self, wake: Callable[[], None]) -> Callable[[], None]:
         return self._controller.subscribe(wake)
@@ -169,33 +175,12 @@ class RunningHead:
     def bench(self, nodes: Sequence[NodeId], force: bool, peers: int) -> Iterator[dict[str, Any]]:
         return (asdict(said) for said in self._bench.run(nodes, force=force, peers=peers))
 
-    def dry_run(self, spec: JobSpec, array: Sequence[int]) -> dict[str, Any]:
-        """What would start where, now and on the idle cluster, and with which commands."""
-        snapshot, now = self.snapshot(), time.time()
-        placed = scheduler.dry_run(snapshot, spec, now)
-        idle = scheduler.dry_run(snapshot, spec, now, idle=True)
-        answer: dict[str, Any] = {"tasks": max(1, len(array))}
-        answer["fits"] = isinstance(placed, scheduler.Placement)
-        answer["reason"] = "" if isinstance(placed, scheduler.Placement) else placed.sentence
-        answer["fits_idle"] = isinstance(idle, scheduler.Placement)
-        answer["reason_idle"] = "" if isinstance(idle, scheduler.Placement) else idle.sentence
-        chosen = placed if isinstance(placed, scheduler.Placement) else idle
-        if isinstance(chosen, scheduler.Placement):
-            answer["allocation"] = plain(chosen.allocation)
-            answer["commands"] = self._commands(snapshot, spec, chosen)
-        answer["burst"] = burst_answer(scheduler.comparison_of(snapshot, now, spec, "", self._controller.rules))
-        return answer
+    def dry_run(self, spec: JobSpec, array: Sequence[int], owner: str) -> dict[str, Any]:
+        rules = self._controller.rules
+        return plans.dry_run(self.snapshot(), spec, array, time.time(), rules, self._trees.has, owner)
 
-    @staticmethod
-    def _commands(snapshot: Snapshot, spec: JobSpec, placed: scheduler.Placement) -> list[dict[str, Any]]:
-        job = Job("0", 0, spec, "", 0, 0.0)
-        members = {node: snapshot.nodes[node] for node in placed.allocation.nodes}
-        starts = launch.processes(job, placed.allocation, members, master_port=0, cluster="", environments={})
-        return [
-            {"node": node, "process": process.id, "argv": list(process.argv)}
-            for node, start in starts.items()
-            for process in start.processes
-        ]
+    def next_starts(self) -> dict[str, Any]:
+        return plans.next_starts(self.snapshot(), time.time(), self._controller.rules, _spent_after(WHY_S))
 
     def why(self, job_id: JobId) -> dict[str, Any]:
         """Every reason why a pending job waits; one sentence for the others."""
@@ -203,9 +188,7 @@ class RunningHead:
         if not tasks:
             raise NotFound(f"there is no job {job_id}", hint="beowulf ps -a")
         job = next((task for task in tasks if task.state is JobState.PENDING), tasks[0])
-        deadline = time.monotonic() + WHY_S
-        spent: Callable[[], bool] = lambda: time.monotonic() > deadline  # noqa: E731
-        found = scheduler.explain(self.snapshot(), time.time(), job.id, self._controller.rules, spent)
+        found = scheduler.explain(self.snapshot(), time.time(), job.id, self._controller.rules, _spent_after(WHY_S))
         kept = scheduler.kept_promises(self.snapshot().jobs.values())
         if found is None:
             end = scheduler.expected_end(self.snapshot(), job, self._controller.rules)
@@ -251,3 +234,8 @@ class RunningHead:
         if not tasks:
             raise NotFound(f"there is no job {job_id}", hint="beowulf ps -a")
         return tasks[0]
+
+
+def _spent_after(seconds: float) -> Callable[[], bool]:
+    deadline = time.monotonic() + seconds
+    return lambda: time.monotonic() > deadline

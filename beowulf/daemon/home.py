@@ -66,5 +66,9 @@ class Home:
     def checkpoints(self, job_id: str) -> Path:
         return self.jobs / job_id / "checkpoints"
 
+    def course(self, job_id: str, attempt: int) -> Path:
+        """How busy the attempt's machines were."""
+        return self.jobs / job_id / "use" / f"{attempt}.json"
+
     def outputs(self, job_id: str) -> Path:
         return self.jobs / job_id / "outputs"

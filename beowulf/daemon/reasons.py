@@ -55,6 +55,7 @@ def _offer(row: Row, chosen: bool) -> dict[str, Any]:
         "accelerators": offer.accelerators,
         "market": quote.market,
         "count": quote.count,
+        "beside": len(quote.beside),
         "start": _known(quote.start_at),
         "end": _known(quote.end_at),
         "cost_usd": _known(quote.cost_usd),

@@ -19,7 +19,7 @@ from beowulf.api.server import ApiServer
 from beowulf.burst.offers import market_of
 from beowulf.cloud import registry
 from beowulf.cloud.shelf import read_accelerators, read_catalogue
-from beowulf.controller.commands import Caller, RecordProfile
+from beowulf.controller.commands import BringHome, Caller, RecordProfile
 from beowulf.controller.inputs import LogsComplete
 from beowulf.controller.logs import LogFiles
 from beowulf.controller.loop import Controller
@@ -27,6 +27,7 @@ from beowulf.controller.policy import Policy
 from beowulf.daemon.beside import Beside
 from beowulf.daemon.cloud_desk import CloudDesk
 from beowulf.daemon.clouds import Clouds
+from beowulf.daemon.courses import Courses
 from beowulf.daemon.gpu_watch import GpuWatch
 from beowulf.daemon.hands import WorkingHands
 from beowulf.daemon.head import RunningHead
@@ -42,6 +43,7 @@ from beowulf.model.node import NodeId, Profile
 from beowulf.probe import GPU_LOAD, LinkProblem, read_gpu_load
 from beowulf.specs.settings import Settings, parse_settings
 from beowulf.store import Store
+from beowulf.sync.errors import StagingError
 from beowulf.sync.opening import over
 from beowulf.sync.stager import Stager
 from beowulf.sync.trees import TreeStore
@@ -82,7 +84,7 @@ class Service:
         self._logs = LogFiles(home.jobs, self._fleet.send, self._logs_complete)
         trees = TreeStore(home.trees)
         depots = registry.depots(policy.renting.clouds, self._store.cluster)
-        stager = Stager(over(self._fleet), trees, WheelHouse(home.wheels), depots=depots)
+        stager = Stager(over(self._fleet), trees, WheelHouse(home.wheels), depots=depots, admit=self._admit)
         self._housekeeping = Housekeeping(lambda: self._controller.snapshot, stager, trees)
         self._hands = WorkingHands(
             home,
@@ -95,6 +97,9 @@ class Service:
             self._clouds,
         )
         self._gpu_watch = GpuWatch(lambda: self._controller.snapshot, self._ask)
+        self._courses = Courses(
+            lambda: self._controller.snapshot, self._samples.newest, home.course, settings.heartbeat_s
+        )
         self._metrics = Metrics(
             lambda: self._controller.snapshot,
             lambda: self._controller.position,
@@ -113,6 +118,7 @@ class Service:
             self._transfers,
             self._problems,
             self._samples,
+            self._courses,
             self._metrics,
             Bench(self._fleet, lambda: self._controller.snapshot, self._record_profile),
             CloudDesk(self._controller, self._store, self._clouds),
@@ -142,6 +148,7 @@ class Service:
         self._controller.start()
         self._housekeeping.start()
         self._gpu_watch.start()
+        self._courses.start()
         self._api.start()
         self._metrics_server.start()
         self._hooks.start()
@@ -154,6 +161,7 @@ class Service:
     def _close(self) -> int:
         self._housekeeping.stop()
         self._gpu_watch.stop()
+        self._courses.stop()
         self._api.stop()
         self._metrics_server.stop()
         self._hooks.stop()
@@ -215,6 +223,14 @@ class Service:
     def _record_profile(self, node: NodeId, profile: Profile) -> None:
         ours = Caller("beowulf", os.getuid(), admin=True)
         self._controller.ask(RecordProfile(ours, node, profile)).result(COMMIT_LIMIT_S)
+
+    def _admit(self, node: NodeId, size_bytes: int) -> None:
+        """What comes home from a rented machine costs money: it is counted before it travels, or refused."""
+        if node not in self._controller.snapshot.machines:
+            return
+        refused = self._controller.ask(BringHome(node, size_bytes)).result(COMMIT_LIMIT_S)
+        if refused:
+            raise StagingError(f"{node}: {refused}")
 
     def _logs_complete(self, tag: str, node: NodeId) -> None:
         self._controller.post(LogsComplete(tag, node))

@@ -9,10 +9,12 @@ from beowulf.launch.launchers import (
     needs_prepare,
     processes,
 )
+from beowulf.launch.mpi import RANKS_FILE
 from beowulf.launch.starting import Launcher, NodeStart, Process, Refusal
 
 __all__ = [
     "LAUNCHERS",
+    "RANKS_FILE",
     "Launcher",
     "NodeStart",
     "Process",

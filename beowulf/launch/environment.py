@@ -66,13 +66,15 @@ def search_path(gang: Gang, *first: str) -> str:
 
 def gang_environment(gang: Gang, index: int, share: Share) -> dict[str, str]:
     """What all ranks of one node have in common; ``index`` is the node's place in the gang."""
+    address, port = gang.meeting(share.node)
     return {
         "WORLD_SIZE": str(gang.allocation.world_size),
         "LOCAL_WORLD_SIZE": str(len(share.ranks)),
         "NODE_RANK": str(index),
         "NNODES": str(len(gang.allocation.shares)),
-        "MASTER_ADDR": gang.master_address,
-        "MASTER_PORT": str(gang.master_port),
+        "MASTER_ADDR": address,
+        "MASTER_PORT": str(port),
+        **_sites(gang),
         **_array(gang),
         **communication(gang.spec.communication),
         **_speeds(gang),
@@ -84,6 +86,11 @@ def gang_environment(gang: Gang, index: int, share: Share) -> dict[str, str]:
         "SLURM_NODEID": str(index),
         "SLURM_JOB_NODELIST": compressed(gang.allocation.nodes),
     }
+
+
+def _sites(gang: Gang) -> dict[str, str]:
+    """As ``beowulf.train`` reads it; nothing where all ranks reach each other."""
+    return {"BEOWULF_SITES": ",".join(map(str, gang.sites))} if gang.passages else {}
 
 
 def _array(gang: Gang) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 from beowulf.launch import direct, horovod, mpi, tensorflow
@@ -16,6 +17,7 @@ from beowulf.model.node import Node, NodeId
 from beowulf.model.tracking import Tracking
 
 NO_ENVIRONMENTS: Mapping[NodeId, str] = MappingProxyType({})
+NO_PASSAGES: Mapping[NodeId, int] = MappingProxyType({})
 NO_TRACKING = Tracking()
 
 
@@ -43,6 +45,7 @@ def processes(
     master_port: int,
     cluster: str,
     ports: tuple[int, ...] = (),
+    passages: Mapping[NodeId, int] = NO_PASSAGES,
     environments: Mapping[NodeId, str] = NO_ENVIRONMENTS,
     log_cap_bytes: int = LOG_CAP_BYTES,
     tracking: Tracking = NO_TRACKING,
@@ -50,9 +53,11 @@ def processes(
     """What each node of the job's current attempt starts.
 
     ``environments``: the digest of the built environment by node, where there is one. ``master_port`` 0: nobody was
-    asked for a free one. ``ports``: the free ones of all nodes, in the order of their shares.
+    asked for a free one. ``ports``: the free ones of all nodes, in the order of their shares. ``passages``: of each
+    node that does not stand at the first one's site, the port of its loopback that leads there.
     """
     gang = _gang(job, allocation, nodes, master_port, cluster, environments, ports, tracking)
+    gang = replace(gang, passages=passages)
     launcher = launcher_of(job.spec)
     return {
         share.node: _node_start(gang, launcher, index, share, log_cap_bytes)
@@ -112,7 +117,11 @@ def _gang(
 
 def _node_start(gang: Gang, launcher: Launcher, index: int, share: Share, log_cap_bytes: int) -> NodeStart:
     node = gang.nodes[share.node]
-    others = [other.node for other in gang.allocation.shares if other.node != share.node]
+    others = [
+        other.node
+        for other in gang.allocation.shares
+        if other.node != share.node and gang.nodes[other.node].site == node.site
+    ]
     cpus = tuple(sorted(set(share.cpus)))
     setup = Process("setup", -1, ("bash", "-c", gang.spec.setup), cpus=cpus) if gang.spec.setup else None
     return NodeStart(

@@ -69,6 +69,8 @@ class Gang:
     environments: Mapping[NodeId, str]  # digests
     ports: tuple[int, ...] = ()  # a free one per share
     tracking: Tracking = Tracking()
+    # By node of another site: the port of its loopback that leads to rank 0's.
+    passages: Mapping[NodeId, int] = field(default_factory=dict)
 
     @property
     def spec(self) -> JobSpec:
@@ -86,6 +88,19 @@ class Gang:
     @property
     def master_address(self) -> str:
         return "127.0.0.1" if self.alone else self.first.address
+
+    @property
+    def sites(self) -> tuple[int, ...]:
+        """By rank: the number of its site, as they first come."""
+        names = [self.nodes[share.node].site for share in self.allocation.shares for _ in share.ranks]
+        numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
+        return tuple(numbers[name] for name in names)
+
+    def meeting(self, node: NodeId) -> tuple[str, int]:
+        """Where the ranks of ``node`` find rank 0: address and port."""
+        if node in self.passages:
+            return "127.0.0.1", self.passages[node]
+        return self.master_address, self.master_port
 
     def attempt_folder(self, node: Node) -> str:
         return f"{node.root}/attempts/{self.tag}"

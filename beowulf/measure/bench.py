@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import queue
-import secrets
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from beowulf.measure.line import between
 from beowulf.measure.rounds import Pair, apart, machines, rounds
 from beowulf.measure.talk import NotMeasured, RunsCommands, Talk
 from beowulf.model.errors import BeowulfError, Refused
@@ -18,7 +17,6 @@ from beowulf.model.node import DeviceSpeed, LineSpeed, NodeId, Profile
 from beowulf.model.snapshot import Snapshot
 
 PROCESSORS_LIMIT_S = 150.0  # the packages of three Pythons tried in vain; 2 to 10 s is usual
-LINE_S, LINE_WAIT_S, LINE_LIMIT_S = 0.4, 5.0, 20.0
 AT_ONCE = 16
 
 
@@ -148,29 +146,14 @@ class _Measurement:
         try:
             for name in pair:
                 self._may_go_on(name)
-            there = self._between(server, client)
+            host = self._snapshot().nodes[server].address
+            there, back = between(self._talks[server], self._talks[client], lambda port: (host, port))
         except NotMeasured as error:
             for name, peer in (pair, pair[::-1]):
                 self._note(name, LineSpeed(peer, error=error.message))
             return
-        round_trip_ms = round(float(there["round_trip_ms"]), 4)
-        self._note(client, LineSpeed(server, round(float(there["there_mb_s"]), 3), round_trip_ms))
-        self._note(server, LineSpeed(client, round(float(there["back_mb_s"]), 3), round_trip_ms))
-
-    def _between(self, server: NodeId, client: NodeId) -> dict[str, Any]:
-        host = self._snapshot().nodes[server].address
-        terms: dict[str, Any] = {"token": secrets.token_hex(16), "seconds": LINE_S, "timeout_s": LINE_WAIT_S}
-        listening, calling = self._talks[server], self._talks[client]
-        port = listening.ask("listen", LINE_LIMIT_S)["port"]
-        listening.send("accept", **terms)
-        try:
-            found = calling.ask("connect", LINE_LIMIT_S, host=host, port=port, **terms)
-        except NotMeasured:
-            with suppress(NotMeasured):  # who called knows better why not
-                listening.answer(LINE_LIMIT_S)
-            raise
-        listening.answer(LINE_LIMIT_S)
-        return found
+        self._note(client, there)
+        self._note(server, back)
 
     def _note(self, name: NodeId, line: LineSpeed) -> None:
         self._lines.setdefault(name, []).append(line)

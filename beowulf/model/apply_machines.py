@@ -21,6 +21,7 @@ MOVES: Mapping[tuple[MachineState, type[Any]], MachineState] = {
     (_S.BOOTING, ev.MachineReady): _S.READY,
     (_S.BOOTING, ev.MachineRenewed): _S.BOOTING,
     (_S.BOOTING, ev.ReclaimNoticed): _S.BOOTING,
+    (_S.BOOTING, ev.EgressCounted): _S.BOOTING,  # a job may have found it before it was noted as ready
     (_S.BOOTING, ev.MachineTrouble): _S.BOOTING,
     (_S.BOOTING, ev.MachineEnding): _S.TERMINATING,
     (_S.BOOTING, ev.MachineGone): _S.GONE,
@@ -28,17 +29,20 @@ MOVES: Mapping[tuple[MachineState, type[Any]], MachineState] = {
     (_S.READY, ev.MachineIdle): _S.READY,
     (_S.READY, ev.MachineRenewed): _S.READY,
     (_S.READY, ev.ReclaimNoticed): _S.READY,
+    (_S.READY, ev.EgressCounted): _S.READY,
     (_S.READY, ev.MachineTrouble): _S.READY,
     (_S.READY, ev.MachineDraining): _S.DRAINING,
     (_S.READY, ev.MachineEnding): _S.TERMINATING,
     (_S.READY, ev.MachineGone): _S.GONE,
     (_S.DRAINING, ev.MachineRenewed): _S.DRAINING,
     (_S.DRAINING, ev.ReclaimNoticed): _S.DRAINING,
+    (_S.DRAINING, ev.EgressCounted): _S.DRAINING,
     (_S.DRAINING, ev.MachineTrouble): _S.DRAINING,
     (_S.DRAINING, ev.MachineEnding): _S.TERMINATING,
     (_S.DRAINING, ev.MachineGone): _S.GONE,
     (_S.TERMINATING, ev.MachineBooting): _S.TERMINATING,  # the reply came after we had given it up
     (_S.TERMINATING, ev.MachineTrouble): _S.TERMINATING,
+    (_S.TERMINATING, ev.EgressCounted): _S.TERMINATING,
     (_S.TERMINATING, ev.MachineGone): _S.GONE,
 }
 
@@ -78,6 +82,8 @@ def _intended(snapshot: Snapshot, event: ev.MachineIntended) -> Snapshot:
         project=event.project,
         max_hourly_usd=event.max_hourly_usd,
         lease_until=event.lease_until,
+        beside=event.beside,
+        home_most_bytes=event.home_most_bytes,
     )
     return replace(_put(snapshot, machine), machines_made=event.number)
 
@@ -103,6 +109,11 @@ def _renewed(snapshot: Snapshot, event: ev.MachineRenewed) -> Snapshot:
     return _put(snapshot, replace(_move(snapshot, event), lease_until=event.lease_until))
 
 
+def _sent(snapshot: Snapshot, event: ev.EgressCounted) -> Snapshot:
+    moved = _move(snapshot, event)
+    return _put(snapshot, replace(moved, home_bytes=moved.home_bytes + event.size_bytes))
+
+
 def _reclaim(snapshot: Snapshot, event: ev.ReclaimNoticed) -> Snapshot:
     return _put(snapshot, replace(_move(snapshot, event), reclaim_at=event.reclaim_at))
 
@@ -118,7 +129,7 @@ def _ending(snapshot: Snapshot, event: ev.MachineEnding) -> Snapshot:
 def _gone(snapshot: Snapshot, event: ev.MachineGone) -> Snapshot:
     moved = _move(snapshot, event)
     final = replace(moved, gone_at=event.gone_at, cost_usd=event.cost_usd, doubt_usd=event.doubt_usd)
-    return _put(snapshot, replace(final, reason=event.reason))
+    return _put(snapshot, replace(final, reason=event.reason, sold_out=event.sold_out))
 
 
 STEPS: Mapping[type[Any], Callable[[Snapshot, Any], Snapshot]] = {
@@ -128,6 +139,7 @@ STEPS: Mapping[type[Any], Callable[[Snapshot, Any], Snapshot]] = {
     ev.MachineBusy: _busy,
     ev.MachineIdle: _idle,
     ev.MachineRenewed: _renewed,
+    ev.EgressCounted: _sent,
     ev.ReclaimNoticed: _reclaim,
     ev.MachineDraining: _reason,
     ev.MachineEnding: _ending,

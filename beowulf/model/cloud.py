@@ -89,6 +89,10 @@ class Machine:
     doubt_usd: float = 0.0  # what it may have cost besides, where no instance was ever named; caps count it
     max_hourly_usd: float = 0.0  # the most the provider may bill: what caps are counted by
     lease_until: float = 0.0  # it has ended itself by then, unless the lease is renewed again
+    beside: tuple[str, ...] = ()  # nodes of our own that its gang has besides
+    sold_out: bool = False  # nothing was launched: the provider had none of these
+    home_bytes: int = 0  # counted before they set out for the head
+    home_most_bytes: int = 0  # so much its job is expected to bring home: the money for it is kept back
 
     @property
     def hourly_usd(self) -> float:

@@ -42,7 +42,7 @@ class Result(StrEnum):
     NODE_FAIL = "NODE_FAIL"
     PREEMPTED = "PREEMPTED"
     OUT_OF_MEMORY = "OUT_OF_MEMORY"
-    RESIZED = "RESIZED"  # of an attempt only: the job goes on with another number of nodes
+    RESIZED = "RESIZED"  # of an attempt only: the job goes on with more nodes, fewer, or faster ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +99,10 @@ class Retry:
     max: int = 3
 
 
+SELDOM = ("local-sgd", "diloco")
+"""Modes whose ranks step on their own and exchange parameters now and then: slow lines do for them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Communication:
     """How `beowulf.train` shares what ranks learn."""
@@ -138,6 +142,8 @@ class Burst:
     deadline_s: float = 0.0  # it shall have ended so long after its submit; 0: none
     providers: tuple[str, ...] = ()  # only these; empty: all that are configured
     results_mib: int = 0  # what it brings home, for the price of the way; 0: not told
+    stretch: bool = False  # its gang may stand at two sites: nodes here and rented machines
+    model_mib: int = 0  # of the parameters that ranks then exchange; 0: not told
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,24 @@ Sale: TypeAlias = tuple[str, str, str, Market]
 """(site, zone, machine type, market)"""
 
 
+Place: TypeAlias = tuple[str, str, str]
+"""(site, zone, machine type)"""
+
+
+def place_of(offer: Offer) -> Place:
+    return offer.site, offer.zone, offer.machine_type
+
+
+@dataclass(frozen=True, slots=True)
+class SpotSeen:
+    """Of one place: how long spot was watched and was there, how long machines ran in all, how many were taken back."""
+
+    watched_s: float = 0.0
+    there_s: float = 0.0
+    up_s: float = 0.0
+    reclaims: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Left:
     """What may still be spent; the worst cases of what was bought already are taken off. Who is not named: no limit."""
@@ -30,10 +48,11 @@ class Left:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """The way between the head and a site."""
+    """The way between the head and a site, as it is believed to be where nobody measured it."""
 
     up_mb_per_s: float = 10.0
     down_mb_per_s: float = 10.0
+    round_trip_ms: float = 100.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +72,8 @@ class MarketRules:
     left: Left = Left()
     boot_s: Mapping[str, float] = field(default_factory=lambda: {DEFAULT: 180.0})  # by provider: call → takes a job
     lines: Mapping[str, Line] = field(default_factory=lambda: {DEFAULT: Line()})  # by provider
-    spot_life_s: Mapping[str, float] = field(default_factory=lambda: {DEFAULT: 4 * 3600.0})  # mean time to a reclaim
+    spot_life_s: Mapping[str, float] = field(default_factory=lambda: {DEFAULT: 4 * 3600.0})  # until a reclaim, unseen
+    spot_seen: Mapping[Place, SpotSeen] = field(default_factory=dict)  # what the head's own history says of spot
     accelerators: Mapping[str, Accelerator] = field(default_factory=dict)  # by their short names
     stale_after_s: float = 120 * 86400.0  # an older price is not believed
     lease_s: float = 900.0  # a machine nobody hears of is gone after so long, at the latest

@@ -28,6 +28,8 @@ class MachineIntended:
     owner: str = ""
     project: str = ""
     reason: str = ""  # why it is bought
+    beside: tuple[str, ...] = ()  # nodes of our own that its gang has besides
+    home_most_bytes: int = 0  # as `Machine.home_most_bytes`
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,15 @@ class MachineRenewed:
     at: float
     machine: MachineId
     lease_until: float
+
+
+@dataclass(frozen=True, slots=True)
+class EgressCounted:
+    """So much is about to be brought home from it. Committed before the first byte of it travels."""
+
+    at: float
+    machine: MachineId
+    size_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +127,7 @@ class MachineGone:
     gone_at: float
     cost_usd: float
     doubt_usd: float = 0.0  # no instance was named, but a call may have acted: what that cost at the most
+    sold_out: bool = False  # the provider had none of these
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +147,7 @@ MachineEvent: TypeAlias = (
     | MachineBusy
     | MachineIdle
     | MachineRenewed
+    | EgressCounted
     | ReclaimNoticed
     | MachineDraining
     | MachineEnding

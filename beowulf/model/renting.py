@@ -49,5 +49,6 @@ class Renting:
     list_every_s: float = 30.0
     keep_warm: int = 0  # so many idle machines are kept
     machines: int = 20  # at most so many at once
+    stale_after_s: float = 120 * 86400.0  # a price older than this buys nothing
     caps: Caps = Caps()
     clouds: tuple[Cloud, ...] = ()

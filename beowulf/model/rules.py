@@ -76,6 +76,7 @@ class Rules:
     quotas: tuple[Quota, ...] = ()
     maintenance: tuple[Maintenance, ...] = ()
     estimate: bool = True  # predict jobs without max_duration from earlier runs of their kind
+    moves: bool = True  # jobs that can go on from a checkpoint may be moved to faster devices that are free
     placement: str = "makespan"  # what the choice among unequal devices is to serve
     device_usd: Mapping[str, float] = field(default_factory=dict)  # by kind: of one device (or thread) for an hour
     told: Mapping[str, Mapping[tuple[str, int], float]] = field(default_factory=dict)

@@ -3,6 +3,7 @@
 Pure: a node's answers, clocks and link state are arguments.
 """
 
+from beowulf.probe.course import Course, Use, extended, use_of
 from beowulf.probe.doctor import compare, doctor
 from beowulf.probe.finding import Finding, LinkProblem, Severity
 from beowulf.probe.load import GPU_LOAD, GpuLoad, Load, gpu_load_question, load_between, read_gpu_load
@@ -12,14 +13,17 @@ from beowulf.probe.read import read
 
 __all__ = [
     "GPU_LOAD",
+    "Course",
     "Finding",
     "GpuLoad",
     "LinkProblem",
     "Load",
     "Seen",
     "Severity",
+    "Use",
     "compare",
     "doctor",
+    "extended",
     "gpu_load_question",
     "load_between",
     "look",
@@ -29,4 +33,5 @@ __all__ = [
     "read",
     "read_gpu_load",
     "use",
+    "use_of",
 ]

@@ -6,18 +6,19 @@ get a reservation, which nothing that starts later delays; a job that no node kn
 
 from beowulf.scheduler.answers import Grow, Placement, Plan, Reason, Refusal, Reservation, Start, Stop
 from beowulf.scheduler.bargain import Comparison, Row
-from beowulf.scheduler.comparing import comparison, comparison_of
+from beowulf.scheduler.comparing import comparison, comparison_of, too_slow
 from beowulf.scheduler.deciding import plan, replan
 from beowulf.scheduler.errand import Quote, errand_of
 from beowulf.scheduler.errand import quote as quote_of
 from beowulf.scheduler.estimates import Estimate
 from beowulf.scheduler.explaining import End, Explanation, dry_run, expected_end, explain, queue
-from beowulf.scheduler.foresight import start_of
+from beowulf.scheduler.foresight import NextStart, next_starts, start_of
 from beowulf.scheduler.kept import Kept, kept_promises, start_error_s
 from beowulf.scheduler.limits import Limit
 from beowulf.scheduler.planning import Memo
 from beowulf.scheduler.policies import PLACEMENTS, POLICIES, Objective, Policy, Prospect, Standing
 from beowulf.scheduler.resizing import Resize, resizes
+from beowulf.scheduler.state import known
 from beowulf.scheduler.suggestions import Suggestion, handed_in_anew
 from beowulf.scheduler.throughput import concerned
 
@@ -32,6 +33,7 @@ __all__ = [
     "Kept",
     "Limit",
     "Memo",
+    "NextStart",
     "Objective",
     "Placement",
     "Plan",
@@ -56,6 +58,8 @@ __all__ = [
     "explain",
     "handed_in_anew",
     "kept_promises",
+    "known",
+    "next_starts",
     "plan",
     "queue",
     "quote_of",
@@ -63,4 +67,5 @@ __all__ = [
     "resizes",
     "start_error_s",
     "start_of",
+    "too_slow",
 ]

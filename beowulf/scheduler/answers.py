@@ -62,13 +62,19 @@ class Reservation:
 
 @dataclass(frozen=True, slots=True)
 class Grow:
-    """Rent ``count`` machines of this offer for the job: all of one gang, or as many as it still lacks."""
+    """Rent ``count`` machines of this offer for the job: all of one gang, or as many as it still lacks.
+
+    ``beside``: nodes of our own that they join in one gang.
+    ``home_bytes``: what each of them is expected to send home.
+    """
 
     job_id: JobId
     offer: Offer
     market: Market
     count: int
     sentence: str
+    beside: tuple[NodeId, ...] = ()
+    home_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

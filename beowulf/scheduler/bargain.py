@@ -13,10 +13,11 @@ from typing import TypeAlias
 
 from beowulf.model.cloud import Market, Offer
 from beowulf.model.job import Burst
-from beowulf.model.market import MarketRules
+from beowulf.model.market import OWN, MarketRules
 from beowulf.scheduler.errand import CHECKPOINT_S, Errand, Quote, not_believed, quote
 from beowulf.scheduler.spotting import DEFAULT_POLICY, SPOT_POLICIES, Race, market_now, needed_s
-from beowulf.scheduler.wording import moment, spoken, usd
+from beowulf.scheduler.stretching import Stretch, errand_over
+from beowulf.scheduler.wording import apart, moment, spoken, usd
 
 NEVER = float("inf")
 LEAST_GAIN_S = 300.0
@@ -37,6 +38,7 @@ class Wish:
     promised: bool = False  # a reservation holds its start here: nothing that comes later delays it
     racing: bool = False  # it ran on rented machines before
     watched: tuple[float, float] = (0.0, 0.0)  # seconds that spot was watched, and that it was there
+    stretch: Stretch | None = None  # what a gang would be made of that stands here and there
 
     @property
     def deadline_at(self) -> float:
@@ -69,7 +71,9 @@ Choice: TypeAlias = tuple[Quote | None, str, float]
 
 def compare(wish: Wish, offers: Sequence[Offer], rules: MarketRules, now: float) -> Comparison:
     """``offers``: those whose machines fit the job's request."""
-    rows = [_judged(wish, offer, market, rules, now) for offer in offers for market in Market]
+    sales = [(offer, market) for offer in offers for market in Market if _sold(offer, market)]
+    rows = [_judged(wish, wish.errand, offer, market, rules, now) for offer, market in sales]
+    rows += _stretched(wish, wish.stretch, rows, rules, now) if wish.stretch is not None else []
     rows.sort(key=_order)
     able = [row.quote for row in rows if not row.but]
     comparison = Comparison(wish.here_start, wish.here_end, tuple(rows))
@@ -81,16 +85,38 @@ def compare(wish: Wish, offers: Sequence[Offer], rules: MarketRules, now: float)
     return replace(comparison, choice=choice, sentence=sentence, again_at=again_at)
 
 
+def _sold(offer: Offer, market: Market) -> bool:
+    """Most machines are sold as spot, too; those that are not are no rows to read past."""
+    return market is Market.ON_DEMAND or offer.source == OWN or offer.spot_hourly_usd != 0.0
+
+
 def _order(row: Row) -> tuple[bool, float, float, str, str, str, Market]:
     quoted, offer = row.quote, row.quote.offer
     place = (offer.site, offer.zone, offer.machine_type, quoted.market)
     return bool(row.but), quoted.cost_usd, quoted.end_at, *place
 
 
-def _judged(wish: Wish, offer: Offer, market: Market, rules: MarketRules, now: float) -> Row:
+def _judged(wish: Wish, errand: Errand, offer: Offer, market: Market, rules: MarketRules, now: float) -> Row:
     doubt = not_believed(offer, market, rules, now)
-    quoted = quote(wish.errand, offer, market, rules, now)
+    quoted = quote(errand, offer, market, rules, now)
     return Row(quoted, doubt or _forbidden(wish.burst, quoted, rules) or _too_dear(wish, quoted))
+
+
+def _stretched(wish: Wish, stretch: Stretch, whole: Sequence[Row], rules: MarketRules, now: float) -> list[Row]:
+    """A gang of nodes here and machines there, of each offer: taken only where it ends before all else would."""
+    there = wish.errand.nodes - len(stretch.beside)
+    soonest = min((row.quote.end_at for row in whole if not row.but), default=NEVER)
+    rows = []
+    for offer in stretch.offers:
+        errand = errand_over(wish.errand, stretch, offer, rules)
+        known = errand if isinstance(errand, Errand) else replace(wish.errand, nodes=there, run_s=NEVER)
+        for market in Market:
+            row = _judged(wish, known, offer, market, rules, now)
+            late = "ends no sooner than all of it there" if row.quote.end_at >= soonest else ""
+            late = late or ("ends no sooner than here" if row.quote.end_at >= wish.here_end else "")
+            but = errand if isinstance(errand, str) else row.but or late
+            rows.append(Row(replace(row.quote, beside=stretch.beside), but))
+    return rows
 
 
 def _forbidden(burst: Burst, quoted: Quote, rules: MarketRules) -> str:
@@ -112,7 +138,8 @@ def _too_dear(wish: Wish, quoted: Quote) -> str:
     if quoted.end_at == NEVER:
         return "would run nobody knows how long: give the job a max_duration"
     if not quoted.worst_usd <= wish.money_usd:
-        return f"may cost {usd(quoted.worst_usd)}, and {usd(max(0.0, wish.money_usd))} may still be spent"
+        worst, left = apart(quoted.worst_usd, max(0.0, wish.money_usd))
+        return f"may cost {worst}, and {left} may still be spent"
     return ""
 
 
@@ -169,11 +196,16 @@ def _cheapness(quoted: Quote) -> tuple[float, float]:
 
 def _at_last(quoted: Quote, spare_s: float, wish: Wish, rules: MarketRules, now: float) -> Choice:
     """Bought once waiting any longer would be too long; at once by a job that was there already."""
-    margin_s = max(LEAST_GAIN_S, MARGIN * (quoted.end_at - now))  # machines come late, and predictions err
+    margin_s = in_hand_s(quoted.end_at - now)
     if spare_s - margin_s > rules.tick_s and not wish.racing:
         until = now + spare_s - margin_s
         return None, f"may wait for machines here until {moment(until)}; then {_offered(quoted)}", until
     return quoted, f"{_offered(quoted)}, in time for {moment(wish.deadline_at)}", NEVER
+
+
+def in_hand_s(takes_s: float) -> float:
+    """What is kept in hand of the time for something that takes so long: machines come late, and predictions err."""
+    return max(LEAST_GAIN_S, MARGIN * takes_s)
 
 
 def race_of(wish: Wish, fastest: Quote, spot: bool, rules: MarketRules, now: float) -> Race:
@@ -196,13 +228,16 @@ def race_of(wish: Wish, fastest: Quote, spot: bool, rules: MarketRules, now: flo
 
 
 def _name(quoted: Quote) -> str:
-    return f"{quoted.offer.machine_type} of {quoted.offer.site} ({quoted.market})"
+    beside = len(quoted.beside)
+    joined = f" with {beside} node{'s' if beside > 1 else ''} here" if beside else ""
+    return f"{quoted.offer.machine_type} of {quoted.offer.site} ({quoted.market}){joined}"
 
 
 def _offered(quoted: Quote) -> str:
     """``2 g4dn.xlarge of aws:us-east-1 (spot) end by 2026-… for $1.20``"""
     machines = f"{quoted.count} {_name(quoted)}"
-    return f"{machines} end{'s' if quoted.count == 1 else ''} by {moment(quoted.end_at)} for {usd(quoted.cost_usd)}"
+    single = quoted.count == 1 and not quoted.beside
+    return f"{machines} end{'s' if single else ''} by {moment(quoted.end_at)} for {usd(quoted.cost_usd)}"
 
 
 POLICIES: dict[str, Callable[[Wish, Sequence[Quote], MarketRules, float], Choice]] = {

@@ -9,26 +9,30 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from typing import TypeAlias
 
 from immutables import Map
 
 from beowulf.model.cloud import Offer
 from beowulf.model.job import Job, JobId
 from beowulf.model.market import UNLIMITED, Accelerator, Left, MarketRules
-from beowulf.model.node import Endpoint, Facts, Gpu, Node, NodeState
+from beowulf.model.node import Endpoint, Facts, Gpu, Node, NodeId, NodeState
 from beowulf.scheduler.answers import CANCELLED, DEPENDENCY, QUOTA, Grow, Plan
 from beowulf.scheduler.bargain import NEVER, Comparison, Wish, compare
-from beowulf.scheduler.errand import errand_of
+from beowulf.scheduler.board import Board
+from beowulf.scheduler.errand import Quote, errand_of, watched
 from beowulf.scheduler.estimates import UNKNOWN, History, estimate, length_s
 from beowulf.scheduler.foresight import starts_of
+from beowulf.scheduler.gang import apart_now
 from beowulf.scheduler.owned import bought, disappointed
 from beowulf.scheduler.policies import policy_of
 from beowulf.scheduler.queueing import Queue
-from beowulf.scheduler.request import Request, request_of
+from beowulf.scheduler.request import Request, request_of, unswept
 from beowulf.scheduler.room import Offer as Fit
 from beowulf.scheduler.room import empty_room, not_wanted
 from beowulf.scheduler.room import offer as answer
 from beowulf.scheduler.state import State
+from beowulf.scheduler.stretching import consents, free_beside, kept_beside, stretch_of
 
 LOOKED_AT = 200  # jobs per plan
 BOUGHT = 64  # gangs per plan
@@ -41,7 +45,7 @@ HINDERED = (QUOTA, DEPENDENCY, CANCELLED)  # more machines would not help
 
 def grow(state: State, decided: Plan, now: float) -> tuple[tuple[Grow, ...], float, Map[str, float]]:
     """What to rent, when time alone changes the answer, and `State.quiet` anew."""
-    jobs = list(_wanting(state, decided, now)) if state.rules.market.offers else []
+    jobs = list(_wanting(state, decided, now))
     if not jobs:
         return (), NEVER, Map()
     buyer = Buyer(state, decided, now)
@@ -76,6 +80,7 @@ class Buyer:
         self._state, self._now = state, now
         self._rules = state.rules.market
         self._snapshot = state.snapshot
+        self._taken = taken(state, decided)
         self._promised = frozenset(one.job_id for one in decided.reservations if one.at < NEVER)
         self._coming = bought(state.snapshot)
         self._room = self._rules.machines - sum(machine.live for machine in state.snapshot.machines.values())
@@ -127,20 +132,24 @@ class Buyer:
 
     def _compared(self, job: Job, start_at: float) -> Comparison:
         rules = replace(self._rules, machines=self._room)
-        return compared(self._state, job, start_at, rules, self._now, promised=job.id in self._promised)
+        beside = could_join(self._state, job, self._taken, self._now)
+        return compared(self._state, job, start_at, rules, self._now, beside=beside, promised=job.id in self._promised)
 
     def _buy(self, job: Job, compared: Comparison) -> Grow:
         chosen = compared.choice
         assert chosen is not None
         self._helped.add(job.id)
+        if chosen.beside:
+            self._taken = {**self._taken, **dict.fromkeys(chosen.beside, job.id)}
         self._room -= chosen.count
         self._rules = replace(self._rules, left=spent(self._rules.left, job, chosen.worst_usd))
-        return Grow(job.id, chosen.offer, chosen.market, chosen.count, compared.sentence)
+        return self._wish(job, chosen, chosen.count, compared.sentence, chosen.beside)
 
     def _completed(self, job: Job) -> Grow | None:
         """What a gang still lacks of whose machines some are there: more of the same."""
         mine = self._coming.get(job.id, [])
-        lacking = job.spec.min_nodes - len(mine)
+        beside = kept_beside(self._snapshot, job, mine)
+        lacking = job.spec.min_nodes - len(beside) - len(mine)
         if not mine or not 0 < lacking <= self._room:
             return None
         first = mine[0]
@@ -151,8 +160,36 @@ class Buyer:
             return None
         self._room -= lacking
         self._rules = replace(self._rules, left=spent(self._rules.left, job, chosen.worst_usd))
-        names = f"{len(mine)} of its {job.spec.min_nodes} machines are there or on their way"
-        return Grow(job.id, first.offer, first.market, lacking, names)
+        names = f"{len(mine)} of its {len(mine) + lacking} machines are there or on their way"
+        return self._wish(job, chosen, lacking, names, beside)
+
+    def _wish(self, job: Job, chosen: Quote, count: int, sentence: str, beside: tuple[NodeId, ...]) -> Grow:
+        price = chosen.offer.egress_usd_per_gb
+        home_bytes = int(chosen.egress_usd / price * 1e9 / chosen.count) if price else 0
+        return Grow(job.id, chosen.offer, chosen.market, count, sentence, beside, home_bytes)
+
+
+Taken: TypeAlias = Mapping[NodeId, JobId]
+"""Nodes here that are free, and for whom."""
+
+
+def taken(state: State, decided: Plan) -> Taken:
+    """By who starts in this plan, by reservations, and by who waits for machines that are to join them."""
+    found = {node: start.job_id for start in decided.starts for node in start.allocation.nodes}
+    found.update({node: one.job_id for one in decided.reservations for node in one.nodes})
+    for job_id, machines in bought(state.snapshot).items() if state.snapshot.machines else ():
+        found.update(dict.fromkeys(kept_beside(state.snapshot, state.snapshot.jobs[job_id], machines), job_id))
+    return found
+
+
+def could_join(state: State, job: Job, others: Taken, now: float) -> tuple[NodeId, ...]:
+    """Nodes here that would make up one gang with machines, if the job consents to that."""
+    if not consents(state.snapshot, job):
+        return ()
+    kept = frozenset(node for node, job_id in others.items() if job_id != job.id)
+    request = request_of(job.spec, job.owner, unswept(job) if job.attempts else (), job.most_nodes)
+    found = free_beside(Board(state.fits, *state.free), request, apart_now(state.snapshot, now), kept)
+    return tuple(fit.node.id for fit in found)
 
 
 def compared(
@@ -163,20 +200,22 @@ def compared(
     now: float,
     *,
     nodes: int = 0,
+    beside: tuple[NodeId, ...] = (),
     promised: bool = False,
 ) -> Comparison:
     """Here or there, for one job. ``nodes``: only so many of the gang are to be had there.
 
-    ``promised``: a reservation holds ``start_at``.
+    ``beside``: nodes here that machines may join. ``promised``: a reservation holds ``start_at``.
     """
     request = request_of(job.spec, job.owner, (), job.most_nodes)
     count = nodes or job.spec.min_nodes
     vain = disappointed(state.snapshot, job)
-    offers = [
+    few = min(count, job.spec.min_nodes - len(beside))
+    offers = tuple(
         one
-        for one in rules.offers
-        if count <= rules.machines and (one.site, one.machine_type) not in vain and fits(request, one, rules)
-    ]
+        for one in (rules.offers if few <= rules.machines else ())
+        if (one.site, one.machine_type) not in vain and fits(request, one, rules)
+    )
     run_s = run_of(job, state.history)
     most_s = length_s(job.spec, job.owner, state.history) if job.spec.burst.deadline_s else 0.0
     errand = replace(errand_of(job, run_s, speed_here(state, request, rules), rules, most_s), nodes=count)
@@ -190,8 +229,10 @@ def compared(
         money(job, rules.left),
         promised,
         _racing(state, job),
+        watched=watched(offers, rules),
+        stretch=stretch_of(state.snapshot, job, beside, offers) if beside else None,
     )
-    return compare(wish, offers, rules, now)
+    return compare(wish, offers if count <= rules.machines else (), rules, now)
 
 
 def run_of(job: Job, history: History) -> float:

@@ -6,15 +6,19 @@ from dataclasses import replace
 
 from beowulf.model import event as ev
 from beowulf.model.apply import apply
-from beowulf.model.job import JobId, JobSpec
+from beowulf.model.job import Job, JobId, JobSpec
+from beowulf.model.node import LineSpeed
 from beowulf.model.rules import Rules
 from beowulf.model.snapshot import Snapshot
 from beowulf.scheduler.bargain import NEVER, Comparison
-from beowulf.scheduler.bursting import FORESEEN, compared
+from beowulf.scheduler.bursting import FORESEEN, compared, could_join, run_of, speed_here, taken
+from beowulf.scheduler.errand import errand_of
 from beowulf.scheduler.foresight import starts_of
 from beowulf.scheduler.owned import bought
 from beowulf.scheduler.planning import decide
+from beowulf.scheduler.request import request_of
 from beowulf.scheduler.state import fresh
+from beowulf.scheduler.stretching import errand_over, stretch_of
 from beowulf.scheduler.suggestions import Suggestion
 from beowulf.scheduler.wording import usd
 
@@ -27,8 +31,26 @@ def comparison(snapshot: Snapshot, now: float, job_id: JobId, rules: Rules) -> C
     rented = sum(machine.live for machine in snapshot.machines.values())
     market = replace(rules.market, machines=rules.market.machines - rented)
     state = fresh(snapshot, rules)
-    promised = any(one.job_id == job_id and one.at < NEVER for one in decide(state, now).reservations)
-    return compared(state, snapshot.jobs[job_id], start_at, market, now, promised=promised)
+    decided, job = decide(state, now), snapshot.jobs[job_id]
+    promised = any(one.job_id == job_id and one.at < NEVER for one in decided.reservations)
+    beside = could_join(state, job, taken(state, decided), now)
+    return compared(state, job, start_at, market, now, beside=beside, promised=promised)
+
+
+def too_slow(snapshot: Snapshot, job: Job, line: LineSpeed, rules: Rules) -> str:
+    """Whether the line that was measured between a gang's two sites is too slow for it, as the end of a sentence; "":
+    it pays."""
+    attempt = job.attempt
+    assert attempt is not None
+    names = attempt.allocation.nodes
+    machine = next(snapshot.machines[name] for name in names if name in snapshot.machines)
+    state, here = fresh(snapshot, rules), tuple(name for name in names if name not in snapshot.machines)
+    request = request_of(job.spec, job.owner)
+    run_s = run_of(job, state.history)
+    errand = errand_of(job, run_s, speed_here(state, request, rules.market), rules.market)
+    measured = replace(stretch_of(snapshot, job, here, ()), lines={machine.offer.site: line})
+    found = errand_over(replace(errand, nodes=len(names)), measured, machine.offer, rules.market)
+    return found if isinstance(found, str) else ""
 
 
 def comparison_of(snapshot: Snapshot, now: float, spec: JobSpec, owner: str, rules: Rules) -> Comparison | None:

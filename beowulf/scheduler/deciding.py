@@ -28,6 +28,8 @@ def replan(snapshot: Snapshot, now: float, rules: Rules, memo: Memo | None) -> t
     decided, state = planning.replan(snapshot, now, rules, memo)
     if memo is None or not _same(memo.rules.market, rules.market):
         state = replace(state, quiet=Map())
+    if not rules.market.offers:
+        return decided, state
     bought, again_at, quiet = grow(state, decided, now)
     decided = replace(decided, grow=bought, again_at=min(decided.again_at, again_at))
     return decided, replace(state, quiet=quiet)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeVar
 
 from beowulf.model.cloud import Market, Offer
-from beowulf.model.job import Job
-from beowulf.model.market import DEFAULT, OWN, Accelerator, Line, MarketRules
+from beowulf.model.job import Job, JobSpec
+from beowulf.model.market import DEFAULT, OWN, Accelerator, Line, MarketRules, SpotSeen, place_of
+from beowulf.model.node import NodeId
 
 T = TypeVar("T")
 
@@ -31,6 +32,7 @@ class Errand:
     down_mb: float = 0.0
     done_s: float = 0.0  # of the same, what earlier attempts did and a checkpoint holds
     resumes: bool = False  # it goes on from checkpoints when a machine is taken back
+    shared_mb: float = 0.0  # what its ranks there tell those elsewhere, for the price of the way
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,24 +47,35 @@ class Quote:
     cost_usd: float
     egress_usd: float
     worst_usd: float
+    beside: tuple[NodeId, ...] = ()  # nodes of our own in the same gang
 
 
 def errand_of(job: Job, run_s: float, speed: float, rules: MarketRules, most_s: float = 0.0) -> Errand:
     spec, checkpoint = job.spec, job.checkpoint
-    trees = [spec.workdir, *(mount.tree for mount in spec.mounts), checkpoint.tree if checkpoint else None]
-    up_mb = sum(tree.size_bytes for tree in trees if tree) / 1e6
+    resumed_mb = checkpoint.tree.size_bytes / 1e6 if checkpoint else 0.0
     done = done_s(job)
-    results_mb = rules.results_mb if spec.outputs else 0.0
     return Errand(
         nodes=spec.min_nodes,
         run_s=max(0.0, run_s - done),
         most_s=max(0.0, most_s - done),
         speed=speed,
         done_s=done,
-        up_mb=up_mb + (rules.environment_mb if spec.environment.requirements else 0.0),
-        down_mb=spec.burst.results_mib * MB_PER_MIB or results_mb,
+        up_mb=inputs_mb(spec, rules) + resumed_mb,
+        down_mb=results_mb(spec, rules),
         resumes=spec.checkpoint is not None,
     )
+
+
+def inputs_mb(spec: JobSpec, rules: MarketRules) -> float:
+    """What has to be there before it can run."""
+    trees = [spec.workdir, *(mount.tree for mount in spec.mounts)]
+    installed_mb = rules.environment_mb if spec.environment.requirements else 0.0
+    return sum(tree.size_bytes for tree in trees if tree) / 1e6 + installed_mb
+
+
+def results_mb(spec: JobSpec, rules: MarketRules) -> float:
+    """What the job brings home, as it says or as is usual."""
+    return spec.burst.results_mib * MB_PER_MIB or (rules.results_mb if spec.outputs else 0.0)
 
 
 def done_s(job: Job) -> float:
@@ -80,16 +93,15 @@ def done_s(job: Job) -> float:
 def quote(errand: Errand, offer: Offer, market: Market, rules: MarketRules, now: float) -> Quote:
     """From the call until the last result is home, and the idle time that is paid before machines are given back."""
     line = of(rules.lines, offer.provider, Line())
-    there = rules.accelerators.get(offer.accelerator, Accelerator()).speed
-    faster = there / errand.speed if errand.speed else 1.0
-    run_s = errand.run_s / (faster or 1.0)
-    longer_s = max(0.0, errand.most_s - errand.run_s) / (faster or 1.0) if errand.most_s else 0.0
+    times = faster(errand, offer, rules)
+    run_s = errand.run_s / times
+    longer_s = max(0.0, errand.most_s - errand.run_s) / times if errand.most_s else 0.0
     ready_s = of(rules.boot_s, offer.provider, 180.0) + errand.up_mb / line.up_mb_per_s
-    redo_s = redone_s(errand, run_s, ready_s, of(rules.spot_life_s, offer.provider, UNKNOWN_LIFE_S), market)
+    redo_s = redone_s(errand, run_s, ready_s, spot_life_s(offer, rules), market)
     used_s = ready_s + run_s + redo_s + errand.down_mb / line.down_mb_per_s
     billed_s = max(offer.minimum_s, used_s + rules.idle_s)
     rate = errand.nodes * offer.price(market) / 3600.0
-    egress = offer.egress_usd_per_gb * errand.down_mb / 1000.0
+    egress = offer.egress_usd_per_gb * (errand.down_mb + errand.shared_mb) / 1000.0
     # Never less than what is reserved when the machine is ordered, so that no order is refused for the money's sake.
     worst_s = max(billed_s + longer_s, rules.ready_timeout_s) + rules.lease_s + rules.overrun_s
     worst = rate * worst_s + egress
@@ -98,7 +110,26 @@ def quote(errand: Errand, offer: Offer, market: Market, rules: MarketRules, now:
     )
 
 
+def faster(errand: Errand, offer: Offer, rules: MarketRules) -> float:
+    """By how much a device of the offer goes before the errand's; 1 where nobody knows."""
+    there = rules.accelerators.get(offer.accelerator, Accelerator()).speed
+    return (there / errand.speed if errand.speed else 1.0) or 1.0
+
+
+def watched(offers: Sequence[Offer], rules: MarketRules) -> tuple[float, float]:
+    """Seconds that spot of these offers was watched in all, and that it was there."""
+    seen = [rules.spot_seen.get(place, SpotSeen()) for place in sorted({place_of(offer) for offer in offers})]
+    return sum(one.watched_s for one in seen), sum(one.there_s for one in seen)
+
+
 UNKNOWN_LIFE_S = 4 * 3600.0
+
+
+def spot_life_s(offer: Offer, rules: MarketRules) -> float:
+    """Until a machine is taken back, on average: as if one had been so after the usual time, besides those seen."""
+    usual_s = of(rules.spot_life_s, offer.provider, UNKNOWN_LIFE_S)
+    seen = rules.spot_seen.get(place_of(offer), SpotSeen())
+    return (usual_s + seen.up_s) / (1 + seen.reclaims)
 
 
 def redone_s(errand: Errand, run_s: float, ready_s: float, life_s: float, market: Market) -> float:

@@ -67,7 +67,8 @@ def _run(job: Job) -> Run | None:
     last = job.attempt
     if job.result is not Result.COMPLETED or last is None or not last.ended_at:
         return None
-    return last.ended_at, job.id, max(0.0, last.ended_at - (last.started_at or last.placed_at))
+    kept = (one for one in job.attempts if one is last or one.ending is Result.RESIZED)  # what it went on from
+    return last.ended_at, job.id, sum(max(0.0, one.ended_at - (one.started_at or one.placed_at)) for one in kept)
 
 
 def predicted_s(runs: Sequence[Run], before: float = UNKNOWN) -> float:

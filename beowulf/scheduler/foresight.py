@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from itertools import islice
 
 from beowulf.model import event as ev
+from beowulf.model.allocation import Allocation
 from beowulf.model.apply import apply
 from beowulf.model.job import JobId, Result
 from beowulf.model.rules import Rules
@@ -26,6 +28,31 @@ def start_of(snapshot: Snapshot, now: float, job_id: JobId, rules: Rules, spent:
         if spent() or job_id not in after.pending:
             return None
     return None
+
+
+@dataclass(frozen=True, slots=True)
+class NextStart:
+    """``ends_at`` is inf where nobody knows. Times in seconds since the epoch."""
+
+    job_id: JobId
+    at: float
+    allocation: Allocation
+    ends_at: float
+
+
+def next_starts(snapshot: Snapshot, now: float, rules: Rules, most: int, spent: Spent) -> list[NextStart]:
+    """Who of those that wait now starts when, the soonest first; not those of whom known ends say nothing."""
+    history = history_of(snapshot.jobs.values()) if rules.estimate else History()
+    found: dict[JobId, NextStart] = {}
+    for at, after, starts in unfolding(snapshot, now, rules):
+        fresh = (job_id for job_id in starts if job_id in snapshot.pending and job_id not in found)
+        for job_id in sorted(fresh):
+            job = after.jobs[job_id]
+            attempt = job.attempts[-1]
+            found[job_id] = NextStart(job_id, at, attempt.allocation, end_of(job, attempt, history))
+        if spent() or len(found) >= most:
+            break
+    return list(found.values())[:most]
 
 
 def starts_of(

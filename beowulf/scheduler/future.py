@@ -96,12 +96,13 @@ class Future:
             if place not in kept
             for at, last in self._windows(request, length_s, place)
         ]
+        releases = merge(self._state.calendar, self._started) if self._started else self._state.calendar
         freed = (
             (max(end, self._now + SOON_S), place, tag, threads, memory_mib)
-            for end, place, tag, threads, memory_mib in merge(self._state.calendar, self._started)
+            for end, place, tag, threads, memory_mib in releases
             if place not in self.claims and place not in kept
         )
-        return merge(sorted(windows), freed, key=_time)
+        return merge(sorted(windows), freed, key=_time) if windows else freed
 
     def share(self, place: int, tag: str) -> Share:
         started = self._shares.get((place, tag))

@@ -57,6 +57,22 @@ def together(request: Request, offers: Sequence[Offer], apart: Apart) -> list[Of
     return []
 
 
+def companions(request: Request, offers: Sequence[Offer], apart: Apart) -> list[Offer]:
+    """Nodes of our own at one site that machines elsewhere may join in one gang: fewer than that, and as many as there
+    are. Empty where a site has enough for all of it, or none has any."""
+    sites: dict[str, list[Offer]] = {}
+    for offer in sorted((one for one in offers if not one.node.rented), key=_liking(request)):
+        sites.setdefault(offer.node.site, []).append(offer)
+    found = [_largest_gang(there, request.min_nodes, apart) for there in sites.values()]
+    best = max(found, key=len, default=[])
+    return best if len(best) < request.min_nodes else []
+
+
+def stretched(request: Request, here: list[Offer], there: list[Offer]) -> Gang:
+    """One gang over two sites; rank 0 stands here."""
+    return _gang(request, [*here, *there])
+
+
 def _choose(request: Request, offers: list[Offer], apart: Apart) -> list[Offer]:
     if request.max_nodes == 1:
         return [min(offers, key=_liking(request))]
@@ -81,7 +97,7 @@ def _liking(request: Request) -> Callable[[Offer], Liking]:
 
 
 def _pools(request: Request, offers: list[Offer]) -> list[list[Offer]]:
-    """Narrow sets of nodes before wide ones. A gang is never spread over sites."""
+    """Narrow sets of nodes before wide ones, each within one site."""
     version = (lambda node: node.facts.mpi) if request.system_mpi else (lambda node: "")
     alike: dict[str, list[Offer]] = {}
     for offer in offers:
@@ -119,7 +135,7 @@ def _largest_gang(offers: Sequence[Offer], most: int, apart: Apart) -> list[Offe
 
 def _gang(request: Request, chosen: list[Offer]) -> Gang:
     shares = []
-    ordered = sorted(chosen, key=lambda offer: offer.place)
+    ordered = sorted(chosen, key=lambda offer: (offer.node.rented, offer.place))
     for index, offer in enumerate(ordered):
         threads, devices = pick(request, offer.room)
         cpus, gpus = split(threads, request.procs), split(devices, request.procs)

@@ -14,7 +14,8 @@ from typing import TypeAlias
 from immutables import Map
 
 from beowulf.model.job import Job, JobId, JobSpec, JobState
-from beowulf.scheduler.request import Request, request_of, unswept
+from beowulf.model.node import NodeId
+from beowulf.scheduler.request import Request, request_of, shunned, unswept
 from beowulf.scheduler.throughput import concerned, family_of, steps_left
 from beowulf.scheduler.usage import Account
 
@@ -34,13 +35,15 @@ class Line:
     resuming: bool  # before everything else of its priority
     tickets: tuple[Ticket, ...]
     left: int = 0  # optimizer steps; 0: not told
+    shunned: tuple[NodeId, ...] = ()
 
     @property
     def account(self) -> Account:
         return self.spec.project, self.owner
 
     def having(self, tickets: tuple[Ticket, ...]) -> Line:
-        return Line(self.key, self.request, self.spec, self.owner, self.cancelled, self.resuming, tickets)
+        known = (self.key, self.request, self.spec, self.owner, self.cancelled, self.resuming)
+        return Line(*known, tickets, self.left, self.shunned)
 
     @property
     def plain(self) -> bool:
@@ -57,7 +60,7 @@ def key_of(job: Job) -> Key:
     likeness = None if spec.max_duration_s else (spec.name, spec.launcher)
     work = (family_of(spec, job.owner), left_of(job), spec.mix_devices) if concerned(spec) else None
     plain = (_looked_at(spec), job.owner, likeness, work, job.resuming, job.most_nodes, bool(job.cancelled_by))
-    return (*plain, unswept(job)) if job.attempts else plain
+    return (*plain, unswept(job), shunned(job)) if job.attempts else plain
 
 
 _looked_at: Callable[[JobSpec], Hashable] = attrgetter(
@@ -94,7 +97,8 @@ def line_of(key: Key, job: Job, tickets: tuple[Ticket, ...], known: dict[Request
     """``known``: equal requests of different lines are one value, so that answers to one are found by the other."""
     request = request_of(job.spec, job.owner, unswept(job) if job.attempts else (), job.most_nodes)
     request = known.setdefault(request, request)
-    return Line(key, request, job.spec, job.owner, bool(job.cancelled_by), job.resuming, tickets, left_of(job))
+    cancelled, shuns = bool(job.cancelled_by), shunned(job)
+    return Line(key, request, job.spec, job.owner, cancelled, job.resuming, tickets, left_of(job), shuns)
 
 
 def lines_of(jobs: Iterable[Job], requests: dict[Request, Request]) -> Lines:

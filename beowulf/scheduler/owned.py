@@ -1,4 +1,4 @@
-"""Machines that were rented for one waiting job: they are nobody else's until it has started, here or there."""
+"""Machines that were rented for one waiting job: they are nobody else's until it has started, here, there or both."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from beowulf.model.job import Job, JobId
 from beowulf.model.snapshot import Snapshot
 from beowulf.scheduler.answers import Start
 from beowulf.scheduler.board import Board
-from beowulf.scheduler.gang import apart_now, gather
+from beowulf.scheduler.gang import Apart, apart_now, gather, stretched
 from beowulf.scheduler.lines import leave
-from beowulf.scheduler.request import request_of, unswept
+from beowulf.scheduler.request import Request, request_of, unswept
 from beowulf.scheduler.room import Offer, offer
 from beowulf.scheduler.state import State
+from beowulf.scheduler.stretching import kept_beside
 
 COMING = (MachineState.INTENDED, MachineState.BOOTING, MachineState.READY)
 
@@ -29,29 +30,48 @@ def bought(snapshot: Snapshot, states: tuple[MachineState, ...] = COMING) -> dic
 
 
 def set_apart(state: State, now: float) -> tuple[State, tuple[Start, ...]]:
-    """The jobs that start on machines of their own, and the state without them and without all such machines."""
-    own = bought(state.snapshot, (MachineState.READY,)) if state.snapshot.machines else {}
+    """The jobs that start on machines of their own, and the state without them, without all such machines, and without
+    the nodes here that wait for machines to join them."""
+    own = bought(state.snapshot) if state.snapshot.machines else {}
     if not own:
         return state, ()
     board, lines, starts = Board(state.fits, *state.free), state.lines, []
+    apart = apart_now(state.snapshot, now)
     for job_id, machines in own.items():
         job = state.snapshot.jobs[job_id]
-        places = [state.place[machine.id] for machine in machines if machine.id in state.place]
-        start = None if job.cancelled_by else _start(state, job, board, places, now)
+        ready = [one for one in machines if one.state is MachineState.READY]
+        places = [state.place[machine.id] for machine in ready if machine.id in state.place]
+        here = waiting_here(state, board, job, machines)
+        start = None if job.cancelled_by else _start(job, board, places, here, apart)
         if start is not None:
             starts.append(start)
             lines = leave(lines, job)
-        for place in places:
+        for place in (*places, *(one.place for one in here)):
             board.put(place, None)
     return replace(state, free=board.finish(), lines=lines), tuple(starts)
 
 
-def _start(state: State, job: Job, board: Board, places: list[int], now: float) -> Start | None:
-    request = request_of(job.spec, job.owner, unswept(job) if job.attempts else (), job.most_nodes)
+def waiting_here(state: State, board: Board, job: Job, machines: list[Machine]) -> list[Offer]:
+    """The nodes of our own that are kept free until the job's machines join them."""
+    names = () if job.cancelled_by else kept_beside(state.snapshot, job, machines)
+    return _fitting(job, board, [state.place[name] for name in names if name in state.place])
+
+
+def _fitting(job: Job, board: Board, places: list[int]) -> list[Offer]:
     rooms = {place: room for place in places if (room := board.room(place)) is not None}
-    answers = [offer(request, room, place) for place, room in rooms.items()]
-    offers = [answer for answer in answers if isinstance(answer, Offer)]
-    gang = gather(request, offers, apart_now(state.snapshot, now)) if offers else None
+    answers = [offer(_request(job), room, place) for place, room in rooms.items()]
+    return [answer for answer in answers if isinstance(answer, Offer)]
+
+
+def _request(job: Job) -> Request:
+    return request_of(job.spec, job.owner, unswept(job) if job.attempts else (), job.most_nodes)
+
+
+def _start(job: Job, board: Board, places: list[int], here: list[Offer], apart: Apart) -> Start | None:
+    request, there = _request(job), _fitting(job, board, places)
+    if here and there and len(here) + len(there) == request.min_nodes:
+        return Start(job.id, stretched(request, here, there).allocation)
+    gang = gather(request, there, apart) if there else None
     return Start(job.id, gang.allocation) if gang else None
 
 

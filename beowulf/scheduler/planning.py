@@ -38,7 +38,8 @@ from beowulf.scheduler.prospects import Outlook
 from beowulf.scheduler.queueing import Queue
 from beowulf.scheduler.quotas import Allowed, Quotas
 from beowulf.scheduler.request import Request
-from beowulf.scheduler.state import State, advanced, fresh
+from beowulf.scheduler.state import State, fresh, known
+from beowulf.scheduler.turns import may_wait_s
 from beowulf.scheduler.waiting import Told, Waiting
 
 Memo: TypeAlias = State
@@ -46,6 +47,7 @@ Memo: TypeAlias = State
 
 _CANCELLED = Refusal(CANCELLED, "is being cancelled")
 PATIENCE_S = 30.0  # who can start so soon preempts nobody
+SHUNNED_S = 600.0  # a job does not go back so soon to where it was resized to and never came to run
 
 
 def plan(snapshot: Snapshot, now: float, rules: Rules | None = None) -> Plan:
@@ -57,7 +59,7 @@ def plan(snapshot: Snapshot, now: float, rules: Rules | None = None) -> Plan:
 
 def replan(snapshot: Snapshot, now: float, rules: Rules, memo: Memo | None) -> tuple[Plan, Memo]:
     """`plan`, at a cost that goes by what changed since the plan that gave ``memo``; the answer is the same."""
-    state = fresh(snapshot, rules) if memo is None else advanced(memo, snapshot, rules)
+    state = known(memo, snapshot, rules)
     return decide(state, now), state
 
 
@@ -78,9 +80,11 @@ class Walk:
         self._policy = policy_of(state.rules)
         self._choices = Choices(state, self.outlook, self._queue.paces)
         self._patience = Patience(state, self._choices, now)
+        self._rented = any(node.rented for node in state.snapshot.nodes.values())
         self._dependencies = Dependencies(state.snapshot)
         self._quotas = Quotas(state.snapshot, state.rules.quotas)
         self._full: set[tuple[Board, Request]] = set()
+        self._likely: dict[int, bool] = {}  # by the request's identity: whether it is possible
         self._others: list[tuple[Line, int]] = []  # who waits without being looked at
         self._starts: list[Start] = []
         self._stops: list[Stop] = []
@@ -119,7 +123,10 @@ class Walk:
         return (depth == KEEP_ALL or len(self.promises.reservations) >= depth) and not self.rules.quotas
 
     def _ordinary(self, line: Line) -> bool:
-        return line.plain and self.outlook.possible(line.request)
+        request = line.request
+        if id(request) not in self._likely:  # equal requests are one value, and a hash costs more than this
+            self._likely[id(request)] = self.outlook.possible(request)
+        return self._likely[id(request)] and line.plain
 
     def _hopeless(self, line: Line) -> bool:
         """It gets no reservation, and its like did not fit."""
@@ -143,7 +150,7 @@ class Walk:
         if isinstance(allowed, Refusal):
             self._close(line, ticket, partial(_same, allowed))
             return
-        request = allowed.request
+        request = self._without_shunned(line, ticket, self._where_it_may(line, ticket, allowed.request))
         if not self.outlook.possible(request):
             self._impossible += [waiting[3] for waiting in self._queue.rest(line, ticket)]
             self._close(line, ticket, partial(self._never, request))
@@ -153,6 +160,22 @@ class Walk:
             self._start(line, ticket, found.gang, found.option)
         else:
             self._wait(line, ticket, allowed, found)
+
+    def _where_it_may(self, line: Line, ticket: Ticket, request: Request) -> Request:
+        """Not yet on rented nodes that idle, for who has time to wait for others: there its run would cost money."""
+        if not self._rented or not request.rented or not line.spec.burst.deadline_s or not self.rules.market.offers:
+            return request
+        if ticket[0] + may_wait_s(line.spec, self._queue.length_s(line), self.rules.market) <= self.now:
+            return request
+        here = replace(request, rented=False)
+        return here if self.outlook.possible(here) else request
+
+    def _without_shunned(self, line: Line, ticket: Ticket, request: Request) -> Request:
+        until = self.snapshot.jobs[ticket[3]].attempts[-1].ended_at + SHUNNED_S if line.shunned else 0.0
+        if until <= self.now:
+            return request
+        self.promises.look_again(until)
+        return replace(request, avoid=(*request.avoid, *line.shunned))
 
     def _chosen(self, line: Line, ticket: Ticket, request: Request) -> Chosen:
         """The option the job takes now, or the one it waits for."""
@@ -208,7 +231,8 @@ class Walk:
 
     def _start(self, line: Line, ticket: Ticket, gang: Gang, option: Option) -> None:
         job = self.snapshot.jobs[ticket[3]]
-        allocation = replace(gang.allocation, steps_per_s=pace_of(line, option))
+        pace = pace_of(line, option)
+        allocation = replace(gang.allocation, steps_per_s=pace) if pace else gang.allocation
         self._starts.append(Start(job.id, allocation))
         self._quotas.take(line.owner, line.spec, allocation)
         self.promises.start(f"{job.id}.{len(job.attempts) + 1}", gang, self.now + option.length_s)

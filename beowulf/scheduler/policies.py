@@ -12,7 +12,7 @@ and a score must not fall with a later start. With ``waits`` a job may wait for 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from beowulf.model.rules import Rules, Weights
@@ -38,6 +38,7 @@ class Policy:
     order: Callable[[Standing], float] | None = None
     depth: int = 1
     latest_first: bool = True  # a reservation rather takes nodes that are busy now, and leaves the free ones to others
+    by_deadline: bool = True  # jobs that money would be spent on take each other's turns: see `turns`
 
 
 def multifactor(job: Standing) -> float:
@@ -57,7 +58,7 @@ def short_first(job: Standing) -> float:
 
 POLICIES: dict[str, Policy] = {
     "fair": Policy(multifactor),
-    "fifo": Policy(depth=KEEP_ALL),
+    "fifo": Policy(depth=KEEP_ALL, by_deadline=False),
     "easy": Policy(),
     "conservative": Policy(multifactor, depth=20, latest_first=False),
     "short": Policy(short_first),
@@ -118,5 +119,5 @@ PLACEMENTS: dict[str, Objective] = {
 def policy_of(rules: Rules) -> Policy:
     policy = POLICIES[rules.policy]
     if rules.depth and policy.depth != KEEP_ALL:
-        return Policy(policy.order, rules.depth, policy.latest_first and rules.depth == 1)
+        return replace(policy, depth=rules.depth, latest_first=policy.latest_first and rules.depth == 1)
     return policy

@@ -35,7 +35,7 @@ class Promises:
         self._depth = policy_of(state.rules).depth
         self._kept: dict[int, str] = {}  # place → for whom, from now on and until nobody knows
         self._claimed: list[tuple[int, str]] = []  # (place, for whom), in the order of the walk
-        self._ripe: list[float] = []  # when there may be somebody to preempt
+        self._ripe: list[float] = []  # when there may be somebody to preempt, or somewhere to go again
         self._repairs: dict[int, list[Maintenance]] = {}
         for maintenance in sorted(state.rules.maintenance, key=lambda one: one.start):
             if maintenance.end > now:
@@ -148,6 +148,9 @@ class Promises:
         claims = [Claim(owner, place, begin, maintenance.end, whole=True) for place in places]
         if claims:
             self._record(claims)
+
+    def look_again(self, at: float) -> None:
+        self._ripe.append(at)
 
     def times(self) -> list[float]:
         """When a promise changes by itself."""

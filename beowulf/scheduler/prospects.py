@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 
 from immutables import Map
 
@@ -26,8 +27,7 @@ class Outlook:
         self.apart = apart_now(state.snapshot, now)
         self._snapshot: Snapshot = state.snapshot
         self._state = state
-        self._idle = Board(state.fits, *state.idle)
-        self._possible: dict[Request, bool] = {}
+        self._possible = {} if self.apart else state.possible
         self._places: dict[Request, tuple[int, ...]] = {}
 
     def possible(self, request: Request) -> bool:
@@ -36,6 +36,10 @@ class Outlook:
         if known is None:
             known = self._possible[request] = self._gathers(_calm(request))
         return known
+
+    @cached_property
+    def _idle(self) -> Board:
+        return Board(self._state.fits, *self._state.idle)
 
     def places(self, request: Request) -> tuple[int, ...]:
         """The nodes that would do if nothing ran on them, by name; they may be too few."""
@@ -108,7 +112,9 @@ class Outlook:
     def _lacks(self, request: Request, board: Board, place: int) -> str:
         room = board.room(place)
         if room is None:
-            return f"{self._state.order[place]} was rented for a job that has not started yet"
+            name = self._state.order[place]
+            rented = name in self._snapshot.machines
+            return f"{name} {'was rented' if rented else 'is kept'} for a job that has not started yet"
         answer = offer(request, room, place)
         return answer.sentence if isinstance(answer, Refusal) else ""
 

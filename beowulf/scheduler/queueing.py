@@ -12,10 +12,11 @@ from beowulf.scheduler.lines import Line, Ticket
 from beowulf.scheduler.paces import Paces
 from beowulf.scheduler.policies import Policy, Standing
 from beowulf.scheduler.state import State
+from beowulf.scheduler.turns import Place, exchanged
 from beowulf.scheduler.usage import Account, fair_shares
 
-Turn: TypeAlias = tuple[int, bool, float, float, int, int, int, Line]
-"""(-priority, not resuming, -rank, submitted, number, index, position in the line, line): the smallest is next."""
+Turn: TypeAlias = tuple[Place, int, Line]
+"""(place in the queue, position in the line, line): the smallest is next."""
 
 
 class Queue:
@@ -31,13 +32,16 @@ class Queue:
         self._at: dict[int, int] = {}  # by the line's identity: how far it has come
         self._lengths: dict[int, float] = {}
         self._services: dict[str, float] = {}
+        exchange = policy.by_deadline and bool(rules.market.offers)
+        lines = tuple(state.lines.values())
+        self._exchanged = exchanged(lines, self._place, self.length_s, rules.market) if exchange else {}
         self._turns: list[Turn] = [self._turn(line, 0) for line in state.lines.values()]
         heapify(self._turns)
 
     def __iter__(self) -> Iterator[tuple[Line, Ticket]]:
         while self._turns:
             turn = heappop(self._turns)
-            line, at = turn[7], turn[6]
+            _, at, line = turn
             self._at[id(line)] = at
             yield line, line.tickets[at]
 
@@ -60,7 +64,7 @@ class Queue:
         gone: list[tuple[Line, int]] = []
         left: list[Turn] = []
         for turn in self._turns:
-            *_, at, line = turn
+            _, at, line = turn
             if who(line):
                 gone.append((line, len(line.tickets) - at))
             else:
@@ -81,9 +85,12 @@ class Queue:
         return min(self.length_s(line), self.paces.length_s(line.spec, line.owner, line.request, line.left))
 
     def _turn(self, line: Line, at: int) -> Turn:
+        return self._exchanged.get(line.tickets[at]) or self._place(line, at), at, line
+
+    def _place(self, line: Line, at: int) -> Place:
         submitted, number, index, _ = line.tickets[at]
         rank = self._order(self.standing(line, submitted)) if self._order is not None else 0.0
-        return -line.spec.priority, not line.resuming, -rank, submitted, number, index, at, line
+        return -line.spec.priority, not line.resuming, -rank, submitted, number, index
 
     def standing(self, line: Line, submitted: float) -> Standing:
         rules, request = self._rules, line.request

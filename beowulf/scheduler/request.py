@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from beowulf.model.job import Job, JobSpec, Resources
+from beowulf.model.job import Job, JobSpec, Resources, Result
 from beowulf.model.node import NodeId
 
 SHORT_S = 3600.0  # a job of one node that ends within it is soon run again
@@ -77,3 +77,11 @@ def unswept(job: Job) -> tuple[NodeId, ...]:
     return tuple(
         sorted({node for attempt in job.attempts for node, state in attempt.shares.items() if state != "CLEARED"})
     )
+
+
+def shunned(job: Job) -> tuple[NodeId, ...]:
+    """Nodes that a resize gave to the last attempt, which never came to run: they are left alone for a while."""
+    if len(job.attempts) < 2 or job.attempts[-1].started_at or job.attempts[-2].ending is not Result.RESIZED:
+        return ()
+    before, last = job.attempts[-2:]
+    return tuple(sorted(set(last.allocation.nodes) - set(before.allocation.nodes)))

@@ -1,4 +1,4 @@
-"""Which running jobs should go on with another number of nodes: more when some are idle, fewer when others wait.
+"""Which running jobs should go on with other nodes: more when some are idle, fewer when others wait, faster ones.
 
 A resize costs a job the time between two attempts, so it is left alone for a while after each; and a wish is only
 uttered when the very plan that would follow it was made and gives the nodes to whom they are meant for.
@@ -6,65 +6,59 @@ uttered when the very plan that would follow it was made and gives the nodes to 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import TypeAlias
+from itertools import chain, pairwise
 
 from beowulf.model import event as ev
+from beowulf.model.allocation import Allocation
 from beowulf.model.apply import apply
 from beowulf.model.job import Job, JobId, JobSpec, JobState, Result
 from beowulf.model.node import Node, NodeId
-from beowulf.model.snapshot import Snapshot, queue_order
+from beowulf.model.snapshot import queue_order
 from beowulf.scheduler.answers import PRIORITY, RESOURCES, Plan
-from beowulf.scheduler.planning import plan
-from beowulf.scheduler.wording import count, listed, natural
-
-Planner: TypeAlias = Callable[[Snapshot, float], Plan]
+from beowulf.scheduler.moving import Mover, movers
+from beowulf.scheduler.planning import Memo, decide
+from beowulf.scheduler.state import known
+from beowulf.scheduler.wording import count, listed, natural, span
 
 
 @dataclass(frozen=True, slots=True)
 class Resize:
-    """``nodes`` is the number of nodes the job should go on with."""
+    """``nodes`` is the number of nodes the job should go on with; ``fresh`` are those of them it does not have yet."""
 
     job_id: JobId
     nodes: int
     sentence: str
+    fresh: tuple[NodeId, ...] = ()
 
 
-def resizes(
-    snapshot: Snapshot,
-    now: float,
-    every_s: float,
-    but: frozenset[JobId] = frozenset(),
-    planner: Planner = plan,
-) -> tuple[Resize, ...]:
+def resizes(memo: Memo, now: float, every_s: float, but: frozenset[JobId] = frozenset()) -> tuple[Resize, ...]:
     """At most one at a time, of no job of ``but``; the next one is seen once this one is through.
 
-    Empty while anything can just start.
+    ``memo`` is what a plan left of the snapshot. Empty while anything can just start.
     """
-    candidates = [job for job in _elastic(snapshot) if job.id not in but and _settled(job, now, every_s)]
-    if not candidates:
+    snapshot = memo.snapshot
+    running = map(snapshot.jobs.__getitem__, snapshot.active)
+    settled = [job for job in running if job.id not in but and _settled(job, now, every_s)]
+    settled.sort(key=queue_order)  # those served first before the others
+    elastic, moving = [job for job in settled if job.spec.elastic], movers(memo, settled, now)
+    if not elastic and not moving:
         return ()
-    planned = planner(snapshot, now)
+    planned = decide(memo, now)
     if planned.starts:
         return ()
     waiting = [snapshot.jobs[job_id] for job_id in snapshot.pending if _wants_nodes(planned, job_id)]
-    trial = Trial(snapshot, now, planner)
-    found = _giving_back(trial, candidates, waiting) if waiting else None
-    return (found,) if found else tuple(_growing(trial, candidates, waiting))[:1]
-
-
-def _elastic(snapshot: Snapshot) -> list[Job]:
-    """Running jobs that can change their size, those served first before the others."""
-    jobs = (snapshot.jobs[job_id] for job_id in snapshot.active)
-    fit = (job for job in jobs if job.spec.elastic and job.state is JobState.RUNNING and not job.cancelled_by)
-    return sorted(fit, key=queue_order)
+    trial = Trial(memo, now, waiting)
+    found = _giving_back(trial, elastic) if waiting else None
+    found = found or next(chain(_growing(trial, elastic), _moving(trial, moving)), None)
+    return (found,) if found else ()
 
 
 def _settled(job: Job, now: float, every_s: float) -> bool:
     attempt = job.attempt
-    assert attempt is not None
+    if job.spec.checkpoint is None or job.state is not JobState.RUNNING or job.cancelled_by or attempt is None:
+        return False
     return attempt.ending is None and now - attempt.started_at >= pause_s(job, every_s)
 
 
@@ -81,13 +75,13 @@ def _wants_nodes(planned: Plan, job_id: JobId) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    snapshot: Snapshot
+    memo: Memo
     now: float
-    planner: Planner
+    waiting: list[Job]
 
-    def resized(self, job: Job, most: int) -> dict[JobId, tuple[NodeId, ...]]:
+    def resized(self, job: Job, most: int) -> dict[JobId, Allocation]:
         """Who would start where if the job's attempt ended now, to go on with at most so many nodes."""
-        attempt, after = job.attempt, self.snapshot
+        attempt, after = job.attempt, self.memo.snapshot
         assert attempt is not None
         for node in attempt.allocation.nodes:
             after = apply(after, ev.ShareCleared(self.now, job.id, attempt.number, node))
@@ -97,19 +91,42 @@ class Trial:
                 self.now, job.id, attempt.number, Result.RESIZED, "", True, False, resuming=True, most_nodes=most
             ),
         )
-        return {start.job_id: start.allocation.nodes for start in self.planner(after, self.now).starts}
+        decided = decide(known(self.memo, after, self.memo.rules), self.now)
+        return {start.job_id: start.allocation for start in decided.starts}
+
+    def claimed(self, nodes: tuple[NodeId, ...]) -> bool:
+        """Whether somebody waits who could use one of these."""
+        specs = {id(job.spec): job.spec for job in self.waiting}.values()
+        return any(_could_use(spec, self.memo.snapshot.nodes[node]) for spec in specs for node in nodes)
 
 
-def _growing(trial: Trial, candidates: list[Job], waiting: list[Job]) -> Iterator[Resize]:
+def _growing(trial: Trial, candidates: list[Job]) -> Iterator[Resize]:
     """Nodes that somebody else waits for are not taken."""
-    specs = {id(job.spec): job.spec for job in waiting}.values()
     for job in candidates:
-        mine = _nodes(job)
-        nodes = trial.resized(job, job.spec.max_nodes).get(job.id, ()) if len(mine) < job.spec.max_nodes else ()
-        fresh = sorted(set(nodes) - mine, key=natural)
-        claimed = any(_could_use(spec, trial.snapshot.nodes[node]) for spec in specs for node in fresh)
-        if len(nodes) > len(mine) and not claimed:
-            yield Resize(job.id, len(nodes), f"{_size_change(len(mine), len(nodes))}: {listed(fresh)} can be had")
+        size, most = len(_nodes(job)), job.spec.max_nodes
+        there = trial.resized(job, most).get(job.id) if size < most else None
+        fresh = _fresh(job, there)
+        if there is not None and len(there.nodes) > size and not trial.claimed(fresh):
+            sentence = f"{_size_change(size, len(there.nodes))}: {listed(fresh)} can be had"
+            yield Resize(job.id, len(there.nodes), sentence, fresh)
+
+
+def _moving(trial: Trial, candidates: list[Mover]) -> Iterator[Resize]:
+    """To as many nodes as it has, where the plan would place it on devices on which it is done so much sooner."""
+    for mover in candidates:
+        job, size = mover.job, len(_nodes(mover.job))
+        there = trial.resized(job, size).get(job.id)
+        if there is None or there.device not in mover.better or len(there.nodes) != size:
+            continue
+        fresh = _fresh(job, there)
+        rented = any(trial.memo.snapshot.nodes[node].rented for node in fresh)  # they are to go once they are idle
+        if mover.pays(there.steps_per_s) and not rented and not trial.claimed(there.nodes):
+            left = f"done in about {span(mover.left_s(there.steps_per_s))} there, {span(mover.stay_s)} here"
+            yield Resize(job.id, size, f"moves to {there.device} on {listed(there.nodes)}: {left}", fresh)
+
+
+def _fresh(job: Job, there: Allocation | None) -> tuple[NodeId, ...]:
+    return tuple(sorted(set(there.nodes) - _nodes(job), key=natural)) if there else ()
 
 
 def _could_use(spec: JobSpec, node: Node) -> bool:
@@ -120,11 +137,11 @@ def _could_use(spec: JobSpec, node: Node) -> bool:
     return named and grouped and large
 
 
-def _giving_back(trial: Trial, candidates: list[Job], waiting: list[Job]) -> Resize | None:
+def _giving_back(trial: Trial, candidates: list[Job]) -> Resize | None:
     """As few nodes as let somebody start that waits, from an elastic job of no higher priority."""
     for job in reversed(candidates):
         size = len(_nodes(job))
-        equals = {other.id for other in waiting if other.spec.priority >= job.spec.priority}
+        equals = {other.id for other in trial.waiting if other.spec.priority >= job.spec.priority}
 
         def starting(most: int, job: Job = job, equals: set[JobId] = equals) -> list[JobId]:
             started = trial.resized(job, most)
@@ -136,7 +153,7 @@ def _giving_back(trial: Trial, candidates: list[Job], waiting: list[Job]) -> Res
         while high - low > 1:
             middle = (low + high) // 2
             low, high = (middle, high) if starting(middle) else (low, middle)
-        kept = len(trial.resized(job, low)[job.id])
+        kept = len(trial.resized(job, low)[job.id].nodes)
         return Resize(job.id, kept, f"{_size_change(size, kept)}: job {starting(low)[0]} waits for nodes")
     return None
 

@@ -156,7 +156,7 @@ def at_site(wanted: str, site: str) -> bool:
 def offer(request: Request, room: Room, place: int) -> Offer | Refusal:
     """What this node would give to one node's part of the request, or what it lacks."""
     if room.node.id in request.avoid:
-        return Refusal(RESOURCES, "an earlier attempt of this job was not cleared there yet")
+        return Refusal(RESOURCES, "an earlier attempt of this job was not cleared there yet, or never came to run")
     lack = _lack(request, room)
     return Refusal(RESOURCES, lack) if lack is not None else Offer(room, _left(request, room), place)
 

@@ -17,6 +17,7 @@ from beowulf.scheduler.board import Board, Buckets, Fits, Rooms, Spot, filled
 from beowulf.scheduler.estimates import UNKNOWN, History, end_of, history_of, remembered
 from beowulf.scheduler.lines import Lines, lines_of, requeued
 from beowulf.scheduler.policies import policy_of
+from beowulf.scheduler.request import Request
 from beowulf.scheduler.room import empty_room, less, room_of
 from beowulf.scheduler.throughput import Rates, devices_of, rates_of, relearnt, speeds_of
 from beowulf.scheduler.usage import Usage, recharge, usage_of
@@ -46,6 +47,7 @@ class State:
     devices: Mapping[str, int]  # of each kind, on nodes that are up
     gpus: frozenset[str]  # the kinds that are GPUs
     fits: Fits
+    possible: dict[Request, bool]  # whether the nodes in ``idle`` could run it, as far as somebody asked
     quiet: Map[str, float] = Map()  # attempts to come that nothing is rented for before a moment, the market unchanged
 
 
@@ -73,7 +75,13 @@ def fresh(snapshot: Snapshot, rules: Rules, fits: Fits | None = None) -> State:
         rates=rates_of(snapshot.jobs.values()),
         **measured(snapshot),
         fits=fits,
+        possible={},
     )
+
+
+def known(memo: State | None, snapshot: Snapshot, rules: Rules) -> State:
+    """What a plan needs to know of ``snapshot``; ``memo`` is that of an earlier one, where there is any."""
+    return fresh(snapshot, rules) if memo is None else advanced(memo, snapshot, rules)
 
 
 def advanced(state: State, snapshot: Snapshot, rules: Rules) -> State:
@@ -81,7 +89,7 @@ def advanced(state: State, snapshot: Snapshot, rules: Rules) -> State:
     if snapshot is state.snapshot and rules is state.rules:
         return state
     # Money moves all the time, and changes nothing here.
-    same = replace(rules, market=state.rules.market) == state.rules
+    same = rules is state.rules or replace(rules, market=state.rules.market) == state.rules
     changed = changed_since(state.snapshot, snapshot) if same else None
     if changed is None:
         return fresh(snapshot, rules, state.fits)
@@ -104,10 +112,22 @@ def advanced(state: State, snapshot: Snapshot, rules: Rules) -> State:
         return fresh(snapshot, rules, state.fits)
     free, idle = _reseated(state, snapshot, nodes, pairs)
     threads = state.threads if idle is state.idle else Board(state.fits, *idle).threads()
-    known = replace(state, snapshot=snapshot, rules=rules, lines=lines, usage=usage, history=history)
-    known = replace(known, rates=rates, **(measured(snapshot) if _refitted(state.snapshot, snapshot, nodes) else {}))
-    scattered = _scattered(snapshot) if nodes else state.scattered
-    return replace(known, scattered=scattered, free=free, idle=idle, threads=threads, calendar=calendar)
+    return replace(
+        state,
+        snapshot=snapshot,
+        rules=rules,
+        free=free,
+        idle=idle,
+        threads=threads,
+        scattered=_scattered(snapshot) if nodes else state.scattered,
+        calendar=calendar,
+        lines=lines,
+        usage=usage,
+        history=history,
+        rates=rates,
+        possible=state.possible if idle is state.idle else {},
+        **(measured(snapshot) if _refitted(state.snapshot, snapshot, nodes) else {}),
+    )
 
 
 def _scattered(snapshot: Snapshot) -> bool:

@@ -83,6 +83,15 @@ def usd(amount: float) -> str:
     return f"${amount:,.2f}"
 
 
+def apart(one: float, other: float) -> tuple[str, str]:
+    """Two amounts of dollars, with as many digits as tell them apart, five at the most."""
+    for digits in range(2, 6):
+        said = f"${one:,.{digits}f}", f"${other:,.{digits}f}"
+        if said[0] != said[1]:
+            break
+    return said
+
+
 def spoken(seconds: float) -> str:
     """``45 min``, ``2.5 h``, ``3 days``"""
     if seconds < 5400.0:

@@ -34,7 +34,8 @@ def read_history(text: str, *, name: str) -> tuple[Trace, Snapshot]:
             left_out["did not run to an end of its own"] += 1
             continue
         spec = replace(job.spec, dependencies=(), nodelist=_known(job.spec.nodelist, snapshot))
-        jobs.append(TraceJob(job.submitted_at, _run_s(ran), spec, job.owner))
+        kept = [one for one in job.attempts if one is ran or one.ending is Result.RESIZED]  # what it went on from
+        jobs.append(TraceJob(job.submitted_at, sum(map(_run_s, kept)), spec, job.owner))
     nodes = {one.id: replace(one, state=NodeState.UP, drained=False) for one in snapshot.nodes.values()}
     return Trace(tuple(jobs), left_out), Snapshot(nodes=Snapshot().nodes.update(nodes), generations=len(nodes))
 
@@ -49,7 +50,7 @@ def _event(line: str, where: str) -> ev.Event:
 
 def _run_s(attempt: Attempt) -> float:
     last = max((done.at for done in attempt.exits), default=attempt.ended_at)
-    return max(0.0, last - attempt.started_at)
+    return max(0.0, last - (attempt.started_at or last))
 
 
 def _known(names: tuple[str, ...], snapshot: Snapshot) -> tuple[str, ...]:

@@ -56,9 +56,8 @@ def ended(snapshot: Snapshot, ends: Iterable[tuple[Job, Result]], now: float) ->
         shares = dict.fromkeys(attempt.shares, ShareState.CLEARED)
         over = replace(attempt, shares=shares, ending=result, ended_at=now)
         again = result in (Result.PREEMPTED, Result.NODE_FAIL)
-        state = JobState.PENDING if again else JobState.ENDED
-        moved = _moved(job, state, (*job.attempts[:-1], over))
-        jobs[job.id] = moved if again else replace(moved, result=result, ended_at=now)
+        attempts = (*job.attempts[:-1], over)
+        jobs[job.id] = _moved(job, JobState.PENDING, attempts) if again else _over(job, result, attempts, now)
         for share in attempt.allocation.shares:
             held[share.node] = held[share.node].delete(tag)
         del active[job.id]
@@ -83,3 +82,8 @@ def powered(snapshot: Snapshot, node: NodeId, on: bool) -> Snapshot:
 
 def _moved(job: Job, state: JobState, attempts: tuple[Attempt, ...]) -> Job:
     return Job(job.id, job.number, job.spec, job.owner, job.uid, job.submitted_at, None, state, attempts=attempts)
+
+
+def _over(job: Job, result: Result, attempts: tuple[Attempt, ...], now: float) -> Job:
+    known = (job.id, job.number, job.spec, job.owner, job.uid, job.submitted_at)
+    return Job(*known, state=JobState.ENDED, result=result, attempts=attempts, ended_at=now)

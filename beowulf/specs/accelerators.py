@@ -48,7 +48,7 @@ KIND = Record(
         Key("for", Many(words.choice(*USES), "training, inference"), "What it is good for."),
         Key("about", words.line, "What to know of it."),
         Key(
-            "machines", MapOf(quantities.name, words.many(words.line, "machine types"), "{aws: [p3.2xlarge]}"), "Where."
+            "machines", MapOf(quantities.name, words.many(words.line, "machine types"), "{aws: [g5.xlarge]}"), "Where."
         ),
     ),
     "an accelerator",

@@ -43,11 +43,12 @@ def _machine_type(text: str) -> str:
     return text
 
 
-_day_word = Word("a day: 2026-09-06", _day, words.TEXT)
+day_word = Word("a day: 2026-09-06", _day, words.TEXT)
+machine_type_word = Word("g4dn.xlarge", _machine_type, words.TEXT)
 _price_word = Word("US dollars an hour", _price, {"type": "number", "exclusiveMinimum": 0, "maximum": MOST_HOURLY_USD})
 _egress_word = Word("US dollars per GB", _usd, {"type": "number", "minimum": 0})
 _shared = (
-    Key("as_of", _day_word, "The day of the price."),
+    Key("as_of", day_word, "The day of the price."),
     Key("source", words.line, "Who said so."),
 )
 OFFER = Record(
@@ -55,7 +56,7 @@ OFFER = Record(
         Key("provider", words.name, "aws, gcp, azure, …"),
         Key("region", words.name, "As the provider names it."),
         Key("zone", words.name, "One zone of the region.", "the provider chooses"),
-        Key("machine_type", Word("g4dn.xlarge", _machine_type, words.TEXT), "As the provider names it."),
+        Key("machine_type", machine_type_word, "As the provider names it."),
         Key("cpus", words.whole(1, 65_536), "Hardware threads."),
         Key("memory", words.memory, "Of the machine."),
         Key("accelerator", Word("T4", quantities.gpu_kind, words.TEXT), "The short name that job files use."),

@@ -324,3 +324,18 @@ OPTIONS: Mapping[str, tuple[str, ...]] = {
     "--budget": ("burst", "budget"),
     "--max-price": ("burst", "max_price"),
 }
+
+
+def meaning_of(option: str) -> str:
+    """What the option's key means, and its place in the file: ``Higher starts first.  [priority]``."""
+    path, record, key = OPTIONS[option], JOB, JOB.keys[0]
+    for name in path:
+        key = next(one for one in record.keys if one.name == name)
+        record = _inner(key.kind)
+    return f"{key.meaning}  [{'.'.join(path)}]"
+
+
+def _inner(kind: Any) -> Record:
+    """The keys of a section, also where one word may stand for it."""
+    found = kind if isinstance(kind, Record) else getattr(kind, "table", None)
+    return found if isinstance(found, Record) else Record(())

@@ -11,6 +11,7 @@ from beowulf.specs.kinds import Fields, Key, Many, MapOf, Record, Word
 
 PROVIDERS = ("aws", "azure", "gcp", "slurm")
 LEAST_LEASE_S = 60.0
+LEAST_STALE_S = 86400.0
 
 MACHINE = Record(
     (
@@ -64,6 +65,7 @@ BURST = Record(
         Key("list_every", words.duration, "How often the provider's list is compared with ours.", "30s"),
         Key("keep_warm", words.whole(0, 1000), "So many idle machines are kept all the same.", "0"),
         Key("machines", words.whole(1, 1000), "The most that are rented at once.", "20"),
+        Key("stale_after", words.duration, "A price that is older buys nothing.", "120d"),
     ),
     "how long rented machines are kept, and how much they may cost",
 )
@@ -82,6 +84,8 @@ def check(clouds: dict[str, Fields], burst: Fields, to: Complaints) -> None:
             to.add(cloud.place, f"clouds.{name} needs 'provider': one of {', '.join(PROVIDERS)}")
     if burst.get("lease", LEAST_LEASE_S) < LEAST_LEASE_S:
         to.add(burst.at("lease"), f"burst.lease must be at least {LEAST_LEASE_S:.0f} seconds")
+    if burst.get("stale_after", LEAST_STALE_S) < LEAST_STALE_S:
+        to.add(burst.at("stale_after"), "burst.stale_after must be at least a day: prices carry days, not hours")
     budget: Fields = burst.get("budget", Fields(burst.place))
     if clouds and "month" not in budget.places:
         to.add(burst.place, "machines may only be rented within a budget: add 'budget: {month: 50}' under 'burst'")
@@ -97,6 +101,7 @@ def renting_of(clouds: dict[str, Fields], burst: Fields) -> Renting:
         list_every_s=burst.get("list_every", base.list_every_s),
         keep_warm=burst.get("keep_warm", base.keep_warm),
         machines=burst.get("machines", base.machines),
+        stale_after_s=burst.get("stale_after", base.stale_after_s),
         caps=_caps(burst.get("budget", Fields(burst.place))),
         clouds=tuple(_cloud(name, one) for name, one in clouds.items()),
     )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from beowulf.specs import document as doc
@@ -75,6 +75,19 @@ class _Asked:
 
 def is_script(text: str) -> bool:
     return text.startswith("#!")
+
+
+def with_options(text: str, words: Sequence[str]) -> str:
+    """The script with further options, which win over its own lines: they stand behind the last of those."""
+    if not words or not is_script(text):
+        return text
+    lines = text.splitlines()
+    place = next((at for at, line in enumerate(lines) if line.strip() and not line.startswith("#")), len(lines))
+    return "\n".join([*lines[:place], f"#SBATCH {shlex.join(words)}", *lines[place:]]) + "\n"
+
+
+def known_options() -> frozenset[str]:
+    return frozenset({*KEYS, *COUNTS, *WITHOUT_EFFECT})
 
 
 def read_script(text: str, name: str, complaints: Complaints) -> doc.Table:
@@ -154,7 +167,7 @@ def _take(asked: _Asked, place: Place, option: str, value: str, complaints: Comp
         return
     found = KEYS.get(option)
     if found is None:
-        known = ", ".join(sorted({*KEYS, *COUNTS, *WITHOUT_EFFECT}))
+        known = ", ".join(sorted(known_options()))
         complaints.add(place, f"{shown(option)} is not taken from Slurm's options ({known})")
         return
     path, translate = found

@@ -123,6 +123,12 @@ SCHEDULER = Record(
         Key("classes", MapOf(quantities.name, SERVICE_CLASS, "{urgent: {weight: 1}}"), "Classes of jobs."),
         Key("quotas", Many(QUOTA, "a list of quotas", single=False), "What may be in use at once."),
         Key("estimates", words.flag, "Judge jobs without max_duration by earlier runs of their kind.", "true"),
+        Key(
+            "moves",
+            words.flag,
+            "A job with `checkpoint` and `steps` goes on elsewhere when much faster devices are free.",
+            "true",
+        ),
         Key("maintenance", Many(MAINTENANCE, "a list", single=False), "Machines that are needed for something else."),
     ),
     "who goes first, and how much",
@@ -183,6 +189,7 @@ def rules_of(fields: Fields) -> Rules:
         quotas=tuple(_quota(one) for one in quotas),
         maintenance=tuple(_maintenance(one) for one in repairs),
         estimate=fields.get("estimates", base.estimate),
+        moves=fields.get("moves", base.moves),
     )
 
 

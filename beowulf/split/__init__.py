@@ -5,8 +5,22 @@
 """
 
 from beowulf.split.balancer import Balancer, start
+from beowulf.split.exchange import AGREED, PERIOD, carried_mb, waited_s
 from beowulf.split.fit import Line, fit
 from beowulf.split.record import Record
 from beowulf.split.share import Refusal, share, slowest_s
 
-__all__ = ["Balancer", "Line", "Record", "Refusal", "fit", "share", "slowest_s", "start"]
+__all__ = [
+    "AGREED",
+    "PERIOD",
+    "Balancer",
+    "Line",
+    "Record",
+    "Refusal",
+    "carried_mb",
+    "fit",
+    "share",
+    "slowest_s",
+    "start",
+    "waited_s",
+]

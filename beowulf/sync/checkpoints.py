@@ -72,7 +72,7 @@ def bring_newest(
     store: TreeStore,
     *,
     newer_than: int,
-    limit_bytes: int,
+    limits: outputs.Limits,
 ) -> Brought | None:
     """The newest good one of attempt ``tag`` into ``store``; None when no node has a newer one.
 
@@ -87,7 +87,7 @@ def bring_newest(
     failed = [survey for survey in surveys if isinstance(survey, StagingError)]
     for candidate in candidates(path, found, newer_than):
         try:
-            tree = _bring(open_bulk, by_id[candidate.node], tag, path, candidate, store, limit_bytes)
+            tree = _bring(open_bulk, by_id[candidate.node], tag, path, candidate, store, limits)
             return Brought(candidate.node, candidate.step, tree)
         except StagingError as error:
             failed.append(error)
@@ -108,11 +108,11 @@ def _survey(open_bulk: OpenBulk, node: Node, tag: str, path: str) -> Survey | St
 
 
 def _bring(
-    open_bulk: OpenBulk, node: Node, tag: str, path: str, candidate: Candidate, store: TreeStore, limit_bytes: int
+    open_bulk: OpenBulk, node: Node, tag: str, path: str, candidate: Candidate, store: TreeStore, limits: outputs.Limits
 ) -> Tree:
     with scratch(store.folder) as temporary, session(open_bulk, node, Cancellation()) as talk:
         came = temporary / "came"
-        outputs.collect(talk, tag, (candidate.path,), came, limit_bytes, lambda done, total: None)
+        outputs.collect(talk, tag, (candidate.path,), came, limits, lambda done, total: None)
         if not (came / path).is_dir():
             raise StagingError(f"{node.id}: the checkpoint {candidate.path} was gone when it was fetched")
         entries = entries_of(came / path)

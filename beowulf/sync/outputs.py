@@ -8,13 +8,30 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from beowulf.agent.bulk_frames import StreamReader
+from beowulf.model.node import NodeId
 from beowulf.model.tree import TreeEntry, complaint, total_bytes
 from beowulf.sync.errors import StagingError
 from beowulf.sync.session import Session
 from beowulf.sync.trees import scratch
 from beowulf.sync.unpack import make_links, write_file
+
+Admit: TypeAlias = Callable[[NodeId, int], None]
+"""Called with a node and a size before that many bytes come from there. Raises `StagingError` where they may not."""
+
+
+def freely(node: NodeId, size_bytes: int) -> None:
+    """Whatever lies there may come."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """``size_bytes``: of what comes at once."""
+
+    size_bytes: int
+    admit: Admit = freely
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +45,17 @@ class Collected:
 
 
 def collect(
-    talk: Session, tag: str, paths: tuple[str, ...], into: Path, limit_bytes: int, moved: Callable[[int, int], None]
+    talk: Session, tag: str, paths: tuple[str, ...], into: Path, limits: Limits, moved: Callable[[int, int], None]
 ) -> Collected:
     """Nothing changes in ``into`` before all has arrived; then each file appears whole, in place of an older one."""
-    talk.send({"type": "collect", "tag": tag, "paths": list(paths), "limit_bytes": limit_bytes})
+    talk.send({"type": "collect", "tag": tag, "paths": list(paths), "limit_bytes": limits.size_bytes})
     found = json.loads(talk.receive_whole())
     entries = [_entry(fields) for fields in found["entries"]]
     said = complaint(entries)
     total = total_bytes(entries)
-    if said or total > limit_bytes:
+    if said or total > limits.size_bytes:
         raise StagingError(f"{talk.node}: its outputs are refused: {said or 'more than was asked for'}")
+    limits.admit(talk.node, total)
     into.parent.mkdir(parents=True, exist_ok=True)
     with scratch(into.parent) as temporary:
         _receive(StreamReader(talk.receive_stream()), temporary, entries, lambda done: moved(done, total))

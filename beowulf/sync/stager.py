@@ -71,12 +71,14 @@ class Stager:
         *,
         outputs_limit_bytes: int = OUTPUTS_LIMIT_BYTES,
         depots: Mapping[str, Depot] | None = None,
+        admit: outputs.Admit = outputs.freely,
     ) -> None:
-        """``depots``: by site, where nodes of that site fetch large files themselves."""
+        """``depots``: by site, where nodes of that site fetch large files themselves. ``admit``: asked before anything
+        comes home."""
         self._open_bulk = open_bulk
         self._trees = trees
         self._house = house
-        self._outputs_limit_bytes = outputs_limit_bytes
+        self._limits = outputs.Limits(outputs_limit_bytes, admit)
         self._depots = depots or {}
         self._locks = Locks()
 
@@ -126,14 +128,13 @@ class Stager:
             report(Progress(node.id, "outputs", done, total))
 
         with self._session(node, cancellation or Cancellation()) as talk:
-            return outputs.collect(talk, tag, paths, into, self._outputs_limit_bytes, moved)
+            return outputs.collect(talk, tag, paths, into, self._limits, moved)
 
     def collect_checkpoint(
         self, nodes: Sequence[Node], tag: str, path: str, store: TreeStore, *, newer_than: int
     ) -> Brought | None:
         """The newest good checkpoint below ``path`` of any of ``nodes``, into ``store``; None: nothing newer."""
-        limit = self._outputs_limit_bytes
-        return bring_newest(self._open_bulk, nodes, tag, path, store, newer_than=newer_than, limit_bytes=limit)
+        return bring_newest(self._open_bulk, nodes, tag, path, store, newer_than=newer_than, limits=self._limits)
 
     def trim(self, node: Node, needed: frozenset[str], limits: CacheLimits, now: float) -> int:
         """Drops what the node's caches hold beyond the limits, never what ``needed`` names; → how many folders."""

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from beowulf.split import Balancer, Refusal, start
+from beowulf.split import AGREED, Balancer, Refusal, start
 from beowulf.train.reduction import Reduction
 
 COST = 0.003  # of a step's time may go into agreeing, once the split has settled
-RARELY = 8  # steps between two agreements, at most: a drift is answered within ten
 TOLD = 3  # times a rank tells at once: as many as make a drift
 
 _T = TypeVar("_T")
@@ -80,7 +79,7 @@ class Pace:
         slowest = max(row[-1] for row in rows)
         # Whoever comes last does not wait: its time is what the collective itself costs.
         cost = min(row[0] for row in rows)
-        due = min(cost / (COST * slowest), RARELY) if slowest > 0.0 else RARELY
+        due = min(cost / (COST * slowest), AGREED) if slowest > 0.0 else AGREED
         self._wait = max(1, int(due)) if balancer.settled else 1
         return any(row[1] for row in rows)
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import torch
 
+from beowulf.train import sites
+
 # (rank, ranks, rank on its node) in the words of each launcher.
 _WORDS = (
     ("RANK", "WORLD_SIZE", "LOCAL_RANK"),
@@ -18,13 +20,14 @@ _WORDS = (
 
 @dataclass(frozen=True)
 class Place:
-    """``address``:``port`` is where rank 0 listens; empty for a process alone."""
+    """``address``:``port`` is where rank 0 listens; empty for a process alone. ``sites``: see `sites.read_sites`."""
 
     rank: int = 0
     world: int = 1
     local_rank: int = 0
     address: str = ""
     port: int = 0
+    sites: tuple[int, ...] = ()
 
     def device(self) -> torch.device:
         """A rank that sees one GPU only (CUDA_VISIBLE_DEVICES) calls it 0, whatever its local rank."""
@@ -59,6 +62,7 @@ def place(environment: Mapping[str, str]) -> Place:
                 int(environment.get(local, "0")),
                 environment.get("MASTER_ADDR") or _here(environment),
                 int(environment.get("MASTER_PORT") or _port(environment)),
+                sites.read_sites(environment.get(sites.VARIABLE, "")),
             )
     return Place(local_rank=int(environment.get("LOCAL_RANK", "0")))
 

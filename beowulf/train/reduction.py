@@ -16,6 +16,7 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from beowulf.train import sites
 from beowulf.train.modes import Choice, Communication
 from beowulf.train.place import Place
 
@@ -86,9 +87,9 @@ class DistributedReduction:
         self.rank, self.world = dist.get_rank(), dist.get_world_size()
         self.factor = float(self.world)
         # A group of its own: DDP's first steps put messages of their own among the gradients.
-        self._beside = dist.new_group(backend="gloo")
+        self._beside = dist.new_group(backend=sites.BACKEND if place.sites else "gloo")
         # nccl refuses two ranks on one GPU, and a rank without any; gloo takes them all.
-        together = nccl_can([row[0] for row in self.gather([identity(device)])])
+        together = bool(place.sites) or nccl_can([row[0] for row in self.gather([identity(device)])])
         self._gradients = None if together else dist.new_group(backend="gloo")
         self._choice = choice if choice is not None and self.world > 1 else Choice()
         self._model: DistributedDataParallel | None = None
@@ -215,6 +216,7 @@ def nccl_can(identities: Sequence[float]) -> bool:
 def _join(place: Place, device: torch.device) -> None:
     # Communicators of nccl are made when they are first needed, so ranks it would refuse may still meet.
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+    backend = sites.register() if place.sites else backend
     if place.world == 1:
         alone = dist.HashStore()  # type: ignore[attr-defined]
         dist.init_process_group(backend, store=alone, rank=0, world_size=1)

@@ -7,6 +7,7 @@ from beowulf.transport.discover import Candidate, discover
 from beowulf.transport.event import Beat, LinkDown, LinkEvent, LinkUp, Received
 from beowulf.transport.fleet import Fleet
 from beowulf.transport.keys import KeyRing, fingerprint, generate_key, public_line
+from beowulf.transport.passages import Passages
 from beowulf.transport.problem import LinkFailed, Problem, ProblemKind
 from beowulf.transport.settings import LinkSettings
 
@@ -21,6 +22,7 @@ __all__ = [
     "LinkFailed",
     "LinkSettings",
     "LinkUp",
+    "Passages",
     "Problem",
     "ProblemKind",
     "Received",

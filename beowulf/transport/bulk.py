@@ -255,10 +255,13 @@ class BulkLines:
                     raise
         return self._dial(node, endpoint, host_key).run(command)
 
-    def _dial(self, node: NodeId, endpoint: Endpoint, host_key: str) -> Line:
+    def connection(self, endpoint: Endpoint, host_key: str) -> Connection:
+        """A new one, whose end is its owner's to see to. Raises LinkFailed."""
         ssh = self._ssh.current()
-        connection = connect(targets_of(ssh, ssh.route(endpoint), host_key), self._keys, self._settings)
-        line = Line(node, connection, self._settings, self._later)
+        return connect(targets_of(ssh, ssh.route(endpoint), host_key), self._keys, self._settings)
+
+    def _dial(self, node: NodeId, endpoint: Endpoint, host_key: str) -> Line:
+        line = Line(node, self.connection(endpoint, host_key), self._settings, self._later)
         with self._lock:
             self._lines.setdefault(node, []).append(line)
         return line

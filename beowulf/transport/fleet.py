@@ -17,8 +17,10 @@ from beowulf.model.errors import NotFound, Unreachable
 from beowulf.model.node import Endpoint, NodeId
 from beowulf.transport.bulk import BulkChannel, BulkLines
 from beowulf.transport.config import SettingsFolder
+from beowulf.transport.connect import Connection
 from beowulf.transport.event import LinkDown, LinkEvent
 from beowulf.transport.keys import KeyRing
+from beowulf.transport.passages import Passages
 from beowulf.transport.problem import STALLING, LinkFailed, Problem, ProblemKind
 from beowulf.transport.reach import AgentSource, Reach, Wanted
 from beowulf.transport.session import Session
@@ -96,13 +98,27 @@ class Fleet:
     def bulk(self, node: NodeId, command: Sequence[str]) -> BulkChannel:
         """Run a command on the node with its stdin, stdout and exit code; blocking. On a connection of its own, so that
         gigabytes do not delay heartbeats. Raises NotFound or Unreachable."""
+        wanted = self._linked(node)
+        return self._lines.open(node, wanted.endpoint, wanted.host_key, command)
+
+    def passages(self, near: NodeId, on_broken: Callable[[str], None]) -> Passages:
+        """Ways to ``near`` from nodes that cannot reach it themselves; theirs who asks is to close them."""
+
+        def dial(node: NodeId) -> Connection | None:
+            wanted = self._linked(node)
+            return None if wanted.endpoint.local else self._lines.connection(wanted.endpoint, wanted.host_key)
+
+        return Passages(near, dial, on_broken)
+
+    def _linked(self, node: NodeId) -> Wanted:
+        """Raises NotFound or Unreachable."""
         wanted = self._wanted.get(node)
         if wanted is None:
             raise NotFound(f"no node {node} here")
         if node not in self._up:
             why = self._down_because.get(node, "it is still being connected")
             raise Unreachable(f"{node} has no link: {why}")
-        return self._lines.open(node, wanted.endpoint, wanted.host_key, command)
+        return wanted
 
     def close(self) -> None:
         """End all links without an event: the head goes, the nodes are not down."""

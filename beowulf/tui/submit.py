@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from rich.text import Text
 from textual import on, work
@@ -21,6 +21,7 @@ from beowulf.model.errors import BadInput, BeowulfError
 from beowulf.specs.job import parse_job
 from beowulf.specs.job_keys import OPTIONS
 from beowulf.views import printable
+from beowulf.views.plan import plan_lines
 
 
 class NewJob(ModalScreen[str]):
@@ -105,15 +106,3 @@ def overrides(line: str) -> list[tuple[str, str]]:
             raise BadInput(f"{option} wants a value", where="options")
         found.append((option, value if equals else words.pop(0)))
     return found
-
-
-def plan_lines(answer: Mapping[str, Any]) -> list[str]:
-    """What a dry run says, in lines."""
-    if answer["fits"]:
-        first = "it would start now"
-    elif answer["fits_idle"]:
-        first = f"it would wait: {answer['reason']}"
-    else:
-        first = f"it cannot run here: {answer.get('reason_idle') or answer['reason']}"
-    commands = (f"  {one['node']} {one['process']}: {shlex.join(one['argv'])}" for one in answer.get("commands", ()))
-    return [first, *commands]

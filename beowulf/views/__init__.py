@@ -9,8 +9,9 @@ from beowulf.views.hosts import compress_hosts
 from beowulf.views.jobs import JOB_COLUMNS, JobRow, job_row, job_rows
 from beowulf.views.nodes import NODE_COLUMNS, NodeRow, node_details, node_row, node_rows
 from beowulf.views.profile import WIDE_COLUMNS, wide_cells
-from beowulf.views.show import JobDetails, Table, job_details
-from beowulf.views.text import matches, printable, shortened
+from beowulf.views.show import JobDetails, job_details
+from beowulf.views.table import Table
+from beowulf.views.text import fitted, matches, printable, shortened
 from beowulf.views.why import free_from, kept_starts, why_outlook, why_sentence
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "clock_time",
     "compress_hosts",
     "duration",
+    "fitted",
     "free_from",
     "job_details",
     "job_row",

@@ -6,19 +6,20 @@ from beowulf.views.amounts import clock_time
 from beowulf.views.fields import Json, inner, items, number, text
 from beowulf.views.text import printable
 
-COMPARISON_COLUMNS = ("WHERE", "MACHINES", "MARKET", "START", "END", "COST", "")
+COMPARISON_COLUMNS = ("WHERE", "MACHINES", "MARKET", "START", "END", "COST", "EGRESS", "")
 
 
 def comparison_rows(burst: Json, *, utc: bool = False) -> list[tuple[str, ...]]:
-    """``burst`` as the answer of a dry run has it; the last cell says why an offer is not taken."""
+    """``burst`` as the answer of a dry run has it; COST holds EGRESS; the last cell says why an offer is not taken."""
     here = inner(burst, "here")
     times = (clock_time(number(here, "start"), utc=utc), clock_time(number(here, "end"), utc=utc))
-    return [("here", "-", "-", *times, "$0.00", ""), *(_row(one, utc) for one in items(burst, "offers"))]
+    return [("here", "-", "-", *times, "$0.00", "-", ""), *(_row(one, utc) for one in items(burst, "offers"))]
 
 
 def _row(offer: Json, utc: bool) -> tuple[str, ...]:
-    machines = f"{int(number(offer, 'count'))} {text(offer, 'machine_type')}"
+    beside = int(number(offer, "beside"))
+    machines = f"{int(number(offer, 'count'))} {text(offer, 'machine_type')}{f' + {beside} here' if beside else ''}"
     times = (clock_time(number(offer, "start"), utc=utc), clock_time(number(offer, "end"), utc=utc))
-    cost = f"${number(offer, 'cost_usd'):,.2f}" if offer.get("cost_usd") is not None else "-"
+    money = [f"${number(offer, key):,.2f}" if offer.get(key) is not None else "-" for key in ("cost_usd", "egress_usd")]
     word = "taken" if offer.get("chosen") else text(offer, "but")
-    return tuple(map(printable, (text(offer, "site"), machines, text(offer, "market"), *times, cost, word)))
+    return tuple(map(printable, (text(offer, "site"), machines, text(offer, "market"), *times, *money, word)))

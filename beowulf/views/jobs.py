@@ -48,23 +48,28 @@ def _user(job: Json) -> str:
 
 def job_rows(jobs: Iterable[Json], now: float, *, group_arrays: bool = True) -> list[JobRow]:
     """Jobs in the order they came; tasks of one array that wait for the same reason share a line: ``17_[3-9]``."""
-    rows: list[JobRow] = []
+    shown = grouped(jobs) if group_arrays else [(printable(text(job, "id")), job) for job in jobs]
+    return [job_row(job, now)._replace(id=name) for name, job in shown]
+
+
+def grouped(jobs: Iterable[Json]) -> list[tuple[str, Json]]:
+    """``(17_[3-9], the first of them)`` for tasks that wait alike, and everybody else alone."""
+    shown: list[tuple[str, Json]] = []
     places: dict[tuple[str, str], int] = {}
     indices: dict[int, list[int]] = {}
     for job in jobs:
-        row = job_row(job, now)
         index = job.get("array_index")
-        if group_arrays and row.state == WAITING and isinstance(index, int):
-            place = places.setdefault((text(job, "number"), row.reason), len(rows))
+        if isinstance(index, int) and job_word(job) == WAITING:
+            place = places.setdefault((text(job, "number"), text(job, "reason")), len(shown))
             indices.setdefault(place, []).append(index)
-            if place < len(rows):
+            if place < len(shown):
                 continue
-        rows.append(row)
+        shown.append((printable(text(job, "id")), job))
     for place, found in indices.items():
         if len(found) > 1:
-            array = rows[place].id.rpartition("_")[0]
-            rows[place] = rows[place]._replace(id=f"{array}_{_ranges(found)}")
-    return rows
+            name, job = shown[place]
+            shown[place] = (f"{name.rpartition('_')[0]}_{_ranges(found)}", job)
+    return shown
 
 
 def job_word(job: Json) -> str:

@@ -9,7 +9,7 @@ from beowulf.views.amounts import duration
 from beowulf.views.text import printable
 
 MACHINE_COLUMNS = ("MACHINE", "STATE", "TYPE", "SITE", "MARKET", "JOB", "UP", "SPENT", "AT MOST", "REASON")
-COST_COLUMNS = ("MACHINES", "HOURS", "SPENT", "IN DOUBT")
+COST_COLUMNS = ("MACHINES", "HOURS", "SPENT", "EGRESS", "FORETOLD", "IN DOUBT")
 
 
 def machine_rows(machines: Sequence[Mapping[str, Any]], now: float) -> list[tuple[str, ...]]:
@@ -28,12 +28,15 @@ def _row(machine: Mapping[str, Any], now: float) -> tuple[str, ...]:
 
 
 def cost_rows(lines: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
+    """``SPENT`` holds the egress, as it was counted; ``FORETOLD``: what that was expected to be before."""
     return [
         (
             printable(line["name"] or "-"),
             str(line["machines"]),
             f"{line['seconds'] / 3600:.2f}",
             dollars(line["cost_usd"]),
+            dollars(line["egress_usd"]),
+            dollars(line["foretold_usd"]),
             dollars(line["doubt_usd"]) if line["doubt_usd"] else "-",
         )
         for line in lines

@@ -10,17 +10,13 @@ from beowulf.views.amounts import clock_time, lasted
 from beowulf.views.fields import Json, inner, items, number, text
 from beowulf.views.hosts import compress_hosts
 from beowulf.views.jobs import attempt_nodes, job_word, newest_attempt
+from beowulf.views.table import Table
 from beowulf.views.text import printable
+from beowulf.views.timeline import timeline
 from beowulf.views.why import why_sentence
 
 # What a training script is most likely to say, in the order people look for it.
 TELLING_KEYS = ("epoch", "step", "loss", "accuracy", "samples", "step_time_s")
-
-
-class Table(NamedTuple):
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
 
 
 class JobDetails(NamedTuple):
@@ -32,13 +28,16 @@ class JobDetails(NamedTuple):
     first_failure: str  # "rank 2 on n3 was killed by signal 9"; "" where none failed or the sentence says so
 
 
-def job_details(job: Json, reports: Sequence[Json] = (), *, now: float, utc: bool = False) -> JobDetails:
-    """``reports``: the stored reports of the newest attempt, oldest first (``rank``, ``body``)."""
+def job_details(
+    job: Json, reports: Sequence[Json] = (), *, now: float, utc: bool = False, checkpoints: Sequence[Json] = ()
+) -> JobDetails:
+    """``reports``: the stored reports of the newest attempt, oldest first (``rank``, ``body``). ``checkpoints``: the
+    ``CheckpointKept`` events."""
     sentence, failed = why_sentence(job), first_failure(newest_attempt(job))
     return JobDetails(
         sentence=sentence,
         facts=tuple((label, printable(value)) for label, value in _facts(job, utc) if value),
-        timeline=_timeline(job, now, utc),
+        timeline=timeline(job, checkpoints, now=now, utc=utc),
         attempts=_attempts(job, now),
         reports=_reports(reports),
         first_failure="" if failed in sentence else failed,
@@ -98,25 +97,6 @@ def _outputs(job: Json) -> str:
     asked = ", ".join(map(str, items(inner(job, "spec"), "outputs")))
     ended = asked and number(job, "ended_at")
     return f"{asked} (at the head; bring them here: beowulf fetch {text(job, 'id')})" if ended else asked
-
-
-def _timeline(job: Json, now: float, utc: bool) -> Table:
-    """When each step began and how long it lasted; the one under way counts up to now."""
-    attempt = newest_attempt(job)
-    placed, started = number(attempt, "placed_at"), number(attempt, "started_at")
-    ended = number(attempt, "ended_at") or number(job, "ended_at")
-    moments = [
-        ("queued", number(job, "submitted_at")),
-        ("prepared from", placed),
-        ("running from", started),
-        ("ended", ended),
-    ]
-    come = [(what, at) for what, at in moments if at]
-    rows = []
-    for place, (what, at) in enumerate(come):
-        until = come[place + 1][1] if place + 1 < len(come) else now
-        rows.append((what, clock_time(at, utc=utc), "" if what == "ended" else lasted(until - at)))
-    return Table("Timeline", ("STEP", "AT", "LASTED"), tuple(rows))
 
 
 def _attempts(job: Json, now: float) -> Table:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 from beowulf.views.fields import Json, inner, number, text
-from beowulf.views.show import Table
+from beowulf.views.table import Table
 from beowulf.views.text import printable
 
 # Of these less is better, as their names say.

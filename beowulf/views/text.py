@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Sequence
 
+NARROWEST = 8  # a column of a table
 LONGEST_LINE = 4000  # more than any terminal shows; a rank may well write a line of 100 MB
 
 # Whole sequences go, as their letters would be noise: CSI, then OSC and DCS strings up to their end, then others.
@@ -32,6 +34,20 @@ def shortened(text: str, width: int) -> str:
     if len(text) <= width:
         return text
     return text[: width - 1] + "…" if width > 1 else "…"[: max(width, 0)]
+
+
+def fitted(widths: Sequence[int], room: int, free: Collection[int]) -> list[int]:
+    """The widths of columns with two blanks between them; those of ``free`` text are cut, the widest first, until a
+    line has ``room`` (0: no end) or they are as narrow as `NARROWEST`."""
+    left = room - 2 * (len(widths) - 1)
+    most = max((widths[place] for place in free), default=0)
+
+    def cut() -> list[int]:
+        return [min(width, most) if place in free else width for place, width in enumerate(widths)]
+
+    while room and most > NARROWEST and sum(cut()) > left:
+        most -= 1
+    return cut()
 
 
 def matches(needle: str, *cells: str) -> bool:

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bed import CHECKOUT, RealHead, lab_of
+from bed import CHECKOUT, RealHead, cpu_seconds, lab_of
 from measure import figure
 
 sys.path.insert(0, str(CHECKOUT / "tests" / "cloud"))
@@ -140,13 +140,13 @@ def train() -> None:
         until(lambda: not ec2.live(), 120, "the machines to be given back")
         until(lambda: not head.client.machines()["machines"], 60, "the store to know it")
         told, instances = stories(head)
-    assert set(at_home) == set(lab.hosts) and set(away) == set(told), (at_home, away, sorted(told))
+        assert set(at_home) == set(lab.hosts) and set(away) == set(told), (at_home, away, sorted(told))
     print(f"4 ranks of jobs/digits-burst.yaml: {here:.4f} of the digits right on the free lab")
     print(f"  {there:.4f} on {', '.join(away)} while it is full (target: the same)")
     print(f"  from submit to the end there, environment and all: {took_s:.1f} s; machines left: none")
     print(f"  node ready after its sshd answers: {figure(waits(told, instances, doors), 's', 2)} (target at most 10)")
     late = [story["MachineDraining"] - story["MachineIdle"] - IDLE_S for story in told.values()]
-    print(f"  given back later than idle_release ({IDLE_S:g} s) says: {figure(late, 's', 2)}")
+    print(f"  given back later than idle_release ({IDLE_S:g} s) says: {figure(late, 's', 2)}", flush=True)
 
 
 def joins(rounds: int) -> None:
@@ -154,14 +154,18 @@ def joins(rounds: int) -> None:
     whole: list[float] = []
     doors_open: list[float] = []
     ready: list[float] = []
+    of_head: list[float] = []
     with renting(600.0) as (head, ec2):
+        assert head.process is not None
         for _ in range(rounds):
+            spent_s = cpu_seconds(head.process.pid)
             before = set(stories(head)[0])
             with Doors(ec2) as doors:
                 burst = Burst("prefer", use_spot=False)
                 job = JobSpec("join", "true", min_nodes=TWENTY, max_nodes=TWENTY, max_duration_s=600.0, burst=burst)
                 done = head.ended(head.submit(job), PATIENCE_S)
             assert done["word"] == "COMPLETED", f"{done['reason']}\n{head.log()}"
+            of_head.append(cpu_seconds(head.process.pid) - spent_s)
             told, instances = stories(head)
             told = {machine: story for machine, story in told.items() if machine not in before}
             assert len(told) == TWENTY
@@ -176,3 +180,4 @@ def joins(rounds: int) -> None:
     print(f"  from the order until all are ready: {figure(whole, 's', 2)} (target at most 5)")
     print(f"  from the order until the last sshd answers: {figure(doors_open, 's', 2)}")
     print(f"  ready after its own sshd answers, median of {TWENTY}: {figure(ready, 's', 2)}")
+    print(f"  the head's own CPU for a round: {figure(of_head, 's', 2)}; hosts and cloud share its cores", flush=True)

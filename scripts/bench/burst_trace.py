@@ -12,11 +12,11 @@ from beowulf.model.market import DEFAULT, Line, MarketRules
 from beowulf.model.renting import Caps
 from beowulf.model.rules import Rules
 from beowulf.model.snapshot import Snapshot
-from beowulf.scheduler import Grow, Memo, Plan, errand_of, quote_of, replan
+from beowulf.scheduler import Grow, Plan, errand_of, quote_of
 from beowulf.scheduler.bursting import fits, run_of
 from beowulf.scheduler.estimates import History
 from beowulf.scheduler.request import request_of
-from beowulf.sim import Outcome, Trace, TraceJob, replay
+from beowulf.sim import Outcome, Ran, Trace, TraceJob, replay
 
 RICH = Caps(month_usd=1e9)
 PATIENCE_S = 600.0  # of the way to burst that ours is held against
@@ -66,6 +66,7 @@ def with_deadlines(trace: Trace, setting: Setting, seed: int) -> Trace:
 class Tally:
     cost_usd: float
     egress_usd: float
+    running_usd: float  # of the machines' price, the part while jobs ran: the rest is boots and idle time
     rented: int
     late: int
     jobs: int
@@ -73,11 +74,20 @@ class Tally:
 
 def tally(outcome: Outcome) -> Tally:
     """Machines by the second from their order until they are given back, and the results of what ran there."""
-    late = sum(one.ended_at > one.job.submitted_at + one.job.spec.burst.deadline_s + 1.0 for one in outcome.ran)
+    late = sum(map(_is_late, outcome.ran))
     away = [one for one in outcome.ran if one.offer]
     egress = sum(_gigabytes(one.job) * one.offer.egress_usd_per_gb for one in away if one.offer)
     machines = sum(one.cost_usd for one in outcome.machines)
-    return Tally(machines + egress, egress, len(away), late + len(outcome.never), len(outcome.ran))
+    running = sum(_running_usd(one, one.offer) for one in away if one.offer)
+    return Tally(machines + egress, egress, running, len(away), late + len(outcome.never), len(outcome.ran))
+
+
+def _is_late(one: Ran) -> bool:
+    return one.ended_at > one.job.submitted_at + one.job.spec.burst.deadline_s + 1.0
+
+
+def _running_usd(one: Ran, offer: Offer) -> float:
+    return one.job.spec.min_nodes * offer.hourly_usd * (one.ended_at - one.started_at) / 3600.0
 
 
 def _gigabytes(job: TraceJob) -> float:
@@ -116,16 +126,11 @@ def blind(trace: Trace, cluster: Snapshot, setting: Setting) -> Outcome:
     """Our decisions by prices without egress, which has to be paid all the same."""
     real = {(one.site, one.machine_type): one for one in setting.offers}
     unseen = replace(setting, offers=tuple(replace(one, egress_usd_per_gb=0.0) for one in setting.offers)).rules()
-
-    memo: Memo | None = None
-
-    def buy(snapshot: Snapshot, decided: Plan, now: float) -> tuple[tuple[Grow, ...], float]:
-        nonlocal memo
-        found, memo = replan(snapshot, now, unseen, memo)
-        bought = tuple(replace(one, offer=real[one.offer.site, one.offer.machine_type]) for one in found.grow)
-        return bought, found.again_at
-
-    return replay(trace, cluster, setting.rules(), caps=RICH, buyer=buy)
+    found = replay(trace, cluster, unseen, caps=RICH)
+    billed = (
+        replace(one, offer=real[one.offer.site, one.offer.machine_type]) if one.offer else one for one in found.ran
+    )
+    return replace(found, ran=tuple(billed))
 
 
 def clairvoyant(trace: Trace, cluster: Snapshot, setting: Setting) -> Outcome:
@@ -143,5 +148,5 @@ ARMS: dict[str, Callable[[Trace, Snapshot, Setting], Outcome]] = {
     "ours": ours,
     "ten minutes": impatient,
     "no egress": blind,
-    "oracle": clairvoyant,
+    "run times": clairvoyant,
 }

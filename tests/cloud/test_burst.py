@@ -6,6 +6,8 @@ import contextlib
 import random
 import shlex
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +62,8 @@ def nothing_is_left(head: RealHead, ec2: Emulator) -> None:
 
 
 def test_a_gang_runs_on_rented_machines_and_they_are_gone_afterwards(bursting: RealHead, ec2: Emulator) -> None:
-    job = bursting.submit(spec("hostname; id -un", nodes=2))
+    burst = Burst("prefer", use_spot=False, results_mib=5)
+    job = bursting.submit(replace(spec("head -c 2000000 /dev/zero > out", nodes=2, outputs=("out",)), burst=burst))
     done = bursting.ended(job, 120)
     assert done["word"] == "COMPLETED", done["reason"] + bursting.log()
     assert len(ec2.machines()) == 2
@@ -68,7 +71,9 @@ def test_a_gang_runs_on_rented_machines_and_they_are_gone_afterwards(bursting: R
     assert bursting.client.nodes() == []
     assert not list((bursting.home / "machine-keys").iterdir())
     [line] = bursting.client.cost(by="job")["lines"]
-    assert (line["name"], line["machines"]) == (job, 2) and line["cost_usd"] > 0
+    assert (line["name"], line["machines"]) == (job, 2) and line["cost_usd"] > line["egress_usd"]
+    assert line["egress_usd"] == pytest.approx(2 * 0.002 * 0.09)  # of each of them 2 MB came home
+    assert line["foretold_usd"] == pytest.approx(5 * 1.048576e-3 * 0.09, rel=1e-3)
 
 
 FAILPOINTS = (
@@ -152,4 +157,34 @@ def test_a_spot_machine_that_is_taken_back_gets_a_checkpoint_first(bursting: Rea
     assert first["ending"] == "PREEMPTED" and "takes it back" in first["reason"]
     assert first["allocation"]["shares"][0]["node"] != second["allocation"]["shares"][0]["node"]
     assert done["checkpoint"] is not None and done["retries"] == 0
+    nothing_is_left(bursting, ec2)
+
+
+ONE_TYPE = """
+defaults: {{as_of: {day}, source: test}}
+offers:
+  - {{provider: aws, region: us-east-1, machine_type: c5.large, cpus: 2, memory: 4GB, price: 0.085, spot_price: 0.034}}
+"""
+
+
+def test_a_job_with_a_deadline_falls_back_to_machines_nobody_takes_away(bursting: RealHead, ec2: Emulator) -> None:
+    """On spot while there is time to lose it; once it was taken back and none is left, on demand, and in time."""
+    bursting.down()
+    (bursting.home / "catalogue.yaml").write_text(ONE_TYPE.format(day=datetime.now(UTC).date()))
+    bursting.up()
+    script = f"exec python3 -c {shlex.quote(SAVES_WHEN_ASKED)}"
+    # 20 minutes by its limit, and in 16 more a spot machine can still be lost and another one fetched.
+    burst = Burst("auto", deadline_s=20 * 60.0 + 1000.0)
+    plain = spec(script, checkpoint=Checkpointing("ckpt"))
+    job = bursting.submit(replace(plain, max_duration_s=20 * 60.0, burst=burst))
+    bursting.is_running(job, 120)
+    ec2.rules(capacity={"*/*/spot": 0})
+    ec2.reclaim(ec2.live()[0]["id"], 60.0)
+    done = bursting.ended(job, 120)
+    assert done["word"] == "COMPLETED", done["reason"] + bursting.log()
+    machines = {one["id"]: one for one in bursting.client.machines(every=True)["machines"]}
+    used = [machines[one["allocation"]["shares"][0]["node"]] for one in done["attempts"]]
+    assert [one["market"] for one in used] == ["spot", "on-demand"] and used[0]["reclaim_at"]
+    assert [one["market"] for one in machines.values() if one["sold_out"]] == ["spot"]
+    assert done["ended_at"] < done["submitted_at"] + burst.deadline_s
     nothing_is_left(bursting, ec2)

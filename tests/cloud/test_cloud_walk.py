@@ -89,7 +89,8 @@ def permissions_lack(head: RealHead, emulators: dict[str, Emulator]) -> None:
     assert sum("MISSING" in line for line in said) == 3
 
 
-@pytest.mark.parametrize("how", ["missing", pytest.param("wrong", marks=pytest.mark.slow)])
+@pytest.mark.slow  # each provider's own test has the short form
+@pytest.mark.parametrize("how", ["missing", "wrong"])
 def test_what_is_said_of_credentials(
     how: str, fresh_head: RealHead, emulators: dict[str, Emulator], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

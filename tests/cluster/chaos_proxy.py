@@ -20,8 +20,11 @@ class Mood(Enum):
 class ChaosProxy:
     """Listens on 127.0.0.1; ``mood`` may change while it runs and governs new pieces of data at once."""
 
-    def __init__(self, target: tuple[str, int], mood: Mood = Mood.PASS, delay_s: float = 0.0) -> None:
+    def __init__(
+        self, target: tuple[str, int], mood: Mood = Mood.PASS, delay_s: float = 0.0, *, patience_s: float = 0.0
+    ) -> None:
         self._target = target
+        self._patience_s = patience_s  # for a target that does not listen yet
         self.mood = mood
         self.delay_s = delay_s
         self.accepted = 0
@@ -42,10 +45,20 @@ class ChaosProxy:
             if self.mood is Mood.DROP:
                 client.close()
             elif self.mood is not Mood.STALL:
-                server = socket.create_connection(self._target)
+                server = self._reach()
                 self._hold(server)
                 for source, sink in ((client, server), (server, client)):
                     threading.Thread(target=self._pass_on, args=(source, sink), daemon=True).start()
+
+    def _reach(self) -> socket.socket:
+        deadline = time.monotonic() + self._patience_s
+        while True:
+            try:
+                return socket.create_connection(self._target)
+            except ConnectionRefusedError:
+                if time.monotonic() >= deadline:
+                    raise
+                time.sleep(0.05)
 
     def _hold(self, sock: socket.socket) -> None:
         with self._lock:

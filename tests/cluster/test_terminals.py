@@ -33,10 +33,7 @@ POOR = {
 VERBS = (
     ("ps", "-a"),
     ("nodes", "list", "--wide"),
-    ("nodes", "show", "n1"),
-    ("history",),
     ("events",),
-    ("metrics",),
     ("cloud", "ls"),
     ("--help",),
 )

@@ -6,13 +6,16 @@ what really happened on all of them: the invariants are judged by it, not by wha
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from scene import Line
+
 GPU_MIB = 24576
+PACES = {"NVIDIA GeForce RTX 3090": 4.0, "Tesla P40": 1.0}  # steps per second of who has such a GPU; else 1
+REPORT_S = 6.0
 PHASES = {"setup": "prepared"}  # what the wire calls it
 
 
@@ -45,6 +48,8 @@ class Keeper:
     lease_until: float = 0.0
     from_step: int = 0
     began_at: float = 0.0
+    trains: bool = False
+    report_at: float = 0.0
     gang: int = 1
     hold: bool = False
     lines: int = 0
@@ -56,30 +61,11 @@ class Keeper:
         return dict.fromkeys(self.processes, 100) if self.ran else {}
 
 
-class Line:
-    """One direction of a link: in order, each message late by its own delay; what travels when it is cut is lost."""
-
-    def __init__(self, chance: random.Random, latest_s: float) -> None:
-        self.chance, self.latest_s = chance, latest_s
-        self.travelling: list[tuple[float, dict[str, Any]]] = []
-
-    def put(self, now: float, header: Mapping[str, Any]) -> None:
-        said = json.loads(json.dumps(header))
-        due = max(now + self.chance.random() * self.latest_s, self.travelling[-1][0] if self.travelling else 0.0)
-        for _ in range(2 if self.chance.random() < 0.03 else 1):
-            self.travelling.append((due, said))
-
-    def arrived(self, now: float) -> list[dict[str, Any]]:
-        here = [header for due, header in self.travelling if due <= now]
-        self.travelling = [one for one in self.travelling if one[0] > now]
-        return here
-
-
 class Agent:
     """One node. ``moods``: how often ranks fail, how long they run, and the like (`history.Moods`)."""
 
-    def __init__(self, name: str, chance: random.Random, truth: Truth, moods: Any, gpus: int) -> None:
-        self.name, self.chance, self.truth, self.moods, self.gpus = name, chance, truth, moods, gpus
+    def __init__(self, name: str, chance: random.Random, truth: Truth, moods: Any, gpu: str) -> None:
+        self.name, self.chance, self.truth, self.moods, self.gpu = name, chance, truth, moods, gpu
         self.now = 0.0
         self.boot = 1
         self.powered, self.linked, self.reachable = True, False, True
@@ -151,7 +137,7 @@ class Agent:
                 self.say("start_failed", attempt=tag, error="no space left on device")
                 return
             keeper.processes = {process["id"]: process for process in header["processes"]}
-            keeper.gang = 1 + len(header["peers"])
+            keeper.gang, keeper.trains = 1 + len(header["peers"]), "BEOWULF_CHECKPOINT" in header["env"]
             keeper.phase, keeper.hold = "setup", header["hold"]
             keeper.ready_at = self.now + self.chance.random() * 2 * bool(header["setup"])
             keeper.lease_until = self.now + header["lease_s"]
@@ -180,6 +166,7 @@ class Agent:
         for name in keeper.processes:
             keeper.ends[name] = self.now + self.chance.uniform(0.1, self.moods.longest_s)
             keeper.codes[name] = self.chance.choice([1, 137]) if self.chance.random() < self.moods.failing else 0
+        keeper.report_at = self.now + REPORT_S
         self.truth.running[self.name, tag] = devices_of(keeper)
         self.say("running", attempt=tag, pids={})
 
@@ -206,12 +193,27 @@ class Agent:
             self._save(tag, keeper)
 
     def _save(self, tag: str, keeper: Keeper) -> None:
-        step = keeper.from_step + int(self.now - keeper.began_at)
+        step = self._step(keeper)
         if step > self.truth.saved.get(tag, keeper.from_step):
             self.truth.saved[tag] = step
+        self._report(tag, keeper, {"checkpoint": "ckpt", "step": step})
+
+    def _step(self, keeper: Keeper) -> int:
+        return keeper.from_step + int((self.now - keeper.began_at) * PACES.get(self.gpu, 1.0))
+
+    def _report(self, tag: str, keeper: Keeper, line: dict[str, Any]) -> None:
         keeper.lines += 1
-        line = {"checkpoint": "ckpt", "step": step}
         self.say("report", attempt=tag, rank=0, process="0", offset=keeper.lines, ends=[keeper.lines], lines=[line])
+
+    def _train(self, tag: str, keeper: Keeper) -> None:
+        """Now and then a rank says how far it is, and makes a checkpoint unasked."""
+        if not keeper.trains or self.now < keeper.report_at:
+            return
+        keeper.report_at = self.now + REPORT_S
+        if self.chance.random() < 0.4:
+            self._save(tag, keeper)
+        elif "0" in keeper.processes:
+            self._report(tag, keeper, {"step": self._step(keeper)})
 
     def on_renew(self, header: Mapping[str, Any], tag: str) -> None:
         for name, lease_s in header["leases"].items():
@@ -244,6 +246,7 @@ class Agent:
                 keeper.phase, keeper.reason = "cleared", "its lease ran out"
                 self._say_cleared(tag, keeper)
         if keeper.phase == "running":
+            self._train(tag, keeper)
             self._reap(tag, keeper)
 
     def _reap(self, tag: str, keeper: Keeper) -> None:

@@ -95,7 +95,7 @@ class RentedWorld(World):
         if action.node not in snapshot.nodes:
             return  # removed in the same turn
         if action.node not in self.agents:
-            agent = Agent(action.node, self.chance, self.truth, self.moods, gpus=0)
+            agent = Agent(action.node, self.chance, self.truth, self.moods, gpu="")
             agent.answers = self._say
             agent.stay_up = lambda lease_s: self.cloud.renew(agent.name, lease_s)
             self.agents[action.node] = agent
@@ -177,6 +177,7 @@ class Auditor:
         for machine, many in Counter(one.machine_id for one in alive).items():
             if many > 1:
                 yield f"I5: {many} instances of {machine} run"
+        yield from self._gone()
         yield from (f"F7: {name} was somebody else's" for name in cloud.strangers if not cloud.instances[name].alive)
         passed_s, self._looked = self.world.now - self._looked, self.world.now
         if self.world.controller is None:
@@ -188,6 +189,14 @@ class Auditor:
             if one.token not in wanted
         }
         yield from (f"I5: {name} runs for nobody" for name, since in self._unwanted.items() if since > UNWANTED_S)
+
+    def _gone(self) -> Iterator[str]:
+        """Whatever lists say: of a machine that has a name in the cloud, the head knows when it is gone."""
+        alive = {one.instance_id for one in self.world.cloud.ours_alive()}
+        if self.world.controller is not None:
+            for one in self.world.snapshot.machines.values():
+                if not one.live and one.instance_id in alive:
+                    yield f"I5: {one.id} counts as gone, and {one.instance_id} runs"
 
     def left_over(self) -> Iterator[str]:
         yield from (f"I5: {one.instance_id} still runs" for one in self.world.cloud.ours_alive())

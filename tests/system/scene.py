@@ -1,7 +1,10 @@
-"""What a world is made of besides its machines: moods, wishes, the head's desk, and a store on a failing disk."""
+"""What a world is made of besides its machines: moods, wishes, the head's desk, lines, a store on a failing disk."""
 
 from __future__ import annotations
 
+import json
+import random
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,6 +56,25 @@ class Desk:
     following: set[tuple[str, str]] = field(default_factory=set)
     expected: dict[tuple[str, str], float] = field(default_factory=dict)  # (tag, node) → when its log is whole
     results: list[tuple[float, Any]] = field(default_factory=list)  # (due, what a worker will post)
+
+
+class Line:
+    """One direction of a link: in order, each message late by its own delay; what travels when it is cut is lost."""
+
+    def __init__(self, chance: random.Random, latest_s: float) -> None:
+        self.chance, self.latest_s = chance, latest_s
+        self.travelling: list[tuple[float, dict[str, Any]]] = []
+
+    def put(self, now: float, header: Mapping[str, Any]) -> None:
+        said = json.loads(json.dumps(header))
+        due = max(now + self.chance.random() * self.latest_s, self.travelling[-1][0] if self.travelling else 0.0)
+        for _ in range(2 if self.chance.random() < 0.03 else 1):
+            self.travelling.append((due, said))
+
+    def arrived(self, now: float) -> list[dict[str, Any]]:
+        here = [header for due, header in self.travelling if due <= now]
+        self.travelling = [one for one in self.travelling if one[0] > now]
+        return here
 
 
 class FlakyStore:

@@ -10,9 +10,9 @@ import pytest
 from history import Broken, play
 from test_whole_system import QUICK
 
-from beowulf.burst import ledger
-from beowulf.controller import answer, gang
-from beowulf.controller.draft import Draft
+from beowulf.burst import collector, ledger
+from beowulf.controller import answer, checkpoints, gang
+from beowulf.controller.draft import Draft, DropCheckpoint
 from beowulf.controller.loop import Controller
 from beowulf.model import apply as moves
 from beowulf.model import event as ev
@@ -107,6 +107,15 @@ def no_cap_is_kept(patch: Patch) -> None:
     patch.setattr(ledger, "left", lambda *_: Left())
 
 
+def checkpoints_are_dropped_with_the_old_one(patch: Patch) -> None:
+    patch.setattr(checkpoints, "DropCheckpoint", lambda job_id, digest: DropCheckpoint(job_id))
+
+
+def a_list_is_believed_at_once(patch: Patch) -> None:
+    honest = collector.judge
+    patch.setattr(collector, "judge", lambda machines, look, grace_s: honest(machines, look, 0.0))
+
+
 DEFECTS: list[tuple[Callable[[Patch], None], str]] = [
     (old_attempts_are_heard, ""),
     (devices_are_free_once_the_end_is_decided, ""),
@@ -117,6 +126,8 @@ DEFECTS: list[tuple[Callable[[Patch], None], str]] = [
     (some_changes_have_no_event, "I8"),
     (gpu_memory_has_no_end, "I"),
     (no_cap_is_kept, "I7"),
+    (checkpoints_are_dropped_with_the_old_one, "I1: the checkpoint"),
+    (a_list_is_believed_at_once, "I5: sim-"),
 ]
 
 

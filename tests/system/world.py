@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-from agents import GPU_MIB, Agent, Truth
+from agents import GPU_MIB, PACES, Agent, Truth
 from scene import Desk, Doom, FlakyStore, Killed, Moods, Wish
 from sqlalchemy import event as sql_event
 
@@ -28,6 +28,7 @@ from beowulf.store import Store, StoreError
 from beowulf.transport import LinkDown, LinkUp, ProblemKind, Received
 
 ADMIN = co.Caller("root", 0, True)
+GPUS = tuple(PACES)
 CLASSES = {"urgent": ServiceClass(1.0, ("idle",)), "idle": ServiceClass(0.0, grace_s=3.0)}
 
 
@@ -36,7 +37,12 @@ class World:
         self.chance = random.Random(seed)
         self.moods = moods or Moods()
         self.policy = Policy(
-            cluster="sim", lease_s=200.0, resize_every_s=20.0, lost_after_s=25.0, rules=Rules(classes=CLASSES)
+            cluster="sim",
+            lease_s=200.0,
+            resize_every_s=20.0,
+            lost_after_s=25.0,
+            checkpoint_every_s=5.0,
+            rules=Rules(classes=CLASSES),
         )
         self.now = 1_000_000.0
         self.clock_off_s = 0.0
@@ -55,16 +61,17 @@ class World:
 
     def machine(self, name: str) -> Agent:
         """A further machine; it is no node before `add`."""
-        agent = Agent(name, self.chance, self.truth, self.moods, gpus=len(self.agents) % 2)
+        number = len(self.agents)
+        agent = Agent(name, self.chance, self.truth, self.moods, GPUS[number // 2 % 2] if number % 2 else "")
         agent.answers = self.answers
         self.agents[name] = agent
         return agent
 
     @staticmethod
     def answers(agent: Agent, topic: str) -> dict[str, Any]:
-        card = f"== query\n0, NVIDIA GeForce RTX 3090, {GPU_MIB}, GPU-{agent.name}, 535.1, 8.6, [N/A]\n"
+        card = f"== query\n0, {agent.gpu}, {GPU_MIB}, GPU-{agent.name}, 535.1, 8.6, [N/A]\n"
         said = {"status": "Cpus_allowed_list:\t0-2\n", "memory": "MemTotal: 2048000 kB\n"}
-        said |= {"nvidia": card} if agent.gpus else {}
+        said |= {"nvidia": card} if agent.gpu else {}
         return {name: {"code": 0, "out": out, "err": "", "timed_out": False} for name, out in said.items()}
 
     @property

@@ -6,7 +6,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -29,13 +29,17 @@ def free_port() -> int:
         return port
 
 
-def run_gang(ranks: int, script: Path, *arguments: str, **environment: str) -> str:
-    """What the ranks printed. Fails if one of them does; none is left behind."""
-    shared = surroundings(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(free_port()), WORLD_SIZE=str(ranks), **environment)
+def run_gang(
+    ranks: int, script: Path, *arguments: str, own: Sequence[Mapping[str, str]] = (), **environment: str
+) -> str:
+    """What the ranks printed. Fails if one of them does; none is left behind. ``own``: more variables of each rank."""
+    shared = surroundings(
+        **{"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": str(ranks), **environment}
+    )
     processes = [
         subprocess.Popen(
             [sys.executable, str(script), *arguments],
-            env={**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            env={**shared, "RANK": str(rank), "LOCAL_RANK": str(rank), **(own[rank] if own else {})},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import pytest
 
 from beowulf import train
-from beowulf.split import Line
-from beowulf.train.pace import RARELY, Pace
+from beowulf.split import AGREED, Line
+from beowulf.train.pace import Pace
 
 
 class Table:
@@ -55,7 +55,7 @@ def test_dear_messages_are_sent_rarely_once_the_split_stands() -> None:
     steps = 80
     assert run(equal, steps, cost_s=1e-6)[1].asked == steps - 1
     _, dear = run(equal, steps, cost_s=0.5)
-    assert steps / RARELY - 1 < dear.asked < steps / RARELY + 8
+    assert steps / AGREED - 1 < dear.asked < steps / AGREED + 8
 
 
 def test_limits_hold_and_too_tight_ones_are_refused() -> None:

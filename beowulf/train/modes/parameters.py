@@ -10,6 +10,7 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.futures import Future
 
+from beowulf.split import PERIOD
 from beowulf.train.modes.changes import Changes
 from beowulf.train.modes.mode import Lock, Part, done
 
@@ -25,7 +26,7 @@ class LocalSGD:
 
     carried: Sequence[Tensor] = ()
 
-    def __init__(self, group: dist.ProcessGroup | None = None, *, period: int = 32) -> None:
+    def __init__(self, group: dist.ProcessGroup | None = None, *, period: int = PERIOD) -> None:
         self._group = group
         self.period = period
         self._changes = Changes(())
@@ -60,7 +61,7 @@ class DiLoCo(LocalSGD):
         self,
         group: dist.ProcessGroup | None = None,
         *,
-        period: int = 32,
+        period: int = PERIOD,
         outer_rate: float = 0.7,
         outer_momentum: float = 0.9,
     ) -> None:

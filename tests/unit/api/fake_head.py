@@ -18,7 +18,7 @@ from beowulf.model.errors import BadInput, BeowulfError, Forbidden, Refused
 from beowulf.model.job import Job, JobSpec
 from beowulf.model.node import Endpoint
 from beowulf.model.snapshot import Snapshot
-from beowulf.probe import Load
+from beowulf.probe import Course, Load
 from beowulf.store import StoredEvent, StoredReport
 from beowulf.store.touched import job_of, node_of
 
@@ -60,6 +60,7 @@ class FakeHead:
         self.trees: dict[str, bytes] = {}
         self.kept_reports: list[StoredReport] = []
         self.ended = threading.Event()
+        self.courses: dict[tuple[str, int], Course] = {}
         self.wishes: list[tuple[str, int, dict[str, Any]]] = []
         self.echoes: list[Echo] = []
 
@@ -172,6 +173,9 @@ class FakeHead:
     def last_reports(self, job_id: str, attempt: int, limit: int) -> list[StoredReport]:
         return self.kept_reports[-limit:]
 
+    def course(self, job_id: str, attempt: int) -> Course | None:
+        return self.courses.get((job_id, attempt))
+
     def last_values(self, number: int) -> dict[str, dict[str, Any]]:
         return {report.job_id: dict(report.body) for report in self.kept_reports}
 
@@ -198,8 +202,11 @@ class FakeHead:
     def bench(self, nodes: Sequence[str], force: bool, peers: int) -> Iterator[dict[str, Any]]:
         yield from ({"node": node, "phase": "measured", "text": f"{force} {peers}"} for node in nodes)
 
-    def dry_run(self, spec: JobSpec, array: Sequence[int]) -> dict[str, Any]:
-        return {"name": spec.name, "tasks": len(array)}
+    def dry_run(self, spec: JobSpec, array: Sequence[int], owner: str) -> dict[str, Any]:
+        return {"name": spec.name, "tasks": len(array), "owner": owner}
+
+    def next_starts(self) -> dict[str, Any]:
+        return {"now": 1.0, "starts": [], "waiting": len(self.state.pending)}
 
     def why(self, job_id: str) -> dict[str, Any]:
         return {"sentence": f"{job_id} needs 4 GPUs, 1 free"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -18,7 +19,8 @@ from beowulf.model.errors import BadInput
 from beowulf.model.renting import Caps
 
 NOW = 1_800_000_000.0
-OFFER = Offer("sim", "r", "a", "big", 2, 4096, hourly_usd=3.6, as_of="2027-01-10")
+OFFER = Offer("sim", "r", "a", "big", 2, 4096, hourly_usd=3.6, egress_usd_per_gb=0.1, as_of="2027-01-10")
+GB = 10**9
 LIVE = [state for state in MachineState if state is not MachineState.GONE]
 NAMED = [state for state in LIVE if state is not MachineState.INTENDED]
 
@@ -48,6 +50,8 @@ def machines(draw: st.DrawFn) -> dict[str, Machine]:
             project="lab",
             max_hourly_usd=3.6 * cost,
             lease_until=begun + draw(st.floats(0, 9000)),
+            home_bytes=draw(st.integers(0, 20 * GB)) if named else 0,
+            home_most_bytes=draw(st.integers(0, 20 * GB)),
         )
     return made
 
@@ -107,7 +111,7 @@ def test_what_a_cap_allows_is_within_it_at_the_worst(known: dict[str, Machine], 
 @given(machines(), st.floats(0, 40 * 86400.0))
 def test_months_add_up_to_the_whole_bill(known: dict[str, Machine], later: float) -> None:
     now = NOW + later
-    whole = sum(ledger.cost_usd(one, now) for one in known.values())
+    whole = sum(ledger.cost_usd(one, now) + ledger.egress_usd(one) for one in known.values())
     begin = ledger.month_of(NOW - 6000)
     months = [begin]
     while months[-1] < now:
@@ -116,6 +120,22 @@ def test_months_add_up_to_the_whole_bill(known: dict[str, Machine], later: float
     for by in report.BY:
         lines = [line for start, end in pairwise(months) for line in report.report(billed, start, end, now, by)]
         assert sum(line.cost_usd for line in lines) == pytest.approx(whole)
+
+
+def test_the_way_home_is_kept_back_before_and_counted_after() -> None:
+    """10 GB foretold at 0.10 dollars each; 4 came so far, and 12 in the end."""
+    machine = Machine(
+        "sim-1", 1, "t", OFFER, Market.ON_DEMAND, "1", "", NOW, 120.0, MachineState.READY, created_at=NOW,
+        lease_until=NOW + 1000.0, home_most_bytes=10 * GB, max_hourly_usd=3.6,
+    )  # fmt: skip
+    under_way = replace(machine, home_bytes=4 * GB)
+    assert ledger.worst_usd(machine) == ledger.worst_usd(under_way) == pytest.approx(1.0 + 1.0)
+    gone = replace(machine, state=MachineState.GONE, gone_at=NOW + 500.0, cost_usd=0.5, home_bytes=12 * GB)
+    assert ledger.worst_usd(gone) == pytest.approx(0.5 + 1.2)
+    [line] = report.report([gone], NOW - 10.0, NOW + 2000.0, NOW + 2000.0, "job")
+    assert (line.cost_usd, line.egress_usd, line.foretold_usd) == pytest.approx((1.7, 1.2, 1.0))
+    little = Caps(month_usd=1e6, job_usd=1.9)
+    assert "the budget of job 1 is $1.90" in ledger.over_budget(machine, [], None, little, NOW)
 
 
 def test_only_what_says_that_nothing_was_launched_closes_an_attempt() -> None:

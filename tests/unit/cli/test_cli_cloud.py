@@ -23,7 +23,10 @@ MACHINE = {
     "worst_usd": 0.7,
     "reason": "a\x1b[31mb",
 }
-LINE = {"name": "ada", "machines": 2, "seconds": 5400.0, "cost_usd": 1.25, "doubt_usd": 0.0}
+LINE = {
+    "name": "ada", "machines": 2, "seconds": 5400.0, "cost_usd": 1.25, "doubt_usd": 0.0, "egress_usd": 0.31,
+    "foretold_usd": 0.27,
+}  # fmt: skip
 
 
 class Head:
@@ -86,7 +89,8 @@ def test_cost_tells_the_month_and_the_worst() -> None:
     head = Head()
     done = call(head, "cost", "--by", "project", "--month", "2026-10")
     assert head.asked == [("2026-10", "project")]
-    assert "PROJECT" in done.stdout and "1.50" in done.stdout and "$1.25" in done.stdout
+    for cell in ("PROJECT", "1.50", "$1.25", "EGRESS", "$0.31", "FORETOLD", "$0.27"):
+        assert cell in done.stdout
     assert "$2.00 at the worst" in done.stderr and "budget is $50.00" in done.stderr
 
 

@@ -27,6 +27,8 @@ class FakeClient:
         self.log = [LogChunk(1, "0", 0, b"hel"), LogChunk(1, "0", 3, b"lo\n")]
         self.known_trees: set[str] = set()
         self.said: list[dict[str, Any]] = []
+        self.used: dict[str, Any] = {"attempt": 1}
+        self.next: dict[str, Any] = {}
         self.scans: dict[str, dict[str, Any]] = {}
 
     def __enter__(self) -> FakeClient:
@@ -55,6 +57,12 @@ class FakeClient:
     def values(self, job_id: str) -> list[dict[str, Any]]:
         rates = (("17_1", {"rate": 0.1, "accuracy": 0.91}), ("17_2", {"rate": 0.3, "accuracy": 0.97}), ("17_3", {}))
         return [{"id": name, "word": "COMPLETED", "values": values} for name, values in rates]
+
+    def next_starts(self) -> dict[str, Any]:
+        return self.next
+
+    def course(self, job_id: str) -> dict[str, Any]:
+        return self.used
 
     def cost(self, **query: Any) -> dict[str, Any]:
         return {"lines": [{"name": "ada", "cost_usd": 1.25}]}
@@ -92,6 +100,9 @@ class FakeClient:
 
     def nodes(self) -> list[dict[str, Any]]:
         return [{"id": "n1", "state": "DOWN", "reason": "no route", "facts": {}}]
+
+    def node(self, name: str) -> dict[str, Any]:
+        raise NotFound(f"node {name!r} is not known")
 
     def scan(self, endpoint: Any) -> dict[str, Any]:
         return self.scans[endpoint.host]
@@ -221,7 +232,7 @@ def test_a_sweep_is_shown_best_first(head: FakeClient) -> None:
     assert lowest == "TASK,STATE,accuracy,rate\n17_1,COMPLETED,0.91,0.1\n17_2,COMPLETED,0.97,0.3\n17_3,COMPLETED,,\n"
     told = json.loads(call(head, "history", "--array", "17", "--sort", "rate", "--json").stdout)
     assert (told["schema"], told["tasks"][0]["id"], told["lowest_first"]) == ("beowulf.sweep/1", "17_2", False)
-    for words in (("--array", "17", "--sort", "speed"), ("--sort", "accuracy"), ("--csv",)):
+    for words in (("--array", "17", "--sort", "speed"), ("--sort", "accuracy")):
         assert isinstance(call(head, "history", *words).exception, BadInput), words
 
 
@@ -273,6 +284,7 @@ def test_a_known_node_that_is_elsewhere_now_is_told(head: FakeClient, tmp_path: 
 def test_nodes_wait_says_who_is_not_up(head: FakeClient) -> None:
     result = call(head, "nodes", "wait", "--timeout", "0")
     assert result.return_value == 124 and "n1 is DOWN: no route" in result.stderr
+    assert isinstance(call(head, "nodes", "wait", "n9").exception, NotFound)
 
 
 @pytest.mark.parametrize(
@@ -317,4 +329,41 @@ def test_history_by_user_as_csv(head: FakeClient) -> None:
     assert done.exit_code == 0
     assert done.stdout.splitlines()[0].startswith("USER,JOBS,COMPLETED") and "ada,1,0" in done.stdout
     assert done.stdout.splitlines()[1].endswith("$1.25")
-    assert isinstance(call(head, "history", "--csv").exception, BadInput)
+    whole = call(head, "history", "--csv").stdout.splitlines()
+    assert whole[0].startswith("id,name,owner,project") and whole[1].startswith("17,x,ada,")
+
+
+def test_show_draws_how_busy_its_machines_were(head: FakeClient) -> None:
+    assert "Use of its machines" not in call(head, "show", "17").stdout
+    head.used = {"attempt": 1, "begin": 0.0, "width_s": 5.0, "cpu": [0.0, 1.0], "memory_mib": [512.0, 512.0]}
+    shown = call(head, "show", "17").stdout
+    assert "Use of its machines in 0:10" in shown and "processors" in shown and "▁█" in shown
+    assert json.loads(call(head, "show", "17", "--json").stdout)["course"]["cpu"] == [0.0, 1.0]
+
+
+def test_who_starts_next(head: FakeClient) -> None:
+    head.next = {"now": 5.0, "starts": [], "waiting": 0}
+    assert (call(head, "plan").stdout, call(head, "plan").stderr) == ("", "nobody waits\n")
+    first = {"job_id": "4", "name": "x", "owner": "ann", "at": 5.0, "ends_at": None, "nodes": ["n1"]}
+    head.next = {"now": 5.0, "starts": [first], "waiting": 2}
+    result = call(head, "plan")
+    assert result.stdout.splitlines()[1].split() == ["4", "x", "ann", "now", "-", "n1"]
+    assert result.stderr.startswith("2 more wait")
+    assert json.loads(call(head, "plan", "--json").stdout)["schema"] == "beowulf.next-starts/1"
+
+
+def test_a_watch_outlives_a_head_that_goes_away(head: FakeClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs, answers = head.jobs, iter(["there", "away", "there", "stop"])
+
+    def answer(**query: Any) -> list[dict[str, Any]]:
+        word = next(answers)
+        if word == "stop":
+            raise KeyboardInterrupt
+        if word == "away":
+            raise Unreachable("no head answers at /x", hint="beowulf up")
+        return jobs(**query)
+
+    head.jobs = answer  # type: ignore[method-assign]
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    result = call(head, "ps", "--watch")
+    assert result.stdout.count("JOBID") == 2 and "no head answers at /x" in result.stderr

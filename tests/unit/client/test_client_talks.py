@@ -72,7 +72,8 @@ def test_jobs(client: Client, head: FakeHead) -> None:
     assert (whole["word"], whole["spec"]["script"]) == ("CONFIGURING", "echo hi")
     assert client.why("1")["sentence"] == "1 needs 4 GPUs, 1 free"
     assert client.cancel("1") == ["1"]
-    assert client.dry_run(SPEC, [1, 2])["tasks"] == 2
+    dry = client.dry_run(SPEC, [1, 2])
+    assert (dry["tasks"], dry["owner"]) == (2, client.job("1")["owner"])
     with pytest.raises(BadInput, match="array of 3 tasks"):
         client.why("2")
     with pytest.raises(NotFound) as missing:

@@ -51,6 +51,17 @@ def test_an_update_is_kept_for_the_head(tmp_path: Path, monkeypatch: pytest.Monk
     assert offer.hourly_usd == 0.777 and offer.egress_usd_per_gb == 0.09
 
 
+def test_what_its_provider_retired_comes_back_by_no_price_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = item(provider="azure", location="eastus", instance_name="Standard_NC6s_v3", gpu_name="V100")
+    monkeypatch.setattr(gpuhunt.Catalog, "load", lambda self, version=None: None)
+    monkeypatch.setattr(gpuhunt.Catalog, "query", lambda self, **how: [item(), old])
+    path, number = update(tmp_path, ["aws", "azure"], ["us-east-1", "eastus"])
+    assert number == 1 and "NC6s_v3" not in path.read_text()
+    line = "{provider: azure, region: eastus, machine_type: Standard_NC6, cpus: 6, memory: 56GB, price: 0.9}"
+    path.write_text(f"defaults: {{as_of: 2026-11-01, source: me}}\noffers:\n  - {line}\n")  # somebody's own, by hand
+    assert read_catalogue(tmp_path) == ()
+
+
 def test_without_the_extra_it_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "gpuhunt", None)
     with pytest.raises(BeowulfError, match=r"beowulf\[catalogue\]"):

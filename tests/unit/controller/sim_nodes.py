@@ -224,6 +224,8 @@ class World:
         self.expected: set[tuple[str, str]] = set()
         self.safe: set[tuple[str, str]] = set()  # whose logs the head's files hold whole
         self.lost_logs: list[tuple[str, str]] = []
+        self.staged: list[tuple[str, str]] = []
+        self.staging_errors: dict[str, str] = {}  # by node
 
     def head_up(self) -> None:
         self.store = Store.open(self.url, now=self.now, cluster="sim")
@@ -267,7 +269,8 @@ class World:
                 case Connect():
                     self.nodes[action.node].generation = snapshot.nodes[action.node].generation
                 case Stage():
-                    self.inbox.append(Staged(action.node, action.tag))
+                    self.staged.append((action.node, action.tag))
+                    self.inbox.append(Staged(action.node, action.tag, self.staging_errors.get(action.node, "")))
                 case Collect():
                     self.inbox.append(Collected(action.tag))
                 case CollectCheckpoint():

@@ -209,7 +209,8 @@ def offers_at(**changes: Any) -> tuple[Offer, ...]:
 @pytest.mark.parametrize(
     "changes",
     [{"hourly_usd": price} for price in (0.0, math.nan, 1e9, -1.0, math.inf)]
-    + [{"as_of": "2026-08-01"}, {"as_of": ""}, {"minimum_s": math.nan}],
+    + [{"as_of": "2026-08-01"}, {"as_of": ""}, {"minimum_s": math.nan}]
+    + [{"egress_usd_per_gb": price} for price in (math.nan, -1.0, math.inf)],
     ids=str,
 )
 def test_a_price_nobody_could_mean_buys_nothing(
@@ -222,6 +223,13 @@ def test_a_price_nobody_could_mean_buys_nothing(
     for _ in range(30):
         world.step(1.0)
     assert not world.cloud.instances and not machines(world)
+
+
+def test_how_old_a_price_may_be_is_a_setting(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rented_world, "OFFERS", offers_at(as_of="2026-08-01"))
+    world = make(renting=replace(RENTING, stale_after_s=200 * 86400.0))
+    submit(world)
+    go(world, lambda: machines(world), 30.0)
 
 
 def test_a_budget_that_runs_out_ends_the_machine_within_it(make: Make) -> None:
@@ -243,6 +251,21 @@ def test_a_job_never_costs_more_than_its_own_budget(make: Make) -> None:
     for _ in range(20):
         world.step(1.0)
     assert not machines(world)  # three minutes, a lease and a minute cost $0.36
+
+
+def test_results_come_home_as_far_as_the_budget_goes(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rented_world, "OFFERS", offers_at(egress_usd_per_gb=0.1))
+    world = make(renting=replace(RENTING, caps=Caps(month_usd=2.0)))
+    runs_on(world, submit(world))
+    [machine] = machines(world)
+    assert world.ask(co.BringHome(machine.id, 5 * 10**9)).result() == ""
+    refused = world.ask(co.BringHome(machine.id, 15 * 10**9)).result()
+    assert "15000 MB home would cost $1.50: the budget of the month is $2.00" in refused
+    assert machines(world)[0].home_bytes == 5 * 10**9
+    go(world, lambda: machines(world)[0].state is MachineState.GONE, 2000.0)  # $0.50 less are left for its time
+    gone = machines(world)[0]
+    assert "the budget of the month is $2.00" in of(world, rented.MachineDraining)[0].reason
+    assert 1.0 < gone.cost_usd <= 1.5
 
 
 def test_a_gang_that_the_budget_has_no_room_for_gets_no_machine_at_all(make: Make) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +35,15 @@ def test_what_nobody_knows_is_null_and_the_answer_is_json() -> None:
 def test_rows_show_here_first_and_why_an_offer_is_not_taken() -> None:
     rows = comparison_rows(burst_answer(FOUND), utc=True)
     assert all(len(row) == len(COMPARISON_COLUMNS) for row in rows)
-    assert rows[0] == ("here", "-", "-", "-", "-", "$0.00", "")
-    assert rows[1][:3] == ("aws:us-east-1", "2 c5.large", "on-demand") and rows[1][-2:] == ("$0.42", "taken")
-    assert rows[2][-2:] == ("-", "is not sold as spot")
+    assert rows[0] == ("here", "-", "-", "-", "-", "$0.00", "-", "")
+    assert rows[1][:3] == ("aws:us-east-1", "2 c5.large", "on-demand") and rows[1][-3:] == ("$0.42", "$0.10", "taken")
+    assert rows[2][-3:] == ("-", "$0.10", "is not sold as spot")
+
+
+def test_a_gang_over_two_sites_shows_what_it_is_made_of() -> None:
+    joined = replace(TAKEN, count=1, beside=("n2", "n3"))
+    rows = comparison_rows(burst_answer(replace(FOUND, rows=(Row(joined),), choice=joined)))
+    assert rows[1][:2] == ("aws:us-east-1", "1 c5.large + 2 here") and rows[1][-1] == "taken"
 
 
 class Head:

@@ -285,12 +285,27 @@ class TestComparison:
         assert found is not None and found.choice is not None
         assert found.here_start == pytest.approx(NOW + 10 * HOUR, abs=60) and found.here_end == found.here_start + HOUR
         shown = [(row.quote.offer.machine_type, row.quote.market, row.but) for row in found.rows]
-        assert shown[:3] == [
+        assert shown == [
             ("c5.large", Market.ON_DEMAND, ""), ("dear", Market.SPOT, ""), ("dear", Market.ON_DEMAND, ""),
         ]  # fmt: skip
-        assert shown[3] == ("c5.large", Market.SPOT, "is not sold as spot")
         never = comparison_of(cluster.snapshot, cluster.now, replace(spec, burst=Burst()), "u", cluster.rules)
         assert never is not None and never.choice is None
+
+    def test_it_goes_by_the_money_of_who_asks(self) -> None:
+        left = Left(users={"poor": 0.01}, projects={"vision": 0.02})
+        cluster = full(market(left=left))
+        spec = JobSpec("j", "true", max_duration_s=HOUR, burst=AUTO)
+        for owner, project, may in (("rich", "", ""), ("poor", "", "$0.01"), ("rich", "vision", "$0.02")):
+            found = comparison_of(cluster.snapshot, cluster.now, replace(spec, project=project), owner, cluster.rules)
+            assert found is not None and (found.choice is None) == bool(may)
+            assert not may or f"and {may} may still be spent" in found.sentence
+
+    def test_amounts_are_told_apart(self) -> None:
+        cluster = full(market(left=Left(month_usd=0.111)))
+        spec = JobSpec("j", "true", max_duration_s=HOUR, burst=AUTO)
+        found = comparison_of(cluster.snapshot, cluster.now, spec, "u", cluster.rules)
+        assert found is not None and found.choice is None
+        assert "may cost $0.112, and $0.111 may still be spent" in found.sentence
 
     def test_nobody_compares_where_nothing_is_on_offer(self) -> None:
         cluster = full(Rules())

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from small_cluster import Cluster, lab
 
-from beowulf.model.job import Launcher
+from beowulf.model.job import Launcher, Result
 from beowulf.model.rules import Rules
 from beowulf.scheduler import Reservation, expected_end, explain
 from beowulf.scheduler.estimates import estimate, history_of, predicted_s
@@ -47,6 +47,17 @@ def test_the_score_is_what_each_run_would_have_been_told() -> None:
     jobs = cluster.snapshot.jobs.values()
     found = estimate(next(iter(jobs)).spec, "u", history_of(jobs))
     assert found is not None and found.error == pytest.approx((0.25 + 0.5) / 2)
+
+
+def test_a_run_that_went_on_with_other_nodes_counts_in_full() -> None:
+    cluster = lab(1)
+    job = cluster.submit(name="train")
+    for length, result in ((100.0, Result.RESIZED), (70.0, Result.NODE_FAIL), (50.0, Result.COMPLETED)):
+        cluster.run()
+        cluster.now += length
+        cluster.end(job, result, requeue=result is not Result.COMPLETED)
+    ((run,),) = history_of(cluster.snapshot.jobs.values()).values()
+    assert run == (cluster.now, job, 150.0)
 
 
 def test_backfill_goes_by_estimates_and_why_shows_start_and_end() -> None:

@@ -11,11 +11,17 @@ from beowulf.model import event as ev
 from beowulf.model.apply import apply
 from beowulf.model.job import Checkpointing, JobSpec, JobState, Resources, Result
 from beowulf.model.node import Endpoint, Facts
+from beowulf.model.rules import Rules
 from beowulf.model.snapshot import Snapshot
-from beowulf.scheduler import Resize, plan, resizes
+from beowulf.scheduler import Resize, known, plan
+from beowulf.scheduler import resizes as resizes_of
 
 NOW, EVERY_S = 1000.0, 60.0
 NAMES = tuple(f"n{number}" for number in range(1, 9))
+
+
+def resizes(snapshot: Snapshot, now: float, every_s: float, but: frozenset[str] = frozenset()) -> tuple[Resize, ...]:
+    return resizes_of(known(None, snapshot, Rules()), now, every_s, but)
 
 
 def cluster(cpus: tuple[int, ...]) -> Snapshot:
@@ -133,7 +139,7 @@ def test_nodes_that_came_free_are_taken_up_after_a_while() -> None:
     assert resizes(snapshot, EVERY_S - 1, EVERY_S) == ()
     assert resizes(snapshot, EVERY_S, EVERY_S, but=frozenset({"2"})) == ()
     said = "resized from 2 nodes to 4: n3 and n4 can be had"
-    assert resizes(snapshot, EVERY_S, EVERY_S) == (Resize("2", 4, said),)
+    assert resizes(snapshot, EVERY_S, EVERY_S) == (Resize("2", 4, said, ("n3", "n4")),)
 
 
 def test_without_a_checkpoint_key_or_a_range_nothing_is_resized() -> None:

@@ -12,6 +12,7 @@ from beowulf.model.event import NodeProfiled, PaceMeasured
 from beowulf.model.job import Resources
 from beowulf.model.node import DeviceSpeed, Profile
 from beowulf.model.rules import Rules
+from beowulf.scheduler import plan, replan
 from beowulf.scheduler.throughput import mixed_pace, pace
 
 ONE_GPU = Resources(gpus=1)
@@ -128,3 +129,14 @@ def test_a_flaky_node_is_left_to_short_jobs() -> None:
     cluster.snapshot = replace(cluster.snapshot, nodes=cluster.snapshot.nodes.set("old1", flaky))
     assert cluster.run_of(cluster.submit(min_nodes=2, max_nodes=2, resources=ONE_GPU)) == ("old2", "old3")
     assert cluster.run_of(cluster.submit(max_duration_s=60.0, resources=ONE_GPU)) == ("old1",)
+
+
+def test_who_stands_behind_another_in_a_line_still_knows_its_steps() -> None:
+    cluster = unequal()
+    bert(cluster)
+    rules, now = cluster.rules, cluster.now
+    _, memo = replan(cluster.snapshot, now, rules, None)
+    bert(cluster)
+    _, memo = replan(cluster.snapshot, cluster.now, rules, memo)
+    assert [line.left for line in memo.lines.values()] == [400]
+    assert replan(cluster.snapshot, cluster.now, rules, memo)[0] == plan(cluster.snapshot, cluster.now, rules)

@@ -13,6 +13,7 @@ from beowulf.model.cloud import Offer
 from beowulf.model.errors import BadInput
 from beowulf.specs.accelerators import USES, parse_accelerators
 from beowulf.specs.catalogue import catalogue_text, parse_catalogue
+from beowulf.specs.retired import in_service, parse_retired
 
 SHIPPED = Path(__file__).parents[3] / "nodes" / "catalogue"
 OFFER = "provider: aws, machine_type: x, cpus: 2, memory: 4GB, as_of: 2026-09-06, source: me"
@@ -78,3 +79,35 @@ def test_what_is_written_reads_the_same(found: list[Offer]) -> None:
 def test_what_has_no_price_is_not_written(price: float) -> None:
     found = parse_catalogue(f"offers:\n  - {{{OFFER}, price: 1}}\n", name="x")
     assert "offers: []" in catalogue_text([replace(found[0], hourly_usd=price)], heading="made")
+
+
+def test_what_ships_can_be_rented_and_no_machine_is_named_that_cannot() -> None:
+    retired = parse_retired((SHIPPED / "retired.yaml").read_text(), name="retired.yaml")
+    priced = parse_catalogue((SHIPPED / "prices.yaml").read_text(), name="prices.yaml")
+    assert in_service(priced, retired, "2026-11-25") == priced
+    gone = {name for one in retired for name in one.machine_types}
+    kinds = parse_accelerators((SHIPPED / "accelerators.yaml").read_text(), name="accelerators.yaml")
+    assert not gone & {name for kind in kinds for names in kind.machines.values() for name in names}
+    assert {"Standard_NC6", "Standard_NC6s_v3", "Standard_NC24"} <= gone and "Standard_NC4as_T4_v3" not in gone
+
+
+def test_a_machine_type_is_offered_until_the_day_it_is_retired() -> None:
+    retired = parse_retired(
+        "retired: [{provider: aws, day: 2026-05-25, source: me, machine_types: [old.large]}]\n", name="retired.yaml"
+    )
+    old, kept = (Offer("aws", "r", "", name, 2, 4096) for name in ("old.large", "new.large"))
+    others = replace(old, provider="gcp")
+    assert in_service([old, kept, others], retired, "2026-05-24") == (old, kept, others)
+    assert in_service([old, kept, others], retired, "2026-05-25") == (kept, others)
+
+
+@pytest.mark.parametrize(
+    ("entry", "complaint"),
+    [
+        ("{provider: aws, day: 2026-05-25, machine_types: [a]}", "what is retired needs source"),
+        ("{provider: aws, day: soon, source: me, machine_types: [a]}", "is not a day"),
+    ],
+)
+def test_what_is_retired_says_since_when_and_who_said_so(entry: str, complaint: str) -> None:
+    with pytest.raises(BadInput, match=complaint):
+        parse_retired(f"retired:\n  - {entry}\n", name="retired.yaml")

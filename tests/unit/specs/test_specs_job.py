@@ -275,6 +275,43 @@ def test_what_may_be_rented() -> None:
         assert "burst.max_price" in complaint(f"run: x\nburst: {{policy: auto, max_price: {price}}}")
 
 
+STRETCHED = """run: x
+num_nodes: 2
+launcher: torchrun
+steps: 100
+communication: {mode: diloco}
+burst: {policy: auto, stretch: true, model: 50MB}
+"""
+
+
+def test_a_gang_over_two_sites_is_consented_to() -> None:
+    read = parse_job(STRETCHED, name="jobs/pi.yaml").spec.burst
+    assert read.stretch and read.model_mib == 50
+    assert not spec("burst: {policy: auto, stretch: false}").burst.stretch
+
+
+@pytest.mark.parametrize(
+    ("written", "instead", "said"),
+    [
+        ("mode: diloco", "mode: fp16", "needs 'communication: {mode: local-sgd}' or 'diloco': others wait"),
+        ("mode: diloco", "allow: [diloco]", "needs 'communication: {mode: local-sgd}' or 'diloco': others wait"),
+        ("launcher: torchrun", "launcher: command", "needs 'launcher: torchrun' without 'elastic'"),
+        ("num_nodes: 2", "num_nodes: 1", "needs 'num_nodes: 2' or more"),
+        ("steps: 100", "name: x", "needs 'steps: N', its optimizer steps"),
+        (", model: 50MB", "", "needs 'model: 50MB', its parameters"),
+    ],
+)
+def test_and_never_without_what_makes_it_bearable(written: str, instead: str, said: str) -> None:
+    told = complaint(STRETCHED.replace(written, instead))
+    assert told.startswith(f"jobs/pi.yaml:6:32: burst.stretch {said}") and "\n" not in told
+
+
+def test_what_is_for_stretching_is_not_said_without_it() -> None:
+    told = complaint("run: x\nburst: {policy: auto, model: 50MB}")
+    assert told.startswith("jobs/pi.yaml:2:30: burst.model is for 'stretch: true'")
+    assert "burst.stretch needs 'policy: auto'" in complaint("run: x\nburst: {stretch: true}")
+
+
 def test_a_job_may_be_pinned_to_a_site() -> None:
     assert spec("site: lab").site == "lab"
     assert spec("infra: aws/us-east-1").site == "aws:us-east-1"

@@ -21,6 +21,7 @@ burst:
   list_every: 1m
   keep_warm: 1
   machines: 4
+  stale_after: 30d
 """
 
 
@@ -37,6 +38,7 @@ def test_the_whole_of_both() -> None:
         list_every_s=60.0,
         keep_warm=1,
         machines=4,
+        stale_after_s=30 * 86400.0,
         caps=Caps(50.0, 20.0, 30.0, 5.0, {"ada": 40.0}, {"vision": 45.0}),
         clouds=(
             Cloud("aws", "aws", ("us-east-1", "us-east-2"), image="ami-1", options={"security_group": "sg-1"}),
@@ -60,6 +62,7 @@ def test_without_them_nothing_can_be_rented() -> None:
             "settings.yaml:1:26: clouds.aws.provider 'mars' is not known",
         ),
         ("burst: {lease: 5s}\n", "burst.lease must be at least 60 seconds"),
+        ("burst: {stale_after: 1h}\n", "burst.stale_after must be at least a day"),
         ("burst: {budget: {month: -1}}\n", "burst.budget.month"),
         ("burst: {budget: {month: lots}}\n", "burst.budget.month"),
     ],

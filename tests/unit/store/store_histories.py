@@ -85,6 +85,7 @@ def _machine(random: Random, snapshot: Snapshot, at: float) -> ev.Event:
         rented.MachineBusy: rented.MachineBusy(at, machine.id),
         rented.MachineIdle: rented.MachineIdle(at, machine.id),
         rented.MachineRenewed: rented.MachineRenewed(at, machine.id, at + 900.0),
+        rented.EgressCounted: rented.EgressCounted(at, machine.id, 1_000_000),
         rented.ReclaimNoticed: rented.ReclaimNoticed(at, machine.id, at + 120.0),
         rented.MachineDraining: rented.MachineDraining(at, machine.id, "idle"),
         rented.MachineEnding: rented.MachineEnding(at, machine.id, "idle"),

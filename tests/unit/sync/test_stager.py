@@ -248,6 +248,26 @@ def test_outputs_over_the_limit_stay_and_say_so(tmp_path: Path, nodes: LocalNode
     assert not (tmp_path / "outputs").exists()
 
 
+def test_what_comes_home_is_told_before_and_may_be_refused(tmp_path: Path, nodes: LocalNodes, store: TreeStore) -> None:
+    asked: list[tuple[str, int]] = []
+
+    def admit(node: str, size_bytes: int) -> None:
+        asked.append((node, size_bytes))
+        if size_bytes > 1000:
+            raise StagingError("n1: too dear")
+
+    stager = Stager(nodes, store, WheelHouse(tmp_path / "wheels"), admit=admit)
+    node = nodes.node()
+    work = work_folder(node, "1.1")
+    (work / "small").write_bytes(b"x" * 1000)
+    (work / "large").write_bytes(b"x" * 5000)
+    with pytest.raises(StagingError, match="too dear"):
+        stager.collect(node, "1.1", ("large",), tmp_path / "outputs")
+    assert not (tmp_path / "outputs").exists()
+    assert stager.collect(node, "1.1", ("small",), tmp_path / "outputs").size_bytes == 1000
+    assert asked == [(node.id, 5000), (node.id, 1000)]
+
+
 def test_caches_of_a_node_are_trimmed(nodes: LocalNodes, store: TreeStore, stager: Stager) -> None:
     node = nodes.node()
     trees = [put(store, {"a": bytes([index]) * 1000}) for index in range(3)]

@@ -356,7 +356,7 @@ def test_a_job_file_is_tried_and_then_submitted(tmp_path: Path) -> None:
         assert "bad.yaml:2:1" in str(told.render()) and client.submitted == []
         screen.query_one("#file", Input).value = str(good)
         await press(pilot, "enter")
-        assert "it would start now" in str(told.render()) and "n1 0: hostname" in str(told.render())
+        assert "would start now" in str(told.render()) and "n1 0  hostname" in str(told.render())
         screen.query_one("#options", Input).value = "--name other --nmu-nodes 2"
         await press(pilot, "ctrl+s")
         assert "--nmu-nodes is no option" in str(told.render()) and client.submitted == []

@@ -32,11 +32,12 @@ def test_hours_waits_and_what_was_lost() -> None:
     ]
     found = used(jobs, "user")
     assert list(found) == ["ann", "bob"]
-    rows = {row[0]: dict(zip(USAGE_COLUMNS, row[1:], strict=True)) for row in usage_rows(found, {"ann": 1.5})}
+    rows = {row[0]: dict(zip(USAGE_COLUMNS, row[1:], strict=True)) for row in usage_rows(found, {"ann": 1.5}, 28800.0)}
     assert rows["ann"] == {
         "JOBS": "1",
         "COMPLETED": "1",
         "THREAD-HOURS": "2.00",
+        "OF ALL": "25.0%",
         "GPU-HOURS": "1.00",
         "MEDIAN WAIT": "1:00",
         "LOST": "50%",

@@ -1,0 +1,73 @@
+"""Verbs as people use them, over real hosts: what a plan says is what happens, and a job's life as `show` tells it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from real_head import RealHead
+
+from beowulf.model.job import Checkpointing, JobSpec, Resources
+
+JOB = """
+name: plans
+num_nodes: 2
+max_duration: 10m
+workdir: code
+resources: {cpus: 1}
+run: 'echo "$RANK of $WORLD_SIZE on $MASTER_ADDR"'
+"""
+
+
+def test_a_plan_names_what_the_start_then_does(head: RealHead, tmp_path: Path) -> None:
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "a.py").write_text("print()\n")
+    (tmp_path / "job.yaml").write_text(JOB)
+    told = head.cli("plan", "job.yaml", cwd=tmp_path)
+    assert told.returncode == 0, told.stderr
+    for words in ("would start now", "2 threads, at most 10:00, 0.33 thread-hours; costs nothing there", "1 file, 8 b"):
+        assert words in told.stdout, words
+    assert head.cli("submit", "--dry-run", "job.yaml", cwd=tmp_path).stdout == told.stdout
+    answer = json.loads(head.cli("plan", "job.yaml", "--json", cwd=tmp_path).stdout)
+    assert head.client.jobs(name="plans") == []
+    done = head.cli("submit", "job.yaml", "--wait", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for rank in answer["ranks"]:
+        env = rank["env"]
+        assert f"{env['RANK']} of {env['WORLD_SIZE']} on {env['MASTER_ADDR']}" in done.stdout
+
+
+def test_who_starts_next(head: RealHead) -> None:
+    wide = JobSpec("wide", "sleep 60", min_nodes=8, max_nodes=8, resources=Resources(all_cpus=True), max_duration_s=60)
+    first, second = head.submit(wide), head.submit(wide)
+    head.is_running(first)
+    answer = json.loads(head.cli("plan", "--json").stdout)
+    assert [one["job_id"] for one in answer["starts"]] == [second] and answer["starts"][0]["at"] > answer["now"]
+    shown = head.cli("plan").stdout.splitlines()
+    assert shown[0].split() == ["JOBID", "NAME", "USER", "STARTS", "ENDS", "BY", "NODES"]
+    assert shown[1].split()[:2] == [second, "wide"]
+    for job in (first, second):
+        head.client.cancel(job)
+        head.ended(job)
+
+
+def test_how_busy_its_machines_were_outlives_the_head(fresh_head: RealHead) -> None:
+    fresh_head.home.mkdir()
+    (fresh_head.home / "settings.yaml").write_text("heartbeat_s: 1\n")
+    fresh_head.up()
+    fresh_head.client.add_node("local", {"host": "localhost", "local": True})
+    fresh_head.nodes_up(("local",))
+    job = fresh_head.submit(JobSpec("busy", "while :; do :; done", checkpoint=Checkpointing("ckpt")))
+    course = fresh_head.client.course
+    fresh_head.wait_for(lambda: any(value > 0 for value in course(job).get("cpu", ())), "a sample")
+    fresh_head.client.cancel(job)
+    fresh_head.ended(job)
+    fresh_head.wait_for((fresh_head.home / "jobs" / job / "use" / "1.json").exists, "the course to be written")
+    before = course(job)
+    fresh_head.kill()
+    fresh_head.up()
+    assert course(job) == before and max(before["cpu"]) > 0
+    shown = fresh_head.cli("show", job).stdout
+    assert "Use of its machines in" in shown and "processors" in shown and "Timeline" in shown
+    told = json.loads(fresh_head.cli("show", job, "--json").stdout)
+    assert told["course"]["cpu"] == before["cpu"] and told["checkpoints"] == []

@@ -1,0 +1,116 @@
+"""Jobs with a deadline that money may be spent on: whose money is due first goes first, and nobody pays before."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from small_cluster import Cluster, lab
+
+from beowulf.model.cloud import Machine, MachineState, Market, Offer
+from beowulf.model.job import Burst, Resources
+from beowulf.model.market import MarketRules
+from beowulf.model.rules import POLICY_NAMES, Rules
+from beowulf.scheduler import queue
+
+NOW = 1_790_000_000.0  # 2026-09-21
+OFFER = Offer("aws", "us-east-1", "", "c5.large", 2, 4096, hourly_usd=0.085, as_of="2026-09-06", source="test")
+HOUR = 3600.0
+
+
+def full(policy: str = "easy", offers: tuple[Offer, ...] = (OFFER,), for_s: float = 30 * HOUR) -> Cluster:
+    """A lab of one node, which a job holds for so long."""
+    cluster = lab(1, rules=Rules(policy, market=MarketRules(offers, idle_s=0.0)))
+    cluster.now = NOW
+    cluster.submit(resources=Resources(all_cpus=True), max_duration_s=for_s)
+    cluster.run()
+    return cluster
+
+
+def due_in(hours: float, **how: Any) -> dict[str, Any]:
+    return {"burst": Burst("auto", deadline_s=hours * HOUR), "max_duration_s": HOUR, **how}
+
+
+def order(cluster: Cluster) -> list[str]:
+    return [job.id for job in queue(cluster.snapshot, cluster.now, cluster.rules)]
+
+
+@pytest.mark.parametrize("policy", sorted(POLICY_NAMES))
+def test_who_has_time_gives_way_to_who_has_none_and_nobody_else_moves(policy: str) -> None:
+    cluster = full(policy)
+    patient, pressed = cluster.submit(**due_in(20)), cluster.submit(**due_in(8))
+    plain = cluster.submit(max_duration_s=HOUR)
+    urgent = cluster.submit(**due_in(4))
+    first = [patient, pressed] if policy == "fifo" else [pressed, patient]
+    assert order(cluster) == [*first, plain, urgent]
+
+
+def test_nobody_passes_who_is_due() -> None:
+    cluster = full()
+    due = cluster.submit(**due_in(4))
+    cluster.now += 3 * HOUR
+    late = cluster.submit(**due_in(0.5))
+    assert order(cluster) == [due, late]
+
+
+def test_an_order_by_deadlines_needs_something_to_save() -> None:
+    for how in ({"offers": ()}, {}):
+        cluster = full(**how)
+        first = cluster.submit(**due_in(20))
+        others = {} if how else {"project": "another"}  # whose money it is not
+        second = cluster.submit(**due_in(8, **others))
+        assert order(cluster) == [first, second]
+
+
+deadlines = st.lists(st.tuples(st.sampled_from([0.0, 2.0, 5.0, 9.0, 20.0]), st.integers(0, 1)), max_size=7)
+
+
+@settings(max_examples=60, deadline=None)
+@given(deadlines, st.sampled_from([name for name in POLICY_NAMES if name != "fifo"]))
+def test_places_are_only_exchanged(wanted: list[tuple[float, int]], policy: str) -> None:
+    cluster = full(policy)
+    plain = Cluster(replace(cluster.rules, market=MarketRules()))
+    plain.snapshot, plain.now = cluster.snapshot, cluster.now
+    for hours, priority in wanted:
+        for one in (cluster, plain):
+            one.submit(**due_in(hours, priority=priority))
+    jobs = cluster.snapshot.jobs
+    before, after = order(plain), order(cluster)
+    assert sorted(before) == sorted(after)
+    for old, new in zip(before, after, strict=True):
+        assert old == new or (jobs[old].spec.burst.deadline_s and jobs[new].spec.burst.deadline_s)
+        assert jobs[old].spec.priority == jobs[new].spec.priority
+    for job_id in before:
+        if not jobs[job_id].spec.burst.deadline_s:
+            assert set(before[: before.index(job_id)]) == set(after[: after.index(job_id)])
+
+
+class TestAMachineThatIdles:
+    def idling(self) -> Cluster:
+        cluster = full()
+        machine = Machine(
+            "aws-1", 1, "t", OFFER, Market.ON_DEMAND, "", "p", NOW, 900.0, MachineState.READY, ready_at=NOW
+        )
+        cluster.snapshot = replace(cluster.snapshot, machines=cluster.snapshot.machines.set("aws-1", machine))
+        cluster.node("aws-1", site="aws:us-east-1")
+        return cluster
+
+    def test_is_for_who_has_no_deadline_to_wait_for(self) -> None:
+        cluster = self.idling()
+        job = cluster.submit(burst=Burst("auto"), max_duration_s=HOUR)
+        assert cluster.tick() == {job: ("aws-1",)}
+
+    def test_is_not_for_who_may_wait_until_money_is_due_anyway(self) -> None:
+        cluster = self.idling()
+        cluster.submit(**due_in(8))
+        assert cluster.tick() == {}
+        due_at = cluster.plan().again_at
+        assert NOW + 6 * HOUR < due_at < NOW + 7 * HOUR
+
+    def test_takes_who_no_node_of_the_lab_could_ever(self) -> None:
+        cluster = self.idling()
+        job = cluster.submit(**due_in(8, site="aws:us-east-1"))
+        assert cluster.tick() == {job: ("aws-1",)}
