@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,12 @@ def test_rows_show_here_first_and_why_an_offer_is_not_taken() -> None:
     lines = comparison_lines({"fits": False, "burst": burst_answer(FOUND)})
     assert lines[2].split()[:3] == ["here", "-", "-"] and lines[3].endswith("taken")
     assert comparison_lines({"fits": True, "burst": burst_answer(FOUND)}) == []
+
+
+def test_a_gang_over_two_sites_shows_what_it_is_made_of() -> None:
+    joined = replace(TAKEN, count=1, beside=("n2", "n3"))
+    rows = comparison_rows(burst_answer(replace(FOUND, rows=(Row(joined),), choice=joined)))
+    assert rows[1][:2] == ("aws:us-east-1", "1 c5.large + 2 here") and rows[1][-1] == "taken"
 
 
 class Head:
