@@ -16,6 +16,8 @@ from beowulf.cli.completing import live_jobs
 from beowulf.model.errors import BadInput, Refused, Unreachable
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from beowulf.client import Client
     from beowulf.client.tunnel import Stream
 
@@ -23,6 +25,17 @@ TENSORBOARD = "tensorboard"
 LOOK_EVERY_S = 2.0
 _ADDRESS = re.compile(rb"https?://[^\s/]+:(\d+)/")
 _TAIL_BYTES = 2000
+
+
+def _whats(context: click.Context, parameter: click.Parameter, begun: str) -> list[CompletionItem]:
+    from click.shell_completion import CompletionItem
+
+    word = [CompletionItem(TENSORBOARD)] if begun and TENSORBOARD.startswith(begun) else []
+    return word or live_jobs(context, parameter, begun)
+
+
+def _wheres(context: click.Context, parameter: click.Parameter, begun: str) -> list[CompletionItem]:
+    return live_jobs(context, parameter, begun) if context.params.get("what") == TENSORBOARD else []
 
 
 local_port_option = click.option(
@@ -34,8 +47,8 @@ local_port_option = click.option(
     "open",
     epilog=example("beowulf open 17 8888", "beowulf open tensorboard 17", "beowulf --host ann@head open 17 6006"),
 )
-@click.argument("what", metavar="JOB|tensorboard", shell_complete=live_jobs)
-@click.argument("where", metavar="PORT|JOB")
+@click.argument("what", metavar="JOB|tensorboard", shell_complete=_whats)
+@click.argument("where", metavar="PORT|JOB", shell_complete=_wheres)
 @click.option("--rank", "-r", type=click.IntRange(0), default=0, help="On this rank's machine.", show_default=True)
 @local_port_option
 @click.option("--logdir", default=".", show_default=True, help="tensorboard: a folder below the job's work folder.")
