@@ -1,6 +1,6 @@
 """``beowulf init``: from machines that answer SSH to a lab that takes jobs.
 
-Every question comes before the first change, so that whoever leaves at one has changed nothing; what is done then is
+Every question comes before the first change to the lab: whoever leaves at one has changed none. What is done then is
 done machine by machine, and ``beowulf init`` goes on from wherever it was stopped.
 """
 
@@ -83,7 +83,7 @@ def init(
 ) -> int:
     """Set up a lab, step by step: find machines, add them, measure them, write their inventory.
 
-    Ctrl-C at any question leaves everything as it is. Run it again to go on, or to add machines later.
+    Ctrl-C at any question leaves the lab as it is. Run it again to go on, or to add machines later.
     """
     voice = _voice(said, yes, bool(accepted) or trust_on_first_use)
     if yes:

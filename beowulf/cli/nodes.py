@@ -151,6 +151,8 @@ def resume(said: Said, node: str) -> None:
 def wait(said: Said, names: tuple[str, ...], timeout: float) -> int:
     """Wait until the nodes, or all of them, can take jobs. Ends with 124 if they are not in time, and says which."""
     with said.client() as client:
+        for name in names:
+            client.node(name)  # one that is not known will never be up
         absent = waited(client, names, timeout)
     for node in absent:
         say(f"{node['id']} is {node['state']}: {node['reason'] or 'nothing more is known so far'}")

@@ -121,11 +121,13 @@ class Rented:
         self.alerted.discard(machine)
 
     def take_back(self, action: CreateMachine | DestroyMachine | ListMachines) -> None:
-        """It was not performed: nothing was committed."""
+        """It was not performed: nothing was committed. What was forgotten in the same turn is called about anew."""
         match action:
             case CreateMachine():
-                self.creates[action.machine].going = False
+                call = self.creates.get(action.machine)
             case DestroyMachine():
-                self.destroys[action.instance_id].going = False
+                call = self.destroys.get(action.instance_id)
             case ListMachines():
-                self.lists[action.provider].going = False
+                call = self.lists.get(action.provider)
+        if call is not None:
+            call.going = False

@@ -43,6 +43,14 @@ class Terminal:
         self.until(question)
         self.say(f"{text}\r")
 
+    def interrupt(self) -> None:
+        """Ctrl-C, and again where it was not heard: one just before Python's readline waits is seen with the next."""
+        while "interrupted" not in self.out and self.process.poll() is None:
+            self.say("\x03")
+            deadline = time.monotonic() + 5.0
+            while "interrupted" not in self.out and time.monotonic() < deadline and self._read(0.1):
+                pass
+
     def ended(self) -> int:
         """→ the exit code, once everything was read."""
         while self._read(60.0):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,16 +14,18 @@ from terminals import Terminal
 from beowulf.lab import Lab
 from beowulf.specs.inventory import parse_inventory
 
+TRUSTING = ("--trust-on-first-use", "--no-bench")
 INIT = [sys.executable, "-m", "beowulf.cli", "init"]
 
 
 class Place:
-    """A lab of two hosts that let the cluster's key in, a head that may be up or not, and a folder to work in."""
+    """Two of the shared hosts and their key, a head of the test's own that is up, and a folder to work in."""
 
-    def __init__(self, head: RealHead, folder: Path) -> None:
+    def __init__(self, head: RealHead, folder: Path, lab: Lab) -> None:
         self.head, self.folder = head, folder
-        self.network = ""
-        self.user = ""
+        first, second = list(lab.hosts.values())[:2]
+        self.network = f"{first.address}-{second.address}"
+        self.user, self.key = first.user, first.identity_file
 
     def terminal(self, *words: str) -> Terminal:
         return Terminal([*INIT, *words], {**self.head.env(), "TERM": "xterm"}, self.folder, 100)
@@ -42,21 +43,18 @@ class Place:
 
 
 @pytest.fixture
-def place(fresh_lab: Callable[..., Lab], fresh_head: RealHead, tmp_path: Path) -> Iterator[Place]:
+def place(lab: Lab, fresh_head: RealHead, tmp_path: Path) -> Place:
     fresh_head.up()
-    place = Place(fresh_head, tmp_path / "work")
-    place.folder.mkdir()
-    lab = fresh_lab(2, authorized_keys=(fresh_head.home / "id_ed25519.pub",))
-    hosts = list(lab.hosts.values())
-    place.network, place.user = f"{hosts[0].address}-{hosts[-1].address}", hosts[0].user
-    yield place
+    folder = tmp_path / "work"
+    folder.mkdir()
+    return Place(fresh_head, folder, lab)
 
 
 def asked_up_to_the_summary(terminal: Terminal, place: Place) -> None:
     terminal.answer("look in", place.network)
     terminal.answer("Log in there as", place.user)
     terminal.answer("SSH port")
-    terminal.answer("Private key")
+    terminal.answer("Private key", place.key)
     terminal.until("SHA256:")
     terminal.answer("Pin these keys and add which?")
     terminal.answer("Names for them", "a b")
@@ -69,7 +67,7 @@ def test_step_by_step_left_and_gone_on_with(place: Place) -> None:
     left = place.terminal()
     asked_up_to_the_summary(left, place)
     left.until("Go on?")
-    left.say("\x03")
+    left.interrupt()
     assert left.ended() == 130 and "interrupted" in left.out and "Traceback" not in left.out
     assert place.known() == set() and list(place.folder.iterdir()) == []
 
@@ -105,7 +103,7 @@ def test_in_a_script(place: Place) -> None:
     ):
         refused = place.script(*words)
         assert refused.returncode == 2 and said in refused.stderr and refused.stdout == ""
-    asked = ("--yes", "--network", place.network, "--user", place.user, "--trust-on-first-use", "--no-bench")
+    asked = ("--yes", "--network", place.network, "--user", place.user, "--identity", place.key, *TRUSTING)
     done = place.script(*asked, "--json")
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
@@ -118,7 +116,7 @@ def test_in_a_script(place: Place) -> None:
 
 
 def test_a_key_that_was_not_named_is_not_pinned(place: Place) -> None:
-    asked = ("--yes", "--network", place.network, "--user", place.user, "--accept-key", "SHA256:other", "--no-bench")
-    refused = place.script(*asked)
+    asked = ("--yes", "--network", place.network, "--user", place.user, "--identity", place.key)
+    refused = place.script(*asked, "--accept-key", "SHA256:other", "--no-bench")
     assert refused.returncode == 4 and "not what --accept-key says" in refused.stderr
     assert place.known() == set() and not place.file.exists()

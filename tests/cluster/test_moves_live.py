@@ -67,4 +67,3 @@ def test_a_training_moves_to_a_faster_gpu_that_came_free(
     assert fresh_head.ended(job)["word"] == "COMPLETED"
     begins, ends = fresh_head.text(job, "0", 2).decode().splitlines()
     assert int(begins.split()[-1]) >= 200 and int(ends.split()[-1]) > int(begins.split()[-1])
-    assert second["from_step"] == int(begins.split()[-1])

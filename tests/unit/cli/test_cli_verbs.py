@@ -101,6 +101,9 @@ class FakeClient:
     def nodes(self) -> list[dict[str, Any]]:
         return [{"id": "n1", "state": "DOWN", "reason": "no route", "facts": {}}]
 
+    def node(self, name: str) -> dict[str, Any]:
+        raise NotFound(f"node {name!r} is not known")
+
     def scan(self, endpoint: Any) -> dict[str, Any]:
         return self.scans[endpoint.host]
 
@@ -281,6 +284,7 @@ def test_a_known_node_that_is_elsewhere_now_is_told(head: FakeClient, tmp_path: 
 def test_nodes_wait_says_who_is_not_up(head: FakeClient) -> None:
     result = call(head, "nodes", "wait", "--timeout", "0")
     assert result.return_value == 124 and "n1 is DOWN: no route" in result.stderr
+    assert isinstance(call(head, "nodes", "wait", "n9").exception, NotFound)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from sim_nodes import World
 
+from beowulf.controller.rented import Call, CreateMachine, DestroyMachine, Rented
 from beowulf.model.job import JobSpec, ShareState
 from beowulf.store import StoreError
 
@@ -39,3 +40,14 @@ def test_a_job_whose_log_is_lost_ends_though_the_first_commit_failed(
     for _ in range(5):
         world.step(1.0)
     assert world.snapshot.jobs[job].word == "COMPLETED"
+
+
+def test_a_call_about_a_machine_that_was_forgotten_in_the_same_turn_stops_nothing() -> None:
+    """The list showed that it is gone, and the commit of that failed: the next turn comes to it anew."""
+    rented = Rented()
+    rented.creates["aws-1"] = rented.destroys["i-1"] = Call(going=True)
+    for gone in (False, True):
+        rented.take_back(CreateMachine("aws-1"))
+        rented.take_back(DestroyMachine("aws", "i-1"))
+        assert gone or not (rented.creates["aws-1"].going or rented.destroys["i-1"].going)
+        rented.forget("aws-1", "i-1")
