@@ -7,19 +7,23 @@ import time
 from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
+from immutables import Map
 from starlette.responses import Response, StreamingResponse
 
 from beowulf.api import render
 from beowulf.api.call import Call, json_bytes
+from beowulf.api.cloud import shown
 from beowulf.api.head import Head
 from beowulf.api.jobs import JSON_LINES
 from beowulf.api.waker import waking
+from beowulf.model.cloud import Machine, MachineId
 from beowulf.model.job import Job, JobId, JobState
 from beowulf.model.node import NodeId
 from beowulf.model.snapshot import Snapshot
 from beowulf.store import StoredEvent
 
 BEAT_S = 2.0  # a line at least so often, also where nothing happened: the head is there
+MOVING_S = 0.5  # while files travel it is looked so often how far they are
 PACE_S = 0.1  # at most one line in this time
 MOST_EVENTS = 5000  # who is further behind gets the whole again
 ENDED = 500  # newest ended jobs of the whole, unless asked for more
@@ -27,11 +31,13 @@ _ALL_NODES = frozenset({"ControllerStarted"})
 
 
 async def changes(call: Call) -> Response:
-    """JSON lines ``{"cursor", "whole", "jobs", "nodes", "gone", "loads"}`` that never end.
+    """JSON lines ``{"cursor", "whole", "jobs", "nodes", "gone", "loads", "transfers", "machines"}`` that never end.
 
     ``whole`` lines hold everything (all live jobs, the newest ended ones, all nodes); the others what differs from what
     was told before, ``gone`` being removed nodes. ``loads`` says how busy nodes were, first of all in the last two
-    minutes: ``{node: [load]}``, the newest in full. ``after`` is the cursor of the last line seen.
+    minutes: ``{node: [load]}``, the newest in full. ``transfers`` (what travels to and from nodes) and ``machines``
+    (rented ones that are not gone) are few and come whole, null where they are as before. ``after`` is the cursor of
+    the last line seen.
     """
     told = _Told(call.head, call.number("ended", ENDED))
     return StreamingResponse(_lines(call, told, call.number("after")), media_type=JSON_LINES)
@@ -46,7 +52,7 @@ async def _lines(call: Call, told: _Told, after: int) -> AsyncIterator[bytes]:
                 yield json_bytes(line) + b"\n"
                 said = time.monotonic()
                 await asyncio.sleep(PACE_S)
-            await waker.wait(BEAT_S)
+            await waker.wait(MOVING_S if told.moving else BEAT_S)
             line = await call.blocking(told.more, time.monotonic() - said >= BEAT_S)
 
 
@@ -59,6 +65,8 @@ class _Told:
         self._after = 0
         self._loads = 0
         self._reasons: dict[JobId, str] = {}  # of jobs that wait or are being prepared
+        self._machines: Map[MachineId, Machine] | None = None
+        self.moving: list[dict[str, Any]] = []
 
     def begin(self, after: int) -> dict[str, Any]:
         position = self._head.position()
@@ -67,18 +75,20 @@ class _Told:
         self._after = after
         line = self._since(position)
         waiting = self._head.snapshot().pending
-        return {**line, "jobs": [*line["jobs"], *self._with_new_reasons(waiting)]}
+        jobs = [*line["jobs"], *self._with_new_reasons(waiting)]
+        return {**line, "jobs": jobs, "transfers": self.moving, "machines": self._rented()}
 
     def more(self, beat: bool) -> dict[str, Any] | None:
         """None: nothing that has to be told already. With ``beat`` reasons are looked at, too."""
         position = self._head.position()
-        if position == self._after and not beat:
+        if position == self._after and not beat and self._head.transfers() == self.moving:
             return None
         if position - self._after > MOST_EVENTS:
             return self._whole(position)
         line = self._since(position)
         if beat:
             line["jobs"] += self._with_new_reasons(list(self._reasons))
+            line["machines"] = self._rented() or line["machines"]  # what they cost goes on
         return line
 
     def _whole(self, position: int) -> dict[str, Any]:
@@ -86,7 +96,7 @@ class _Told:
         ended = sorted((job for job in snapshot.jobs.values() if not job.live), key=lambda job: job.ended_at)
         live = (snapshot.jobs[job_id] for index in (snapshot.pending, snapshot.active) for job_id in index)
         jobs = [*ended[len(ended) - self._ended :], *live] if self._ended else list(live)
-        self._after, self._reasons = position, {}
+        self._after, self._reasons, self.moving = position, {}, self._head.transfers()
         nodes = [render.node_summary(node, snapshot) for node in snapshot.nodes.values()]
         return {
             "cursor": position,
@@ -95,6 +105,8 @@ class _Told:
             "nodes": nodes,
             "gone": [],
             "loads": self._new_loads(),
+            "transfers": self.moving,
+            "machines": self._rented(),
         }
 
     def _since(self, position: int) -> dict[str, Any]:
@@ -105,6 +117,7 @@ class _Told:
         nodes = _nodes(events, jobs, snapshot)
         self._after = position
         known = [snapshot.nodes[node] for node in nodes if node in snapshot.nodes]
+        before, self.moving = self.moving, self._head.transfers()
         return {
             "cursor": position,
             "whole": False,
@@ -112,7 +125,14 @@ class _Told:
             "nodes": [render.node_summary(node, snapshot) for node in known],
             "gone": [node for node in nodes if node not in snapshot.nodes],
             "loads": self._new_loads(),
+            "transfers": self.moving if self.moving != before else None,
+            "machines": None if snapshot.machines is self._machines else self._rented(),
         }
+
+    def _rented(self) -> list[dict[str, Any]]:
+        self._machines = self._head.snapshot().machines
+        known = sorted(self._machines.values(), key=lambda one: one.number)
+        return [shown(one, time.time()) for one in known if one.live]
 
     def _with_new_reasons(self, waiting: Iterable[JobId]) -> list[dict[str, Any]]:
         snapshot = self._head.snapshot()

@@ -24,7 +24,7 @@ async def machines(call: Call) -> Response:
     now = time.time()
     return answer(
         {
-            "machines": [_shown(one, now) for one in known if every or one.live],
+            "machines": [shown(one, now) for one in known if every or one.live],
             "clouds": await call.blocking(call.head.rented.clouds),
         }
     )
@@ -36,7 +36,7 @@ async def collect(call: Call) -> Response:
     clouds = await call.blocking(call.head.rented.collect, call.caller)
     now = time.time()
     live = [one for one in call.head.snapshot().machines.values() if one.live]
-    return answer({"machines": [_shown(one, now) for one in live], "clouds": clouds})
+    return answer({"machines": [shown(one, now) for one in live], "clouds": clouds})
 
 
 async def terminate(call: Call) -> Response:
@@ -69,6 +69,7 @@ async def cost(call: Call) -> Response:
             "cost_usd": sum(line.cost_usd for line in lines),
             "committed_usd": worst,
             "cap_usd": call.head.rented.month_cap_usd(),
+            "clouds": await call.blocking(call.head.rented.clouds),
         }
     )
 
@@ -78,7 +79,13 @@ async def check(call: Call) -> Response:
     return answer({"checks": await call.blocking(call.head.rented.check, call.text("cloud"))})
 
 
-def _shown(machine: Machine, now: float) -> dict[str, Any]:
+async def offers(call: Call) -> Response:
+    """The cheapest first."""
+    found = sorted(await call.blocking(call.head.rented.offers), key=lambda one: (one.hourly_usd, one.machine_type))
+    return answer({"offers": [asdict(one) for one in found]})
+
+
+def shown(machine: Machine, now: float) -> dict[str, Any]:
     so_far = ledger.cost_usd(machine, now) if machine.live else machine.cost_usd
     egress_usd = ledger.egress_usd(machine)
     money = {"spent_usd": so_far + egress_usd, "egress_usd": egress_usd, "worst_usd": ledger.worst_usd(machine)}

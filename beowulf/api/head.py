@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from beowulf.controller.commands import Caller, Command
-from beowulf.model.cloud import Machine
+from beowulf.model.cloud import Machine, Offer
 from beowulf.model.job import Job, JobId, JobSpec
 from beowulf.model.node import Endpoint, NodeId
 from beowulf.model.snapshot import Snapshot
@@ -36,6 +36,9 @@ class Head(Protocol):
 
     def loads(self, since: int) -> tuple[int, dict[NodeId, list[Load]]]:
         """How busy nodes were, after number ``since``: ``(number to ask with next, {node: oldest first})``."""
+
+    def transfers(self) -> list[dict[str, Any]]:
+        """What travels between the head and nodes now: a few rows, whatever the cluster's size."""
 
     def metrics(self) -> tuple[bytes, str]:
         """The cluster's figures for a monitoring system, and their media type."""
@@ -130,6 +133,9 @@ class RentedHead(Protocol):
 
     def collect(self, caller: Caller) -> list[dict[str, Any]]:
         """Has every cloud listed anew and waits for it, for a time. → `clouds`."""
+
+    def offers(self) -> Sequence[Offer]:
+        """What the configured clouds have on offer, by the head's catalogue."""
 
     def machines_since(self, since: float) -> list[Machine]:
         """Those that were there at ``since`` or later."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from beowulf.controller.commands import Caller
 from beowulf.model.codec import plain
-from beowulf.model.job import Job, Result
+from beowulf.model.job import Job, Result, split_tag
 from beowulf.model.node import Node
 from beowulf.model.snapshot import Snapshot
 from beowulf.probe import Course, GpuLoad, Load, Use
@@ -123,7 +123,19 @@ def node_summary(value: Node, snapshot: Snapshot) -> dict[str, Any]:
         "foreign": facts.foreign,
         "gpus": [plain(gpu) for gpu in facts.gpus],
     }
-    return {**{name: getattr(value, name) for name in SUMMED_UP}, **used_of(value, snapshot), "facts": told}
+    named = {name: getattr(value, name) for name in SUMMED_UP}
+    return {**named, **used_of(value, snapshot), "gpu_jobs": _gpu_jobs(value, snapshot), "facts": told}
+
+
+def _gpu_jobs(value: Node, snapshot: Snapshot) -> dict[str, str]:
+    """Who has each GPU that is held: ``{"0": "17"}``."""
+    held = snapshot.held.get(value.id)
+    jobs: dict[str, str] = {}
+    for tag, share in held.items() if held else ():
+        for gpu in share.gpus:
+            both = (jobs.get(str(gpu), ""), split_tag(tag)[0])
+            jobs[str(gpu)] = " ".join(filter(None, both))
+    return jobs
 
 
 SUMMED_UP = (

@@ -92,6 +92,7 @@ ROUTES: tuple[Route, ...] = (
         bodies.TerminateBody,
     ),
     Route("POST", "/v1/cloud/collect", cloud.collect, "Look in every cloud for what nobody wants (admin)"),
+    Route("GET", "/v1/cloud/offers", cloud.offers, "What the configured clouds have on offer, by the catalogue"),
     Route("GET", "/v1/cloud/cost", cloud.cost, "What was spent in a month", query=("month", "by")),
     Route("GET", "/v1/cloud/check", cloud.check, "Who we are in each cloud, what we may do (admin)", query=("cloud",)),
     Route("GET", "/v1/doctor", nodes.doctor, "What is wrong, and how to mend it", query=("node",)),

@@ -86,7 +86,7 @@ class Client(JobRequests, NodeRequests):
         return json_lines(self._exchange.pieces("GET", "/v1/events", query))
 
     def changes(self, after: int = 0, *, ended: int | None = None) -> Iterator[dict[str, Any]]:
-        """``{cursor, whole, jobs, nodes, gone}``: everything first (or what changed since ``after``), then each change.
+        """Everything first (or what changed since ``after``), then each change; ``api/changes.py`` has a line's keys.
 
         Never ends by itself, and says something every two seconds. Raises `Unreachable` when the head went away.
         """

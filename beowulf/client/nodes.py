@@ -75,6 +75,10 @@ class NodeRequests:
         path = f"/v1/cloud/machines/{quoted(machine)}/terminate"
         return str(self._exchange.json("POST", path, body={"at_once": at_once})["state"])
 
+    def offers(self) -> list[dict[str, Any]]:
+        """What the head may rent, the cheapest first."""
+        return listed(self._exchange.json("GET", "/v1/cloud/offers"), "offers")
+
     def cost(self, *, month: str = "", by: str = "") -> dict[str, Any]:
         """``{month, by, lines, cost_usd, committed_usd, cap_usd}``; of this month, by user, unless told otherwise."""
         return self._exchange.json("GET", "/v1/cloud/cost", {"month": month, "by": by})

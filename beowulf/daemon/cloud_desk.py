@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from beowulf.controller.commands import Caller, CollectMachines
 from beowulf.controller.loop import Controller
 from beowulf.daemon.clouds import Clouds
-from beowulf.model.cloud import Machine
+from beowulf.model.cloud import Machine, Offer
 from beowulf.store import Store
 
 COLLECT_S = 60.0  # the longest that a list is waited for
@@ -42,6 +43,9 @@ class CloudDesk:
             if not waiting or time.monotonic() >= deadline:
                 return clouds
             time.sleep(LOOK_S)
+
+    def offers(self) -> Sequence[Offer]:
+        return self._controller.rules.market.offers
 
     def machines_since(self, since: float) -> list[Machine]:
         return self._store.machines(since)

@@ -146,12 +146,10 @@ class WorkingHands:
                 return
             cancellation = self._staging[action.tag, action.node] = Cancellation()
 
-        def note(progress: Progress) -> None:
-            self._transfers.note(action.tag, progress)
-
         def work() -> None:
             kept = job.checkpoint
             resume = Resume(kept, TreeStore(self._home.checkpoints(job.id))) if kept else None
+            note = self._note(action.tag)
             self._stager.stage(node, job.spec, resume=resume, report=note, cancellation=cancellation)
 
         error = _error_of(work)
@@ -159,6 +157,9 @@ class WorkingHands:
             del self._staging[action.tag, action.node]
         self._transfers.done(action.tag, action.node)
         self._post(Staged(action.node, action.tag, error))
+
+    def _note(self, tag: str) -> Callable[[Progress], None]:
+        return lambda progress: self._transfers.note(tag, progress)
 
     def _collect(self, action: Collect, snapshot: Snapshot) -> None:
         job = snapshot.jobs[split_tag(action.tag)[0]]
@@ -168,11 +169,12 @@ class WorkingHands:
             error = (
                 _error_of(
                     lambda node=node: self._stager.collect(  # type: ignore[misc]
-                        snapshot.nodes[node], action.tag, job.spec.outputs, into
+                        snapshot.nodes[node], action.tag, job.spec.outputs, into, report=self._note(action.tag)
                     )
                 )
                 or error
             )
+            self._transfers.done(action.tag, node)
         self._post(Collected(action.tag, error))
 
     def _collect_checkpoint(self, action: CollectCheckpoint, snapshot: Snapshot) -> None:

@@ -97,6 +97,9 @@ class RunningHead:
     def loads(self, since: int) -> tuple[int, dict[NodeId, list[Load]]]:
         return self._samples.since(since)
 
+    def transfers(self) -> list[dict[str, Any]]:
+        return self._transfers.rows()
+
     def metrics(self) -> tuple[bytes, str]:
         return self._metrics.text(), CONTENT_TYPE
 

@@ -24,14 +24,16 @@ class Ways:
         self._ended: set[str] = set()
 
     def open(self, action: OpenWays) -> None:
-        """Blocking. What comes of it is posted."""
+        """Blocking. What comes of it is posted, whatever that is: the gang waits for it."""
         try:
             line = self._measure(action.near, action.far[0])
-            ports = self._lead(action)
-        except (BeowulfError, OSError) as error:
-            self._post(WaysOpened(action.tag, error=str(error)))
-        else:
-            self._post(WaysOpened(action.tag, ports, action.far[0], line))
+            self._post(WaysOpened(action.tag, self._lead(action), action.far[0], line))
+        except BeowulfError as error:
+            said = f"{error.message} ({error.hint})" if error.hint else error.message
+            self._post(WaysOpened(action.tag, error=said))
+        except Exception as error:
+            log.exception("no way was opened", attempt=action.tag)
+            self._post(WaysOpened(action.tag, error=f"{type(error).__name__}: {error}"))
 
     def end(self, tag: str, *, over: bool) -> None:
         """Close those of the attempt, and open none any more. ``over``: nobody asks for it again."""

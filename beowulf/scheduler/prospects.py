@@ -112,7 +112,9 @@ class Outlook:
     def _lacks(self, request: Request, board: Board, place: int) -> str:
         room = board.room(place)
         if room is None:
-            return f"{self._state.order[place]} was rented for a job that has not started yet"
+            name = self._state.order[place]
+            rented = name in self._snapshot.machines
+            return f"{name} {'was rented' if rented else 'is kept'} for a job that has not started yet"
         answer = offer(request, room, place)
         return answer.sentence if isinstance(answer, Refusal) else ""
 

@@ -59,6 +59,7 @@ def ordered(
             project=job.spec.budget,
             max_hourly_usd=wish.offer.price(wish.market),
             lease_until=now + market.ready_timeout_s + market.lease_s + market.tick_s,
+            beside=wish.beside,
         )
         if ledger.over_budget(machine, snapshot.machines.values(), job, caps, now):
             break

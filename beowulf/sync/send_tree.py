@@ -29,26 +29,31 @@ class Sent:
 
 
 def send_tree(
-    talk: Session, store: TreeStore, digest: str, moved: Callable[[int, int], None], depot: Depot | None = None
+    talk: Session, store: TreeStore, digest: str, moved: Callable[[int, int, str], None], depot: Depot | None = None
 ) -> Sent:
-    """``moved(done bytes, total bytes)`` hears how far it is. Raises `StagingError`."""
+    """``moved(done bytes, total bytes, file)`` hears how far it is, and with which. Raises `StagingError`."""
     talk.send({"type": "tree", "digest": digest})
     travelled = talk.send_stream([store.manifest(digest)])
     wanted = json.loads(talk.receive_whole())
     how = _sorted(talk, store, digest, wanted, depot)
     total = sum(length for _, _, length in how.parts) + how.fetched_bytes
-    done = 0
+    done, folder = 0, store.path(digest)
+    file = ""
+
+    def opened(path: Path) -> None:
+        nonlocal file
+        file = str(path.relative_to(folder))
 
     def sent(content_bytes: int, _: int) -> None:
         nonlocal done
         done += content_bytes
-        moved(done, total)
+        moved(done, total, file)
 
     travelled += talk.send_stream([json.dumps(how.steps).encode("ascii")])
-    travelled += talk.send_stream(_contents(how.parts), sent)
+    travelled += talk.send_stream(_contents(how.parts, opened), sent)
     talk.answer()
     if how.fetched_bytes:
-        moved(total, total)
+        moved(total, total, "")
     return Sent(len(wanted), total, travelled, how.fetched_bytes)
 
 
@@ -95,8 +100,9 @@ def _steps(path: Path, size: int, base: list[Any]) -> list[list[Any]]:
         return [list(step) for step in plan(file, size, base[1], base[0])]
 
 
-def _contents(parts: list[tuple[Path, int, int]]) -> Iterator[bytes]:
+def _contents(parts: list[tuple[Path, int, int]], opened: Callable[[Path], None]) -> Iterator[bytes]:
     for path, offset, length in parts:
+        opened(path)
         with path.open("rb") as file:
             file.seek(offset)
             yield from _pieces(file.read, path, length)

@@ -125,7 +125,7 @@ class Stager:
         """Brings ``paths`` of attempt ``tag``'s work folder to the folder ``into``; what is not there is no error."""
 
         def moved(done: int, total: int) -> None:
-            report(Progress(node.id, "outputs", done, total))
+            report(Progress(node.id, "outputs", done, total, home=True))
 
         with self._session(node, cancellation or Cancellation()) as talk:
             return outputs.collect(talk, tag, paths, into, self._limits, moved)
@@ -180,8 +180,8 @@ class Stager:
         report: Report,
         cancelling: Cancellation,
     ) -> None:
-        def moved(done: int, total: int) -> None:
-            report(Progress(talk.node, "files", done, total))
+        def moved(done: int, total: int, file: str) -> None:
+            report(Progress(talk.node, "files", done, total, file))
 
         store.touch(digest)
         with self._locks.holding((talk.node, digest), cancelling):

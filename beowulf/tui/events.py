@@ -12,9 +12,9 @@ from textual.worker import get_current_worker
 from beowulf.client.client import Client
 from beowulf.model.errors import BeowulfError
 from beowulf.tui.feed import State
-from beowulf.tui.grid import Column, Rows
+from beowulf.tui.grid import Rows
+from beowulf.tui.listing import Column
 from beowulf.tui.pane import BAD, Json, Pane
-from beowulf.views import matches
 from beowulf.views.events import EventRow, event_row, is_bad
 
 KEPT = 2000
@@ -28,7 +28,8 @@ class EventsPane(Pane):
     BINDINGS: ClassVar[list[BindingType]] = [Binding("d", "screen.describe", "Describe")]
 
     def __init__(self, client: Client) -> None:
-        super().__init__([Column("TIME"), Column("EVENT"), Column("ABOUT"), Column("WHAT", 200)], id="events")
+        columns = [Column("TIME"), Column("EVENT", ink="state"), Column("ABOUT"), Column("WHAT", 200)]
+        super().__init__(columns, id="events")
         self.empty = "nothing has happened yet"
         self._client = client
         self._events: OrderedDict[str, tuple[Json, EventRow]] = OrderedDict()
@@ -43,12 +44,9 @@ class EventsPane(Pane):
             self._ask()
         self._draw()
 
-    def job_of(self, key: str) -> str:
-        """The job that the event of a row is about; ``""`` if none."""
-        return str(self._events[key][0].get("job_id") or "") if key in self._events else ""
-
-    def node_of(self, key: str) -> str:
-        return str(self._events[key][0].get("node_id") or "") if key in self._events else ""
+    def about(self, key: str) -> tuple[str, str]:
+        event = self._events[key][0] if key in self._events else {}
+        return str(event.get("job_id") or ""), str(event.get("node_id") or "")
 
     @work(thread=True, group="events")
     def _ask(self) -> None:
@@ -72,7 +70,7 @@ class EventsPane(Pane):
 
     def _draw(self) -> None:
         known = self._events
-        keys = [key for key in reversed(known) if not self.words or matches(self.words, *known[key][1])]
+        keys = [key for key in reversed(known) if self.fits(known[key][1])]
         if self.sorted_by:
             keys = self.in_order(keys, {key: known[key][1] for key in keys})
         self.show(Rows(keys, lambda key: known[key][1], lambda key: BAD if is_bad(known[key][0]) else ""))

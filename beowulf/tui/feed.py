@@ -9,6 +9,9 @@ from typing import Any, TypeAlias
 
 from beowulf.client.client import Client
 from beowulf.model.errors import BeowulfError
+from beowulf.tui.index import JobIndex
+from beowulf.tui.natural import natural
+from beowulf.views.cluster import NodePart, node_part
 
 Json: TypeAlias = Mapping[str, Any]
 
@@ -21,36 +24,48 @@ class State:
 
     def __init__(self) -> None:
         self.cursor = 0
-        self.jobs: dict[str, Json] = {}
+        self.index = JobIndex()
         self.nodes: dict[str, Json] = {}
+        self.node_names: list[str] = []  # in their order
+        self.parts: dict[str, NodePart] = {}  # what each node adds to the cluster's line
         self.loads: dict[str, deque[Json]] = {}
+        self.transfers: list[Json] = []
+        self.machines: dict[str, Json] = {}  # rented ones that are not gone
         self.stale = ""  # why the head does not answer; "": it does
         self.heard = False
+
+    @property
+    def jobs(self) -> Mapping[str, Json]:
+        return self.index.jobs
 
     def take(self, line: Json) -> None:
         """One line of the stream."""
         if line["whole"]:
-            self.jobs.clear()
-            self.nodes.clear()
-            self.loads.clear()
+            self.index = JobIndex(line["jobs"])
+            for kept in (self.nodes, self.parts, self.loads):
+                kept.clear()
+        else:
+            for job in line["jobs"]:
+                self.index.put(job)
         self.cursor = int(line["cursor"])
-        self.jobs.update((job["id"], job) for job in line["jobs"])
-        self.nodes.update((node["id"], node) for node in line["nodes"])
+        for node in line["nodes"]:
+            self.nodes[node["id"]], self.parts[node["id"]] = node, node_part(node)
         for name in line["gone"]:
-            self.nodes.pop(name, None)
-            self.loads.pop(name, None)
+            for kept in (self.nodes, self.parts, self.loads):
+                kept.pop(name, None)
+        if line["gone"] or len(self.node_names) != len(self.nodes):
+            self.node_names = sorted(self.nodes, key=natural)
         for name, loads in line["loads"].items():
             self.loads.setdefault(name, deque(maxlen=TWO_MINUTES)).extend(loads)
+        if line.get("transfers") is not None:
+            self.transfers = list(line["transfers"])
+        if line.get("machines") is not None:
+            self.machines = {str(machine["id"]): machine for machine in line["machines"]}
         self.stale, self.heard = "", True
 
-    def jobs_by_node(self) -> dict[str, list[str]]:
-        """Who has a part of each node: jobs that are placed and have not ended."""
-        found: dict[str, list[str]] = {}
-        for job in self.jobs.values():
-            if job.get("state") in ("CONFIGURING", "RUNNING", "COMPLETING"):
-                for node in job.get("nodes") or ():
-                    found.setdefault(str(node), []).append(str(job["id"]))
-        return found
+    def newest_load(self, node: str) -> Json:
+        loads = self.loads.get(node)
+        return loads[-1] if loads else {}
 
 
 class Feed:

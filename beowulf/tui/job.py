@@ -12,16 +12,22 @@ from rich.text import Text
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.command import Provider
 from textual.containers import VerticalScroll
 from textual.message import Message
 from textual.screen import Screen
-from textual.widgets import Footer, Input, Static, TabbedContent, TabPane
+from textual.widgets import Input, Static, TabbedContent, TabPane
 
 from beowulf.client.client import Client
 from beowulf.model.errors import BeowulfError
 from beowulf.tui.curves import CurvePlot
+from beowulf.tui.dialogs import Pairs
+from beowulf.tui.keyline import KeyLine
+from beowulf.tui.keys import key_pairs
 from beowulf.tui.log import JobLog
 from beowulf.tui.orders import CancelWanted
+from beowulf.tui.palette import Commands
+from beowulf.tui.themes import following
 from beowulf.views import Table, job_details, printable, why_outlook, why_sentence
 from beowulf.views.gang import GANG_COLUMNS, gang_rows
 from beowulf.views.jobs import attempt_nodes, newest_attempt
@@ -55,8 +61,9 @@ class JobScreen(Screen[None]):
     JobScreen TabPane { padding: 0 1; }
     JobScreen #search { display: none; height: 1; border: none; padding: 0 1; }
     JobScreen #search.open { display: block; }
-    JobScreen.-short #sentence, JobScreen.-short Tabs, JobScreen.-short Footer { display: none; }
+    JobScreen.-short #sentence, JobScreen.-short Tabs, JobScreen.-short KeyLine { display: none; }
     """
+    COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = {Commands}
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q", "back", "Back", key_display="esc"),
         Binding("1", "tab('story')", "Story", show=False),
@@ -65,7 +72,10 @@ class JobScreen(Screen[None]):
         Binding("4,l", "tab('log')", "Log", key_display="l"),
         Binding("slash", "search", "Search the log", key_display="/"),
         Binding("r", "rank", "Rank"),
+        Binding("y", "copy", "Copy"),
         Binding("x", "cancel", "Cancel"),
+        Binding("t", "theme", "Theme", show=False),
+        Binding("question_mark", "help", "Help", key_display="?"),
     ]
 
     def __init__(self, client: Client, job_id: str, clock: Callable[[], float], *, tab: str = "story") -> None:
@@ -93,7 +103,7 @@ class JobScreen(Screen[None]):
             with TabPane("4 Log", id="log"):
                 yield JobLog(id="lines")
         yield Input(placeholder="words to look for; enter keeps, esc clears", id="search")
-        yield Footer()
+        yield KeyLine()
 
     def on_mount(self) -> None:
         self.set_interval(EVERY_S, self.refresh_job)
@@ -133,17 +143,29 @@ class JobScreen(Screen[None]):
         known = self._known
         if known is None:
             return
-        slow = job_straggler(known.job, known.reports, self._members.values())
         details = job_details(known.job, known.reports, now=self._clock())
-        sentences = [details.sentence, details.first_failure, slow.sentence if slow else ""]
-        self.query_one("#sentence", Static).update(Text("\n".join(filter(None, sentences))))
+        self.query_one("#sentence", Static).update(Text("\n".join(self._sentences())))
         outlook = [Text(line) for line in why_outlook(known.why)] if known.why else []
         parts = [_pairs(details.facts), *outlook, *map(_table, (details.timeline, details.attempts, details.reports))]
         self.query_one("#details", Static).update(Group(*parts))
         ranks = gang_rows(known.job, known.reports, self._members)
-        self.query_one("#ranks", Static).update(_table(Table("Ranks", GANG_COLUMNS, tuple(ranks))))
+        table = _table(Table("Ranks", GANG_COLUMNS, tuple(ranks)), self._slow(known)[0])
+        self.query_one("#ranks", Static).update(table)
         self.query_one(CurvePlot).show(known.reports)
         self._draw_log(known)
+
+    def _sentences(self) -> list[str]:
+        """Where it stands, which rank failed first, who holds the gang back."""
+        known = self._known
+        if known is None:
+            return []
+        details = job_details(known.job, known.reports, now=self._clock())
+        return [line for line in (details.sentence, details.first_failure, self._slow(known)[1]) if line]
+
+    def _slow(self, known: Known) -> tuple[str, str]:
+        """The rank that holds the gang back, and the verdict; "" and "" where none does."""
+        found = job_straggler(known.job, known.reports, self._members.values())
+        return (str(found.rank), found.sentence) if found else ("", "")
 
     def _draw_log(self, known: Known) -> None:
         lines = [line for line in known.lines if self.rank in ("", line[0])]
@@ -189,6 +211,20 @@ class JobScreen(Screen[None]):
         self.action_tab("log")
         self._draw()
 
+    def action_copy(self) -> None:
+        """The log's lines that are shown, without whose they are; of another tab the sentence on top."""
+        log = self.query_one(JobLog)
+        of_log = self.query_one(TabbedContent).active == "log"
+        lines = [printable(line) for _, line in log.kept] if of_log else self._sentences()
+        self.app.copy_to_clipboard("\n".join(lines))
+        self.notify(f"{len(lines)} line{'s' * (len(lines) != 1)} copied")
+
+    def action_theme(self) -> None:
+        self.app.theme = following(self.app.theme)
+
+    def action_help(self) -> None:
+        self.app.push_screen(Pairs("Keys", key_pairs(self)))
+
     def action_cancel(self) -> None:
         self.app.post_message(CancelWanted([self.job_id]))
 
@@ -204,12 +240,13 @@ def _pairs(facts: Sequence[tuple[str, str]]) -> RichTable:
     return grid
 
 
-def _table(table: Table) -> RichTable | Text:
+def _table(table: Table, slow: str = "") -> RichTable | Text:
+    """``slow``: the first cell of the row to point at."""
     if not table.rows:
         return Text()
     drawn = RichTable(title=table.title, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for column in table.columns:
         drawn.add_column(column, header_style="dim")
     for row in table.rows:
-        drawn.add_row(*map(Text, row))
+        drawn.add_row(*map(Text, row), style="bold red" if row[0] == slow else "")
     return drawn

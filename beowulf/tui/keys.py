@@ -17,6 +17,7 @@ NAMES = {
     "down": "↓",
     "left": "←",
     "right": "→",
+    "escape": "esc",
 }
 
 
@@ -40,4 +41,5 @@ def bindings(place: DOMNode) -> Iterator[Binding]:
 
 
 def shown(key: str) -> str:
-    return NAMES.get(key, key)
+    """As it stands on a keyboard: ``/``, ``esc``, ``^p``."""
+    return NAMES.get(key, key.replace("ctrl+", "^"))

@@ -1,27 +1,23 @@
-"""The lists: machines, jobs, GPUs, and what is on its way to nodes."""
+"""The lists of machines and of jobs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 
 from beowulf.tui.feed import State
-from beowulf.tui.grid import Column, Rows
-from beowulf.tui.pane import BAD, STYLES, Json, Pane
-from beowulf.views import JOB_COLUMNS, JobRow, job_row, matches
-from beowulf.views.cluster import CLUSTER_COLUMNS, ClusterRow, cluster_row
-from beowulf.views.gpus import GPU_COLUMNS, gpu_rows
+from beowulf.tui.grid import Rows
+from beowulf.tui.listing import Column
+from beowulf.tui.pane import BAD, NODE_KEYS, STYLES, Json, Pane, node_of
+from beowulf.views import JOB_COLUMNS, job_row
+from beowulf.views.cluster import CLUSTER_COLUMNS, NO_MACHINE, OF_GPUS, ClusterRow, cluster_row
+from beowulf.views.jobs import JOB_DETAIL_COLUMNS, job_detail
 from beowulf.views.nodes import node_word
 
-ORDER = ("RUNNING", "COMPLETING", "CONFIGURING", "PENDING")
-NODE_KEYS: list[BindingType] = [
-    Binding("d", "screen.describe", "Describe"),
-    Binding("s", "screen.shell", "Shell"),
-    Binding("D", "screen.drain", "Drain", show=False),
-    Binding("R", "screen.resume", "Resume", show=False),
-]
+WIDTHS = (16, 10, 24, 12, 22, 24, 16, 16, 16, 16, 16, 44, 60)
+STATE = JOB_COLUMNS.index("STATE")
+BARS = frozenset({"CPU", "2 MIN", "MEM", "USE", "GPU MEM", "TEMP", "POWER"})
 
 
 class ClusterPane(Pane):
@@ -31,19 +27,22 @@ class ClusterPane(Pane):
     BINDINGS: ClassVar[list[BindingType]] = NODE_KEYS
 
     def __init__(self) -> None:
-        super().__init__([Column(name, most) for name, most in zip(CLUSTER_COLUMNS, WIDTHS, strict=True)], id="cluster")
+        inks = {"STATE": "state", **dict.fromkeys(BARS, "busy")}
+        named = zip(CLUSTER_COLUMNS, WIDTHS, strict=True)
+        super().__init__([Column(name, most, ink=inks.get(name, "")) for name, most in named], id="cluster")
+        self.spare = ("NET", "POWER", "TEMP", "GPU MEM", "GPU", "2 MIN", "SITE", "USE")
         self.empty = "no machines yet: beowulf nodes discover NETWORK, then beowulf nodes add"
 
+    def about(self, key: str) -> tuple[str, str]:
+        return "", node_of(key)
+
     def update_rows(self, state: State, now: float) -> None:
-        jobs = state.jobs_by_node()
-
         def row(name: str) -> ClusterRow:
-            return cluster_row(state.nodes[name], list(state.loads.get(name, ())), jobs.get(name, []))
+            loads, machine = list(state.loads.get(name, ())), state.machines.get(name, NO_MACHINE)
+            return cluster_row(state.nodes[name], loads, state.index.on_node(name), machine, now)
 
-        self.show(self.shown(sorted(state.nodes), row, lambda key: STYLES.get(node_word(state.nodes[key]), BAD)))
-
-
-WIDTHS = (16, 10, 24, 12, 22, 30, 16, 44, 24)
+        self.absent = frozenset() if any(part.gpus for part in state.parts.values()) else OF_GPUS
+        self.show(self.shown(state.node_names, row, lambda key: STYLES.get(node_word(state.nodes[key]), BAD)))
 
 
 class JobsPane(Pane):
@@ -53,91 +52,40 @@ class JobsPane(Pane):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("d", "screen.describe", "Describe"),
         Binding("l", "screen.log", "Log"),
+        Binding("s", "screen.shell", "Shell", show=False),
         Binding("x", "screen.cancel", "Cancel"),
         Binding("n", "screen.new", "New job", show=False),
     ]
 
     def __init__(self) -> None:
-        right = {"TIME", "JOBID"}
-        columns = [Column(name, 60 if name == "REASON" else 24, name in right) for name in JOB_COLUMNS]
+        right = {"TIME", "JOBID", "ETA"}
+        names = (*JOB_COLUMNS[:-1], *JOB_DETAIL_COLUMNS, JOB_COLUMNS[-1])
+        inks = {"STATE": "state"}
+        columns = [Column(name, 60 if name == "REASON" else 24, name in right, inks.get(name, "")) for name in names]
         super().__init__(columns, id="jobs")
+        self.hidden = {name for name in JOB_DETAIL_COLUMNS if name != "ETA"}
+        self.spare = ("ETA", "USER")
         self.empty = "no jobs yet: beowulf submit jobs/hello.yaml"
-        self._rows: dict[str, tuple[Json, JobRow]] = {}
+        self._rows: dict[str, tuple[Json, tuple[str, ...]]] = {}
 
     def update_rows(self, state: State, now: float) -> None:
-        jobs = state.jobs
-
-        def cells(key: str) -> JobRow:
-            return job_row(jobs[key], now)
-
-        keys = sorted(jobs, key=lambda key: place(jobs[key]))
+        jobs, keys = state.jobs, state.index.keys
+        if len(self._rows) > 2 * len(jobs):
+            self._rows.clear()
         if self.words:
-            keys = [key for key in keys if matches(self.words, *self._known(key, jobs[key]))]
+            keys = [key for key in keys if self.fits(self._known(key, jobs[key]))]
         if self.sorted_by:
-            keys = self.in_order(keys, {key: self._known(key, jobs[key]) for key in keys})
-        self.show(Rows(keys, cells, lambda key: STYLES.get(self._known(key, jobs[key]).state, BAD)))
+            keys = self.in_order(list(keys), {key: self._known(key, jobs[key]) for key in keys})
+        self.show(Rows(keys, lambda key: _cells(jobs[key], now), lambda key: STYLES.get(self.cells(key)[STATE], BAD)))
 
-    def _known(self, key: str, job: Json) -> JobRow:
+    def _known(self, key: str, job: Json) -> tuple[str, ...]:
         """Rows as of their job's last change: thousands are looked through, few are new."""
         known = self._rows.get(key)
         if known is None or known[0] is not job:
-            known = self._rows[key] = (job, job_row(job, float(job.get("ended_at") or 0.0)))
+            known = self._rows[key] = (job, _cells(job, float(job.get("ended_at") or 0.0)))
         return known[1]
 
 
-def place(job: Json) -> tuple[int, float]:
-    state = str(job.get("state", ""))
-    if state in ORDER:
-        return ORDER.index(state), float(job.get("submitted_at") or 0.0)
-    return len(ORDER), -float(job.get("ended_at") or 0.0)
-
-
-class GpusPane(Pane):
-    """A row per GPU of the cluster."""
-
-    TITLE = "GPUs"
-    BINDINGS: ClassVar[list[BindingType]] = NODE_KEYS
-
-    def __init__(self) -> None:
-        super().__init__([Column(name, 40) for name in GPU_COLUMNS], id="gpus")
-        self.empty = "no node has a GPU"
-
-    def update_rows(self, state: State, now: float) -> None:
-        table = {}
-        jobs = state.jobs_by_node()
-        for name, node in sorted(state.nodes.items()):
-            loads = state.loads.get(name)
-            for row in gpu_rows(node, loads[-1] if loads else {}, jobs.get(name, [])):
-                table[f"{name} {row.gpu}"] = row
-        self.show(self.shown(list(table), table.__getitem__, lambda key: STYLES.get(table[key].state, BAD)))
-
-
-class StagingPane(Pane):
-    """Jobs that are being prepared, and how far their files are."""
-
-    TITLE = "Staging"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("d", "screen.describe", "Describe"),
-        Binding("x", "screen.cancel", "Cancel"),
-    ]
-
-    def __init__(self) -> None:
-        super().__init__([Column("JOBID", 12), Column("NAME"), Column("NODES"), Column("TRANSFERS", 200)], id="staging")
-        self.empty = "nothing is on its way"
-
-    def update_rows(self, state: State, now: float) -> None:
-        table: dict[str, Sequence[str]] = {}
-        for key, job in state.jobs.items():
-            if job.get("state") == "CONFIGURING":
-                row = job_row(job, now)
-                table[key] = (row.id, row.name, row.nodes, row.reason or "its nodes are being prepared")
-        self.show(self.shown(list(table), table.__getitem__, lambda key: ""))
-
-
-def node_of(key: str) -> str:
-    """The node a row of machines or GPUs is of."""
-    return key.partition(" ")[0]
-
-
-def is_up(node: Json) -> bool:
-    return node_word(node) not in {"DOWN", "UNKNOWN"}
+def _cells(job: Json, now: float) -> tuple[str, ...]:
+    row = job_row(job, now)
+    return (*row[:-1], *job_detail(job, now), row.reason)

@@ -13,14 +13,16 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.screen import ModalScreen
-from textual.widgets import Footer, Input, Label, Static
+from textual.widgets import Input, Label, Static
 
 from beowulf.client.client import Client
 from beowulf.client.submitting import hand_in, packed_spec, read_text
 from beowulf.model.errors import BadInput, BeowulfError
 from beowulf.specs.job import parse_job
 from beowulf.specs.job_keys import OPTIONS
+from beowulf.tui.keyline import KeyLine
 from beowulf.views import printable
+from beowulf.views.burst import comparison_lines
 from beowulf.views.plan import plan_lines
 
 
@@ -50,7 +52,7 @@ class NewJob(ModalScreen[str]):
             yield Label("Options that win over the file's keys")
             yield Input(placeholder="--num-nodes 2 --name second-try", id="options")
             yield Static("enter: what would become of it · ctrl+s: submit · esc: leave", id="told")
-        yield Footer()
+        yield KeyLine()
 
     def action_try(self) -> None:
         self._run(submit=False)
@@ -77,7 +79,8 @@ class NewJob(ModalScreen[str]):
             request = parse_job(read_text(path), name=file, overrides=overrides(options))
             spec, folders = packed_spec(request)
             if not submit:
-                say("\n".join(plan_lines(self._client.dry_run(spec, request.array))))
+                found = self._client.dry_run(spec, request.array)
+                say("\n".join([*plan_lines(found), *comparison_lines(found)]))
                 return
             hand_in(self._client, folders, say)
             job_id = self._client.submit(spec, request.array)

@@ -16,6 +16,17 @@ def comparison_rows(burst: Json, *, utc: bool = False) -> list[tuple[str, ...]]:
     return [("here", "-", "-", *times, "$0.00", "-", ""), *(_row(one, utc) for one in items(burst, "offers"))]
 
 
+def comparison_lines(answer: Json) -> list[str]:
+    """Of a dry run: `comparison_rows` and what follows from them; none where the job would start here now."""
+    burst = inner(answer, "burst")
+    if not burst or answer.get("fits"):
+        return []
+    rows = [COMPARISON_COLUMNS, *comparison_rows(burst)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    table = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return ["", *table, printable(text(burst, "sentence"))]
+
+
 def _row(offer: Json, utc: bool) -> tuple[str, ...]:
     beside = int(number(offer, "beside"))
     machines = f"{int(number(offer, 'count'))} {text(offer, 'machine_type')}{f' + {beside} here' if beside else ''}"

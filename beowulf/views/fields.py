@@ -32,3 +32,9 @@ def count(value: Json, name: str) -> int:
     """A number, or how many there are in a list: ``used_cpus`` comes as either."""
     found = value.get(name)
     return len(found) if isinstance(found, (list, tuple)) else int(number(value, name))
+
+
+def known(value: Json, name: str) -> float:
+    """-1 where it was not told."""
+    found = value.get(name)
+    return float(found) if isinstance(found, (int, float)) else -1.0

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from beowulf.views.amounts import duration
+from beowulf.views.amounts import clock_time, duration
 from beowulf.views.fields import Json, inner, items, number, text
 from beowulf.views.hosts import compress_hosts
 from beowulf.views.text import printable
 
 JOB_COLUMNS = ("JOBID", "NAME", "USER", "STATE", "TIME", "NODES", "REASON")
+JOB_DETAIL_COLUMNS = ("ETA", "QUEUE", "PRIORITY", "LAUNCHER", "RANKS", "TRIES", "SUBMITTED")
 WAITING = "PENDING"
 
 
@@ -38,6 +39,29 @@ def job_row(job: Json, now: float) -> JobRow:
         nodes=job_nodes(job),
         reason=printable(text(job, "reason")) if word not in {"RUNNING", "COMPLETED"} else "",
     )
+
+
+def job_detail(job: Json, now: float) -> tuple[str, ...]:
+    """Of a summary, in the order of `JOB_DETAIL_COLUMNS`."""
+    return (
+        job_eta(job, now),
+        printable(text(job, "queue")),
+        text(job, "priority"),
+        printable(text(job, "launcher")),
+        text(job, "ranks") if number(job, "ranks") else "",
+        text(job, "attempts") if number(job, "attempts") else "",
+        clock_time(number(job, "submitted_at")),
+    )
+
+
+def job_eta(job: Json, now: float) -> str:
+    """``in 20:00``: the start it was promised; ``≤ 1:20:00``: its limit ends it then. "" where nobody knows."""
+    word, promised_at, limit_s = job_word(job), number(job, "promised_at"), number(job, "max_duration_s")
+    if word == WAITING and promised_at:
+        return f"in {duration(promised_at - now)}" if promised_at > now else "soon"
+    if word == "RUNNING" and limit_s:
+        return f"≤ {duration(limit_s - ran_s(job, now))}"
+    return ""
 
 
 def _user(job: Json) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from beowulf.controller.commands import AddNode, Caller, Cancel, Command, DrainNode, Submit
 from beowulf.model import event as ev
 from beowulf.model.apply import apply
-from beowulf.model.cloud import Machine
+from beowulf.model.cloud import Machine, Offer
 from beowulf.model.codec import encode_event
 from beowulf.model.errors import BadInput, BeowulfError, Forbidden, Refused
 from beowulf.model.job import Job, JobSpec
@@ -56,6 +56,7 @@ class FakeHead:
         self.wakes: list[Callable[[], None]] = []
         self.complete = True
         self.measured: list[tuple[str, Load]] = []
+        self.moving: list[dict[str, Any]] = []
         self.reasons: dict[str, str] = {}
         self.trees: dict[str, bytes] = {}
         self.kept_reports: list[StoredReport] = []
@@ -92,6 +93,9 @@ class FakeHead:
 
     def loads(self, since: int) -> tuple[int, dict[str, list[Load]]]:
         return len(self.measured), {node: [load] for node, load in self.measured[since:]}
+
+    def transfers(self) -> list[dict[str, Any]]:
+        return self.moving
 
     def metrics(self) -> tuple[bytes, str]:
         return b"# EOF\n", "application/openmetrics-text; version=1.0.0"
@@ -154,6 +158,12 @@ class FakeHead:
 
     def collect(self, caller: Caller) -> list[dict[str, Any]]:
         return self.clouds()
+
+    def offers(self) -> list[Offer]:
+        return [
+            Offer("aws", "us-east-1", "", "g4dn.xlarge", 4, 16384, "T4", 1, hourly_usd=0.526),
+            Offer("aws", "us-east-1", "", "t3.large", 2, 8192, hourly_usd=0.0832),
+        ]
 
     def machines_since(self, since: float) -> list[Machine]:
         return list(self.state.machines.values())

@@ -57,11 +57,25 @@ def test_a_month_is_billed_to_the_second(client: Client) -> None:
     found = client.cost(month="2026-08", by="user")
     lines = {line["name"]: line for line in found["lines"]}
     assert (lines["ada"]["cost_usd"], lines["ada"]["seconds"], lines["ada"]["machines"]) == (1.0, 1000.0, 1)
-    assert found["cap_usd"] == 50.0
+    assert found["cap_usd"] == 50.0 and [one["name"] for one in found["clouds"]] == ["aws"]
     assert client.cost(month="2026-07")["lines"] == []
     for wrong in ({"month": "August"}, {"by": "colour"}):
         with pytest.raises(BadInput):
             client.cost(**wrong)
+
+
+def test_the_stream_tells_of_machines_whenever_one_is_another(client: Client, head: FakeHead) -> None:
+    lines = client.changes()
+    assert [one["id"] for one in next(lines)["machines"]] == ["aws-2"]
+    head.happen(rented.MachineGone(AUGUST + 1000.0, "aws-2", "it is gone", AUGUST + 1000.0, 1.0))
+    assert next(line for line in lines if line["machines"] is not None)["machines"] == []
+
+
+def test_offers_cheapest_first(client: Client) -> None:
+    assert [(one["machine_type"], one["hourly_usd"]) for one in client.offers()] == [
+        ("t3.large", 0.0832),
+        ("g4dn.xlarge", 0.526),
+    ]
 
 
 def test_terminate_collect_and_check(client: Client, head: FakeHead) -> None:

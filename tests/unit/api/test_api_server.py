@@ -261,6 +261,27 @@ def test_changes_go_on_from_a_cursor_and_tell_new_reasons(path: Path, head: Fake
     assert [(job["id"], job["reason"]) for job in changed["jobs"]] == [("2", "Resources: needs 4 GPUs, 1 free")]
 
 
+def test_changes_tell_of_transfers_only_what_is_new(path: Path, head: FakeHead) -> None:
+    submit(head, "1")
+    head.moving = [{"job_id": "1", "node": "n1", "done_bytes": 1}]
+    lines = stream(path, "/v1/changes")
+    assert next(lines)["transfers"] == head.moving
+    head.happen(ev.NodeAdded(1.0, "n1", Endpoint("10.0.0.1"), "key"))
+    assert told(lines, "nodes")["transfers"] is None  # they are as they were
+    head.moving = [{"job_id": "1", "node": "n1", "done_bytes": 2}]  # no event, and nobody is woken
+    assert told(lines, "transfers")["transfers"] == head.moving
+    head.moving = []
+    assert next(line for line in lines if line["transfers"] is not None)["transfers"] == []
+
+
+def test_changes_tell_who_has_a_gpu_and_when_a_job_ends_at_the_latest(path: Path, head: FakeHead) -> None:
+    head.happen(ev.NodeAdded(1.0, "n1", Endpoint("10.0.0.1"), "key"))
+    head.happen(ev.JobSubmitted(1.0, "1", 1, JobSpec("hello", "echo hi", max_duration_s=60.0), "me", os.getuid()))
+    head.happen(ev.JobPlaced(4.0, "1", 1, Allocation((Share("n1", (RankSlot(0, 0, (0,), (1,)),)),))))
+    first = next(stream(path, "/v1/changes"))
+    assert first["nodes"][0]["gpu_jobs"] == {"1": "1"} and first["jobs"][0]["max_duration_s"] == 60.0
+
+
 def test_a_cursor_of_another_history_gets_the_whole(path: Path, head: FakeHead) -> None:
     submit(head, "1")
     assert next(stream(path, "/v1/changes?after=999"))["whole"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from beowulf.cli.root import beowulf
 from beowulf.daemon.reasons import burst_answer
 from beowulf.model.cloud import Market, Offer
 from beowulf.scheduler import Comparison, Quote, Row
-from beowulf.views.burst import COMPARISON_COLUMNS, comparison_rows
+from beowulf.views.burst import COMPARISON_COLUMNS, comparison_lines, comparison_rows
 
 OFFER = Offer("aws", "us-east-1", "", "c5.large", 2, 4096, hourly_usd=0.085, as_of="2026-09-06", source="test")
 TAKEN = Quote(OFFER, Market.ON_DEMAND, 2, 1180.0, 4780.0, 0.42, 0.1, 1.0)
@@ -37,6 +38,15 @@ def test_rows_show_here_first_and_why_an_offer_is_not_taken() -> None:
     assert rows[0] == ("here", "-", "-", "-", "-", "$0.00", "-", "")
     assert rows[1][:3] == ("aws:us-east-1", "2 c5.large", "on-demand") and rows[1][-3:] == ("$0.42", "$0.10", "taken")
     assert rows[2][-3:] == ("-", "$0.10", "is not sold as spot")
+    lines = comparison_lines({"fits": False, "burst": burst_answer(FOUND)})
+    assert lines[2].split()[:3] == ["here", "-", "-"] and lines[3].endswith("taken")
+    assert comparison_lines({"fits": True, "burst": burst_answer(FOUND)}) == []
+
+
+def test_a_gang_over_two_sites_shows_what_it_is_made_of() -> None:
+    joined = replace(TAKEN, count=1, beside=("n2", "n3"))
+    rows = comparison_rows(burst_answer(replace(FOUND, rows=(Row(joined),), choice=joined)))
+    assert rows[1][:2] == ("aws:us-east-1", "1 c5.large + 2 here") and rows[1][-1] == "taken"
 
 
 class Head:

@@ -69,6 +69,7 @@ def test_a_tree_arrives_whole_and_does_not_travel_again(nodes: LocalNodes, store
     assert staged.environment == ""
     assert on_node(node, tree) == {**content, "e": None} and on_node(node, data) == {"set.csv": b"1,2"}
     assert heard[-2].done_bytes == heard[-2].total_bytes > 600_000 and tidy(node)
+    assert {one.file for one in heard} >= {"big", "set.csv"} and not any(one.home for one in heard)
     before = nodes.written
     stager.stage(node, job(tree))
     assert nodes.written - before < 500

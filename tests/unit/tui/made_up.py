@@ -7,7 +7,7 @@ import queue
 from collections.abc import Iterator
 from typing import Any
 
-from beowulf.model.errors import Refused, Unreachable
+from beowulf.model.errors import NotFound, Refused, Unreachable
 
 NOW = 1_790_000_000.0
 NASTY = "\x1b]0;owned\x07\x1b[2J[bold]no markup[/]\x07"
@@ -31,6 +31,11 @@ def job(number: int, name: str, owner: str, word: str, nodes: str = "", ran: flo
         "placed_at": NOW - ran - 2 if nodes else 0.0,
         "started_at": NOW - ran if ran else 0.0,
         "ended_at": NOW - 300 if state == "ENDED" else 0.0,
+        "queue": "default",
+        "priority": 0,
+        "launcher": "torchrun",
+        "ranks": len(nodes.split()),
+        "attempts": int(bool(nodes)),
         **more,
     }
 
@@ -69,9 +74,17 @@ class MadeUp:
     def __init__(self) -> None:
         self.jobs = [
             job(41, "digits-torchrun", "mira", "RUNNING", "n1 n2 n3 n4", 754),
-            job(42, "resnet-ablation", "jonas", "RUNNING", "n5", 8211),
+            job(42, "resnet-ablation", "jonas", "RUNNING", "n5", 8211, max_duration_s=14400),
             job(43, "hello-mpi", "mira", "CONFIGURING", "n6", reason="torch 2.13.0: n6 (62%)"),
-            job(44, "sweep", "ana", "PENDING", wanted=4, reason="Resources: 4 nodes free at the same time"),
+            job(
+                44,
+                "sweep",
+                "ana",
+                "PENDING",
+                wanted=4,
+                promised_at=NOW + 1200,
+                reason="Resources: 4 nodes free at the same time",
+            ),
             job(45, "big-gpu", "jonas", "PENDING", wanted=2, reason="Resources: needs 2 GPUs per node"),
             job(46, NASTY, "jonas", "PENDING", reason="Dependency: job 42 runs still"),
             job(40, "threads", "ana", "COMPLETED", "n6", 312),
@@ -82,7 +95,7 @@ class MadeUp:
             node("n2", 8, 16, 8),
             node("n3", 4, 8, 4),
             node("n4", 4, 8, 2),
-            node("n5", 16, 64, 6, "RTX3090", 1),
+            node("n5", 16, 64, 6, "RTX3090", 1, gpu_jobs={"0": "42"}),
             node("n6", 4, 8, 1, drained=True, draining_reason="fan is loud"),
             node("n7", 8, 16, state="DOWN", reason="10.0.0.17:22 does not answer"),
         ]
@@ -95,6 +108,11 @@ class MadeUp:
             "n6": loads(0.05, 1.2),
         }
         self.rented = [machine("aws-7", "READY", 0.526, 1800), machine("aws-8", "BOOTING", 0.526, 20)]
+        self.transfers = [
+            transfer("43", "n6", "torch 2.13.0", "", 62, 102),
+            transfer("43", "n1", "files", "data/digits.npz", 31, 48),
+            transfer("40", "n6", "outputs", "", 3, 4, home=True),
+        ]
         self.away = ""  # the reason
         self.pushed: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self.asked_after: list[int] = []
@@ -109,7 +127,7 @@ class MadeUp:
 
     def push(self, **line: Any) -> None:
         base = {"cursor": 100, "whole": False, "jobs": [], "nodes": [], "gone": [], "loads": {}}
-        self.pushed.put({**base, **line})
+        self.pushed.put({**base, "transfers": None, "machines": None, **line})
 
     def hang_up(self) -> None:
         self.pushed.put(None)
@@ -120,8 +138,9 @@ class MadeUp:
         self.asked_after.append(after)
         if self.away:
             raise Unreachable(self.away, hint="beowulf up")
+        few = {"transfers": self.transfers, "machines": self.rented}
         whole = {"cursor": 99, "whole": True, "jobs": self.jobs, "nodes": self.nodes, "gone": [], "loads": self.loads}
-        yield whole if not after else {**whole, "whole": False, "jobs": [], "nodes": [], "loads": {}}
+        yield {**whole, **few} if not after else {**whole, **few, "whole": False, "jobs": [], "nodes": [], "loads": {}}
         while (line := self.pushed.get()) is not None:
             yield line
 
@@ -140,13 +159,17 @@ class MadeUp:
         return {**found, "spec": spec, "attempts": attempts}
 
     def node(self, name: str) -> dict[str, Any]:
-        return next(node for node in self.nodes if node["id"] == name)  # type: ignore[no-any-return]
-
-    def machines(self, **_: Any) -> dict[str, Any]:
-        return {"machines": self.rented, "clouds": [{"name": "aws", "error": ""}]}
+        for node in self.nodes:
+            if node["id"] == name:
+                return node  # type: ignore[no-any-return]
+        raise NotFound(f"there is no node {name}")
 
     def cost(self, **_: Any) -> dict[str, Any]:
-        return {"cost_usd": 4.1, "cap_usd": 50.0, "committed_usd": 6.0, "lines": []}
+        clouds = [{"name": "aws", "error": ""}]
+        return {"cost_usd": 4.1, "cap_usd": 50.0, "committed_usd": 6.0, "lines": [], "clouds": clouds}
+
+    def offers(self) -> list[dict[str, Any]]:
+        return [OFFER, {**OFFER, "machine_type": "p3.2xlarge", "accelerator": "V100", "hourly_usd": 3.06}]
 
     def terminate(self, machine: str, **_: Any) -> str:
         self._order("terminate", machine)
@@ -203,12 +226,49 @@ class MadeUp:
         return ["true", name]
 
 
-def machine(name: str, state: str, hourly_usd: float, age_s: float) -> dict[str, Any]:
-    offer = {"provider": "aws", "region": "us-east-1", "zone": "us-east-1a", "machine_type": "g4dn.xlarge",
-             "hourly_usd": hourly_usd, "spot_hourly_usd": 0.2}  # fmt: skip
-    return {"id": name, "state": state, "offer": offer, "market": "on-demand", "job_id": "44",
-            "created_at": NOW - age_s, "gone_at": 0.0,
-            "spent_usd": hourly_usd * age_s / 3600, "worst_usd": 0.9, "reason": ""}  # fmt: skip
+OFFER = {"provider": "aws", "region": "us-east-1", "zone": "us-east-1a", "machine_type": "g4dn.xlarge", "cpus": 4,
+         "memory_mib": 16384, "accelerator": "T4", "accelerators": 1, "hourly_usd": 0.526, "spot_hourly_usd": 0.2,
+         "as_of": "2026-09-06"}  # fmt: skip
+
+
+def machine(name: str, state: str, hourly_usd: float, age_s: float, **more: Any) -> dict[str, Any]:
+    return {"id": name, "state": state, "offer": {**OFFER, "hourly_usd": hourly_usd}, "market": "on-demand",
+            "job_id": "44", "created_at": NOW - age_s, "gone_at": 0.0, "reclaim_at": 0.0,
+            "spent_usd": hourly_usd * age_s / 3600, "worst_usd": 0.9, "reason": "", **more}  # fmt: skip
+
+
+def transfer(job_id: str, name: str, what: str, file: str, done: int, total: int, home: bool = False) -> dict[str, Any]:
+    """MB, 10 MB/s."""
+    return {"job_id": job_id, "attempt": 1, "node": name, "home": home, "what": what, "file": file,
+            "done_bytes": done * 10**6, "total_bytes": total * 10**6, "first_bytes": 0,
+            "began_at": NOW - done / 10, "at": NOW}  # fmt: skip
+
+
+def with_gpus(client: MadeUp) -> MadeUp:
+    """A shelf of old GPU machines besides: for maps of heat."""
+    kinds = ("K80", "M40", "P100", "V100", "GTX1080Ti")
+    for number in range(1, 25):
+        name, kind = f"g{number:02}", kinds[number % len(kinds)]
+        cards = [{"index": at, "kind": kind, "healthy": True, "memory_mib": 12288, "name": kind} for at in range(4)]
+        if number == 9:
+            cards[2] = {**cards[2], "healthy": False, "complaint": "uncorrectable memory errors"}
+        busy = [at for at in range(4) if (number * 7 + at * 5) % 11 < 7]
+        facts = {"cpus": list(range(16)), "memory_mib": 131072, "gpus": cards, "os": "Debian GNU/Linux 12"}
+        client.nodes.append(
+            {"id": name, "state": "UP", "site": "lab", "used_cpus": 2 * len(busy), "used_gpus": len(busy),
+             "facts": facts, "gpu_jobs": dict.fromkeys(map(str, busy), str(50 + number % 6))}
+        )  # fmt: skip
+        use = [(0.55 + 0.44 * math.sin(number * 3 + at)) if at in busy else 0.0 for at in range(4)]
+        client.loads[name] = [
+            {**load, "gpus": [gpu_load(at, max(use[at], 0.0)) for at in range(4)]}
+            for load in loads(0.1 + 0.2 * len(busy), 60.0)
+        ]
+    return client
+
+
+def gpu_load(index: int, use: float) -> dict[str, Any]:
+    return {"index": index, "utilisation": use, "memory_used_mib": int(11000 * min(use * 1.2, 1.0)),
+            "temperature_c": int(36 + 46 * use), "power_w": 25 + 210 * use}  # fmt: skip
 
 
 def report(rank: int, step: int) -> dict[str, Any]:

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from driving import screen_text, settle, until
 from made_up import NOW, MadeUp
-from test_top import screen_text, settle, until
 from textual.filter import Monochrome
 
-from beowulf.tui.app import PANES, Top
+from beowulf.tui.app import Top
 from beowulf.tui.job import TABS
+from beowulf.tui.overview import PANES
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "tui"
 SIZES = ((80, 24), (120, 36), (200, 60))

@@ -1,0 +1,29 @@
+"""The line at the bottom that is there while somebody types a filter or a command into it."""
+
+from __future__ import annotations
+
+from textual.widgets import Input
+
+FILTER, COMMAND = "filter", "command"
+
+
+class Prompt(Input):
+    DEFAULT_CSS = """
+    Prompt { display: none; height: 1; border: none; padding: 0 1; }
+    Prompt.open { display: block; }
+    """
+
+    def __init__(self, *, id: str) -> None:
+        super().__init__(id=id)
+        self.asks = ""  # what it is open for; "": it is not
+
+    def open(self, what: str, hint: str, value: str) -> None:
+        self.asks, self.placeholder, self.value = what, hint, value
+        self.add_class("open")
+        self.focus()
+
+    def close(self) -> None:
+        if self.asks:
+            self.asks = ""
+            self.remove_class("open")
+            self.clear()

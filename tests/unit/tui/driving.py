@@ -1,0 +1,66 @@
+"""Textual's pilot over a made-up cluster, and what a person sees of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeAlias
+
+from made_up import NOW, MadeUp
+from textual.pilot import Pilot
+
+from beowulf.tui.app import Top
+from beowulf.tui.log import JobLog
+
+Steps: TypeAlias = Callable[[Top, Pilot[None]], Awaitable[None]]
+
+
+def drive(client: MadeUp, steps: Steps, size: tuple[int, int] = (120, 30), **how: Any) -> Top:
+    async def main() -> Top:
+        made_up: Any = client
+        app = Top(made_up, clock=lambda: NOW, **how)
+        async with app.run_test(size=size) as pilot:
+            await until(pilot, lambda: app.overview.state.heard or bool(app.overview.state.stale))
+            await settle(pilot)
+            await steps(app, pilot)
+            client.hang_up()
+        return app
+
+    return asyncio.run(main())
+
+
+async def until(pilot: Pilot[None], holds: Callable[[], bool]) -> None:
+    for _ in range(400):
+        if holds():
+            return
+        await pilot.pause(0.02)
+    raise AssertionError("it never came")
+
+
+async def settle(pilot: Pilot[None]) -> None:
+    """All that was asked has been answered and drawn."""
+    for _ in range(3):
+        await pilot.app.workers.wait_for_complete()
+        await pilot.pause()
+
+
+async def press(pilot: Pilot[None], *keys: str) -> None:
+    await pilot.press(*keys)
+    await settle(pilot)
+
+
+def screen_text(app: Top) -> str:
+    """What a person sees, line by line."""
+    return "\n".join(strip.text for strip in app.screen._compositor.render_strips(app.size))
+
+
+def lines_of(app: Top) -> list[str]:
+    return [line.rstrip() for line in screen_text(app).splitlines()]
+
+
+def notes(app: Top) -> list[str]:
+    return [note.message for note in app._notifications]
+
+
+def log_text(app: Top) -> str:
+    return "\n".join(strip.text for strip in app.screen.query_one(JobLog).lines)
