@@ -18,6 +18,13 @@ def tar_of(folder: Path) -> Iterator[bytes]:
     yield bytes(2 * tarfile.BLOCKSIZE)
 
 
+def tar_bytes(folder: Path) -> int:
+    """How long `tar_of` will be, but for names that need more than one block."""
+    found = [path.lstat() for path in folder.rglob("*")]
+    blocks = [-(-one.st_size // tarfile.BLOCKSIZE) if stat.S_ISREG(one.st_mode) else 0 for one in found]
+    return tarfile.BLOCKSIZE * (sum(blocks) + len(found) + 2)
+
+
 def _member(path: Path, name: str) -> Iterator[bytes]:
     found = path.lstat()
     info = tarfile.TarInfo(name)

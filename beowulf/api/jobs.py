@@ -7,7 +7,7 @@ import hashlib
 from starlette.responses import Response, StreamingResponse
 
 from beowulf.api import logs, render
-from beowulf.api.archive import tar_of
+from beowulf.api.archive import tar_bytes, tar_of
 from beowulf.api.bodies import JobBody, PlanBody
 from beowulf.api.call import Call, answer
 from beowulf.api.render import job_order, tasks_of
@@ -19,6 +19,7 @@ from beowulf.model.job import Job, JobSpec
 from beowulf.model.snapshot import Snapshot
 
 JSON_LINES = "application/x-ndjson"
+BYTES = "Beowulf-Bytes"  # about how long a stream will be: for whoever waits for its end
 LIVE = "LIVE"
 
 
@@ -150,4 +151,5 @@ async def outputs(call: Call) -> Response:
         declared = bool(job.spec.outputs)
         hint = "they come home after the job's end" if declared else "the job's file declares none (outputs:)"
         raise NotFound(f"job {job.id} has no outputs here", hint=hint)
-    return StreamingResponse(tar_of(folder), media_type="application/x-tar")
+    length = {BYTES: str(await call.blocking(tar_bytes, folder))}
+    return StreamingResponse(tar_of(folder), headers=length, media_type="application/x-tar")

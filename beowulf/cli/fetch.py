@@ -20,7 +20,7 @@ def fetch(said: Said, job: str, folder: Path | None) -> None:
     """Bring what the job left under its `outputs:` into FOLDER (outputs-JOB when not given)."""
     into = folder or Path(f"outputs-{job}")
     with said.client() as client:
-        paths = client.outputs(job, into, lambda pieces: carried("fetching", pieces))
+        paths = client.outputs(job, into, lambda pieces, total: carried("fetching", pieces, total or None))
     if said.json:
         emit("fetch", job_id=job, folder=str(into), paths=paths)
         return

@@ -54,12 +54,22 @@ class Exchange:
         body: Iterable[bytes] | None = None,
     ) -> Iterator[bytes]:
         """The answer's bytes as they come, on a connection of their own. Raises at once what the head refuses."""
+        return self.measured(method, path, query, body)[0]
+
+    def measured(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, Any] | None = None,
+        body: Iterable[bytes] | None = None,
+    ) -> tuple[Iterator[bytes], int]:
+        """As `pieces`, and about how many bytes there will be; 0 where the head does not say."""
         connection, response = self._send(method, path, query, body)
         if response.status >= 400:
             content = _read(connection, response)
             connection.close()
             raise error_of(response.status, content)
-        return _pieces(connection, response)
+        return _pieces(connection, response), int(response.headers.get("Beowulf-Bytes") or 0)
 
     def close(self) -> None:
         with self._lock:

@@ -153,12 +153,15 @@ class JobRequests(TreeRequests):
         self,
         job_id: str,
         into: Path | str,
-        watch: Callable[[Iterator[bytes]], Iterator[bytes]] = lambda pieces: pieces,
+        watch: Callable[[Iterator[bytes], int], Iterator[bytes]] = lambda pieces, _: pieces,
     ) -> list[str]:
-        """Unpacks what the job brought home below ``into``; its tar passes through ``watch``. → the paths in it."""
+        """Unpacks what the job brought home below ``into``. → the paths in it.
+
+        Its tar passes through ``watch(pieces, bytes)``, the last being about how long it will be; 0: not known.
+        """
         from beowulf.client.unpack import unpack
 
-        return unpack(watch(self._exchange.pieces("GET", f"{job_path(job_id)}/outputs")), Path(into))
+        return unpack(watch(*self._exchange.measured("GET", f"{job_path(job_id)}/outputs")), Path(into))
 
     def connect(self, job_id: str, port: int, *, rank: int = 0) -> Stream:
         """A connection to what the job listens at on that rank's machine, through the head. Of one's own jobs only.

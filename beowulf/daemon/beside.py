@@ -15,12 +15,13 @@ from beowulf.transport import BulkChannel
 
 PIECE = 64 * 1024
 LONGEST_ANSWER = 16 * 1024
+WINDOW_BYTES = 1 << 20  # so much of each connection the head holds for a caller who does not read
 
 
 class RunsCommands(Protocol):
     """The part of transport's ``Fleet`` that is needed here."""
 
-    def bulk(self, node: NodeId, command: Sequence[str]) -> BulkChannel: ...
+    def bulk(self, node: NodeId, command: Sequence[str], window_bytes: int) -> BulkChannel: ...
 
 
 class Beside:
@@ -33,7 +34,7 @@ class Beside:
         """``wish``: ``{"port": 6006}`` or ``{"argv": […]}``. Blocking. Raises `BadInput`, `Refused`, `Unreachable`."""
         node = self._snapshot().nodes[node_of(job, rank)]
         request = {"root": node.root, "cluster": self._cluster, "attempt": job.tag, "rank": rank, **wish}
-        channel = self._fleet.bulk(node.id, ("/bin/sh", "-c", bootstrap_command(program="beside")))
+        channel = self._fleet.bulk(node.id, ("/bin/sh", "-c", bootstrap_command(program="beside")), WINDOW_BYTES)
         try:
             channel.write(packed("beside") + json.dumps(request).encode("ascii") + b"\n")
             line, ahead = _first_line(channel)

@@ -197,13 +197,13 @@ class Line:
     def broke(self) -> LinkFailed:
         return failed(ProblemKind.LOST, f"the connection to {self._node} broke during a transfer")
 
-    def run(self, command: Sequence[str]) -> SshBulk:
+    def run(self, command: Sequence[str], window_bytes: int) -> SshBulk:
         """Raises LinkFailed; of kind MAX_SESSIONS where sshd wants a further connection."""
         with self._lock:
             self._users += 1
             self._uses += 1
         try:
-            channel = self._connection.transport.open_session(WINDOW_BYTES, PACKET_BYTES, timeout=self._start_s)
+            channel = self._connection.transport.open_session(window_bytes, PACKET_BYTES, timeout=self._start_s)
             return SshBulk(channel, command, self, self._later)
         except paramiko.ChannelException as error:
             self.leave()
@@ -240,7 +240,9 @@ class BulkLines:
         self._lock = threading.Lock()
         self._lines: dict[NodeId, list[Line]] = {}
 
-    def open(self, node: NodeId, endpoint: Endpoint, host_key: str, command: Sequence[str]) -> BulkChannel:
+    def open(
+        self, node: NodeId, endpoint: Endpoint, host_key: str, command: Sequence[str], window_bytes: int
+    ) -> BulkChannel:
         """Raises LinkFailed."""
         if endpoint.local:
             return LocalBulk(command)
@@ -249,11 +251,11 @@ class BulkLines:
             known = tuple(lines)
         for line in known:
             try:
-                return line.run(command)
+                return line.run(command, window_bytes)
             except LinkFailed as error:
                 if error.problem.kind not in (ProblemKind.MAX_SESSIONS, ProblemKind.LOST):
                     raise
-        return self._dial(node, endpoint, host_key).run(command)
+        return self._dial(node, endpoint, host_key).run(command, window_bytes)
 
     def connection(self, endpoint: Endpoint, host_key: str) -> Connection:
         """A new one, whose end is its owner's to see to. Raises LinkFailed."""

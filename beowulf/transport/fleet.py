@@ -15,7 +15,7 @@ from typing import Any
 from beowulf.agent import wire
 from beowulf.model.errors import NotFound, Unreachable
 from beowulf.model.node import Endpoint, NodeId
-from beowulf.transport.bulk import BulkChannel, BulkLines
+from beowulf.transport.bulk import WINDOW_BYTES, BulkChannel, BulkLines
 from beowulf.transport.config import SettingsFolder
 from beowulf.transport.connect import Connection
 from beowulf.transport.event import LinkDown, LinkEvent
@@ -95,11 +95,12 @@ class Fleet:
         session = self._up.get(node)
         return session is not None and session.post(wire.encode(dict(header), payload))
 
-    def bulk(self, node: NodeId, command: Sequence[str]) -> BulkChannel:
+    def bulk(self, node: NodeId, command: Sequence[str], window_bytes: int = WINDOW_BYTES) -> BulkChannel:
         """Run a command on the node with its stdin, stdout and exit code; blocking. On a connection of its own, so that
-        gigabytes do not delay heartbeats. Raises NotFound or Unreachable."""
+        gigabytes do not delay heartbeats. At most ``window_bytes`` wait here to be read. Raises NotFound or
+        Unreachable."""
         wanted = self._linked(node)
-        return self._lines.open(node, wanted.endpoint, wanted.host_key, command)
+        return self._lines.open(node, wanted.endpoint, wanted.host_key, command, window_bytes)
 
     def passages(self, near: NodeId, on_broken: Callable[[str], None]) -> Passages:
         """Ways to ``near`` from nodes that cannot reach it themselves; theirs who asks is to close them."""

@@ -246,7 +246,16 @@ def test_trees_and_outputs(client: Client, head: FakeHead, tmp_path: Path) -> No
     out.mkdir(parents=True)
     (out / "model.bin").write_bytes(os.urandom(300_001))
     (out / "latest").symlink_to("model.bin")
-    assert client.outputs("1", tmp_path / "into") == ["out", "out/latest", "out/model.bin"]
+    told: list[int] = []
+
+    def watch(pieces: Iterator[bytes], total: int) -> Iterator[bytes]:
+        told.append(total)
+        for piece in pieces:
+            told[0] -= len(piece)
+            yield piece
+
+    assert client.outputs("1", tmp_path / "into", watch) == ["out", "out/latest", "out/model.bin"]
+    assert told == [0]  # as long as was said
     assert (tmp_path / "into/out/latest").read_bytes() == (out / "model.bin").read_bytes()
 
 
