@@ -54,7 +54,6 @@ class JobsPane(Pane):
         Binding("l", "screen.log", "Log"),
         Binding("s", "screen.shell", "Shell", show=False),
         Binding("x", "screen.cancel", "Cancel"),
-        Binding("n", "screen.new", "New job", show=False),
     ]
 
     def __init__(self) -> None:

@@ -157,4 +157,5 @@ def test_the_digits_train_over_two_sites(stretching: RealHead, ec2: Emulator) ->
     assert len(nodes_of(done)[-1]) == 2 and nodes_of(done)[-1][0] == "n1"
     result = json.loads((stretching.home / "jobs" / job / "outputs" / "results" / "accuracy.json").read_text())
     assert result["accuracy"] >= 0.95 and result["ranks"] == 2
+    until(lambda: not ec2.live(), 180, "the machine's disk, with an environment on it, to be wiped")
     nothing_is_left(stretching, ec2)

@@ -23,14 +23,18 @@ def main(file: Path, mode: str) -> None:
         optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
         loader = bw.loader(Numbered(), batch_size=BATCH, micro_batch=MICRO)
         bw.pace.fix(SPLIT)
+        losses: list[float] = []
         for _ in bw.epochs(2):
             for x, y, _ in bw.batches(loader, optimizer):
-                bw.backward(nn.functional.cross_entropy(model(x), y))
+                loss = nn.functional.cross_entropy(model(x), y)
+                bw.backward(loss)
+                losses.append(loss.item())
         mine = torch.cat([value.double().reshape(-1) for value in bw.module.state_dict().values()])
         apart = max(
             abs(a - b) for row in bw.reduction.gather(mine.tolist()) for a, b in zip(row, mine.tolist(), strict=True)
         )
         found = {"weights": mine.tolist(), "apart": apart, "total": bw.total(1.0, bw.rank)}
+        found |= {"first_loss": losses[0], "loss": sum(losses[-8:]) / 8}
         if bw.rank == 0:
             file.write_text(json.dumps(found))
 

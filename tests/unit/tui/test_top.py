@@ -256,7 +256,7 @@ def test_rented_machines_what_they_cost_and_giving_one_back() -> None:
 
     async def steps(app: Top, pilot: Pilot[None]) -> None:
         await press(pilot, "4")
-        await until(pilot, lambda: "$1.05/h ▋       $4.10 of $50.00" in lines_of(app)[0])
+        await until(pilot, lambda: "$1.05/h ▋      ▏ $4.10 of $50.00" in lines_of(app)[0])
         assert "$4.10 of $50.00 this month (8 %)" in lines_of(app)[2] and "by the month's end" in lines_of(app)[3]
         rows = [line.split() for line in lines_of(app)[5:7]]
         assert [row[:4] for row in rows] == [
