@@ -23,7 +23,7 @@ from beowulf.model.snapshot import Snapshot, tasks_of
 from beowulf.store import StoredEvent
 
 BEAT_S = 2.0  # a line at least so often, also where nothing happened: the head is there
-MOVING_S = 0.5  # while files travel it is looked so often how far they are
+MOVING_S = 0.5  # while jobs are being prepared it is looked so often how far their files are
 PACE_S = 0.1  # at most one line in this time
 MOST_EVENTS = 5000  # who is further behind gets the whole again
 ENDED = 500  # newest ended jobs of the whole, unless asked for more
@@ -52,7 +52,7 @@ async def _lines(call: Call, told: _Told, after: int) -> AsyncIterator[bytes]:
                 yield json_bytes(line) + b"\n"
                 said = time.monotonic()
                 await asyncio.sleep(PACE_S)
-            await waker.wait(MOVING_S if told.moving else BEAT_S)
+            await waker.wait(MOVING_S if told.moving or told.preparing else BEAT_S)
             line = await call.blocking(told.more, time.monotonic() - said >= BEAT_S)
 
 
@@ -67,6 +67,7 @@ class _Told:
         self._reasons: dict[JobId, str] = {}  # of jobs that wait or are being prepared
         self._machines: Map[MachineId, Machine] | None = None
         self.moving: list[dict[str, Any]] = []
+        self.preparing: set[JobId] = set()
 
     def begin(self, after: int) -> dict[str, Any]:
         position = self._head.position()
@@ -93,6 +94,7 @@ class _Told:
 
     def _whole(self, position: int) -> dict[str, Any]:
         snapshot = self._head.snapshot()
+        self.preparing.clear()
         ended = sorted((job for job in snapshot.jobs.values() if not job.live), key=lambda job: job.ended_at)
         live = (snapshot.jobs[job_id] for index in (snapshot.pending, snapshot.active) for job_id in index)
         jobs = [*ended[len(ended) - self._ended :], *live] if self._ended else list(live)
@@ -145,6 +147,10 @@ class _Told:
 
     def _summary(self, job: Job) -> dict[str, Any]:
         reason = self._head.reason(job)
+        if job.state is JobState.CONFIGURING:
+            self.preparing.add(job.id)
+        else:
+            self.preparing.discard(job.id)
         if job.state in (JobState.PENDING, JobState.CONFIGURING):
             self._reasons[job.id] = reason
         else:

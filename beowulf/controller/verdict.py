@@ -78,7 +78,7 @@ def final_verdict(job: Job, attempt: Attempt) -> Verdict:
     return verdict
 
 
-OF_OURS = 3
+OF_OURS = 3  # attempts in a row that never ran after a resize and are not counted
 _RETRY_WORD = {Result.NODE_FAIL: "node_fail", Result.FAILED: "error"}
 
 

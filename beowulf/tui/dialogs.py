@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
+from rich.table import Table as RichTable
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -55,11 +56,12 @@ class Pairs(ModalScreen[None]):
         self.pairs = list(pairs)
 
     def compose(self) -> ComposeResult:
-        width = max((len(label) for label, _ in self.pairs), default=0) + 2
+        table = RichTable.grid(padding=(0, 2))
+        for label, value in self.pairs:
+            table.add_row(Text(label, style="bold", no_wrap=True), Text(value, overflow="fold"))
         with VerticalScroll() as scroll:
             scroll.border_title = self.heading
-            for label, value in self.pairs:
-                yield Static(Text.assemble((label.ljust(width), "bold"), value))
+            yield Static(table)
 
 
 class ColumnPicker(ModalScreen[set[str] | None]):

@@ -143,13 +143,16 @@ class GpusPane(Pane):
         gpu, scale = self._gpus[self.rows.keys[at]], self._scale()
         part = part_of(gpu, self.face)
         style = scale[min(max(int(part * STEPS), 0), STEPS - 1)]
-        style = style + self.ink(BAD) if gpu.state == "FAILED" else style
+        style = self._failed() if gpu.state == "FAILED" else style
         if self.rows.keys[at] in self.marked:
             style += Style(underline=True, bold=True)
         return Segment(
             heat_cell(gpu, self.face, self._map.cell),
             style + Style(reverse=True, bold=True) if at == self.cursor else style,
         )
+
+    def _failed(self) -> Style:
+        return _style(Color.parse(self.app.theme_variables["error"]))
 
     def _scale(self) -> list[Style]:
         """From idle to full. Full use is what one wants; what is hot is warned of."""

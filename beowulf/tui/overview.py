@@ -70,6 +70,7 @@ class Overview(Screen[None]):
         Binding("shift+tab", "next(-1)", "The view before", show=False, priority=True),
         Binding("slash", "filter", "Filter", key_display="/"),
         Binding("colon", "command", "Command", show=False, key_display=":"),
+        Binding("n", "new", "New job", show=False),
         Binding("t", "theme", "Theme", show=False),
         Binding("escape", "leave", "Leave", show=False),
         Binding("question_mark", "help", "Help", key_display="?"),

@@ -10,7 +10,7 @@ from beowulf.views.cluster import totals
 
 
 def summary(state: State, bill: Bill, *, read_only: bool) -> Text:
-    """``beowulf  6/7 nodes up · 1/2 GPUs busy · 2 running · 1 alert: n7 is down · $1.05/h ▋       $4.10 of $50.00``."""
+    """``beowulf  6/7 nodes up · 1/2 GPUs busy · 1 alert: n7 is down · $1.05/h ▋      ▏ $4.10 of $50.00``."""
     if state.stale:
         return Text(f"head not reachable, retrying ({state.stale})", style="bold red", no_wrap=True)
     if not state.heard:

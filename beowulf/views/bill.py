@@ -30,10 +30,10 @@ class Bill:
 
     @property
     def sentence(self) -> str:
-        """``$1.30/h ▋       $4.10 of $50.00``; ``""`` where nothing was ever rented."""
+        """``$1.30/h ▋      ▏ $4.10 of $50.00``; ``""`` where nothing was ever rented."""
         parts = []
         if self.spent or self.hourly:
-            budget = f" {bar(self.spent / self.cap, BAR)}" if self.cap else ""
+            budget = f" {bar(self.spent / self.cap, BAR)}▏" if self.cap else ""
             parts.append(f"{dollars(self.hourly)}/h{budget} {self._spent}")
         parts += [f"{name} does not answer" for name in self.silent]
         return ", ".join(parts)

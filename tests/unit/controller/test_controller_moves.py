@@ -11,7 +11,9 @@ from test_controller_elastic import job_of, running
 
 from beowulf.controller import commands as co
 from beowulf.controller.policy import Policy
-from beowulf.model.job import Checkpointing, JobSpec, JobState, Launcher, Resources, Result
+from beowulf.controller.verdict import try_again
+from beowulf.model.allocation import Allocation, RankSlot, Share
+from beowulf.model.job import Attempt, Checkpointing, Job, JobSpec, JobState, Launcher, Resources, Result
 from beowulf.model.rules import Rules
 
 CARDS = {"n1": "Tesla P40", "n2": "NVIDIA GeForce RTX 3090"}
@@ -107,3 +109,12 @@ def test_who_does_not_come_to_run_there_goes_on_where_it_was(tmp_path: Path) -> 
     assert nodes(world, job) == [("n1",), ("n2",), ("n1",)]
     assert job_of(world, job).state is JobState.RUNNING and job_of(world, job).retries == 0
     assert job_of(world, job).attempts[2].from_step >= 60
+
+
+def test_the_first_few_that_never_run_after_a_move_do_not_count() -> None:
+    place = Allocation((Share("n1", (RankSlot(0, 0, (0,)),)),))
+    ran = Attempt(1, place, 1.0, {}, started_at=2.0, ending=Result.RESIZED, ended_at=3.0)
+    never = [Attempt(number, place, 4.0, {}, ending=Result.NODE_FAIL) for number in range(2, 6)]
+    job = Job("1", 1, NET, "me", 1, 0.0, attempts=(ran, *never))
+    told = [try_again(job, attempt, Result.NODE_FAIL, peers_at_fault=False) for attempt in never]
+    assert [(one.requeue, one.counted) for one in told] == [(True, False)] * 3 + [(True, True)]

@@ -113,6 +113,7 @@ EFFECTS: Mapping[str, Mapping[str, tuple[str, Effect]]] = {
         "shift+tab": ("shift+tab", view("Cluster")),
         "slash": ("slash", lambda seen: seen.prompt.asks == FILTER and seen.prompt.has_focus),
         "colon": ("colon", lambda seen: seen.prompt.asks == COMMAND and seen.prompt.has_focus),
+        "n": ("1 n", lambda seen: isinstance(seen.screen, NewJob)),
         "t": ("t", lambda seen: seen.app.theme == "textual-light"),
         "escape": ("space slash jonas escape", lambda seen: not seen.pane.marked and len(seen.pane.rows.keys) == 8),
         "question_mark": ("question_mark", lambda seen: ("x", "Cancel") in seen.screen.pairs),
@@ -154,7 +155,6 @@ EFFECTS: Mapping[str, Mapping[str, tuple[str, Effect]]] = {
         "l": ("l", job_of("41", "log")),
         "s": ("down s", ordered("shell", "n5")),
         "x": ("x", asked("Cancel job 41 (digits-torchrun) of mira, RUNNING on n[1-4]?")),
-        "n": ("n", lambda seen: isinstance(seen.screen, NewJob)),
     },
     "GpusPane": {
         "d": ("3 d", node_of("n5")),

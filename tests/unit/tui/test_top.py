@@ -90,6 +90,25 @@ def test_nothing_of_a_log_or_a_name_is_obeyed() -> None:
     drive(MadeUp(), steps)
 
 
+def test_what_is_forgotten_while_it_is_still_on_the_screen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("beowulf.tui.index.MOST_ENDED", 1)
+    nothing = {"cursor": 100, "whole": False, "nodes": [], "loads": {}}
+
+    async def steps(app: Top, pilot: Pilot[None]) -> None:
+        for key, line in (
+            ("2", {"jobs": [job(48, "late", "ana", "FAILED")], "gone": []}),
+            ("1", {"jobs": [], "gone": ["n7"]}),
+        ):
+            await press(pilot, key)
+            app.overview.state.take({**nothing, **line})
+            app.overview.pane._made.clear()  # as after a cursor that came to rows not seen before
+            app.overview.pane.refresh()
+            await pilot.pause()
+            assert app._exception is None and lines_of(app)
+
+    drive(MadeUp(), steps)
+
+
 def test_the_cursor_stays_on_its_job_while_others_come_and_go() -> None:
     client = MadeUp()
 
@@ -256,7 +275,7 @@ def test_rented_machines_what_they_cost_and_giving_one_back() -> None:
 
     async def steps(app: Top, pilot: Pilot[None]) -> None:
         await press(pilot, "4")
-        await until(pilot, lambda: "$1.05/h ▋       $4.10 of $50.00" in lines_of(app)[0])
+        await until(pilot, lambda: "$1.05/h ▋      ▏ $4.10 of $50.00" in lines_of(app)[0])
         assert "$4.10 of $50.00 this month (8 %)" in lines_of(app)[2] and "by the month's end" in lines_of(app)[3]
         rows = [line.split() for line in lines_of(app)[5:7]]
         assert [row[:4] for row in rows] == [
