@@ -126,6 +126,7 @@ def _connected(pids: List[int], port: int) -> socket.socket:
 def _carry(end: socket.socket) -> None:
     _answer({})
     threading.Thread(target=_inward, args=(end,), daemon=True).start()
+    threading.Thread(target=_end_with_reader, daemon=True).start()
     try:
         while True:
             piece = end.recv(PIECE)
@@ -146,7 +147,11 @@ def _inward(end: socket.socket) -> None:
         end.shutdown(socket.SHUT_WR)
     except OSError:  # the other direction sees that, too
         pass
-    # The end of what comes in may be half a goodbye; only where nobody reads any more all is over.
+
+
+def _end_with_reader() -> None:
+    """The end of what comes in may be half a goodbye, and a job that takes nothing hides it: only where nobody reads
+    any more all is over."""
     reader = select.poll()
     reader.register(1, 0)
     reader.poll()

@@ -20,10 +20,10 @@ from beowulf.model.job import Job, JobState
 
 BYTES = "application/octet-stream"
 PIECE = 64 * 1024
-MOST = 128  # connections at a time: each holds a thread
-# Waiting for a node takes a thread for as long as a connection lasts: those that answer requests are too few for it.
+MOST = 128  # connections at a time, those being made included: each holds a thread
+# Waiting for a node takes a thread for as long as it lasts: those that answer requests are too few for it.
 _THREADS = ThreadPoolExecutor(2 * MOST, thread_name_prefix="beside")
-_open: set[Tunnel] = set()
+_open: set[object] = set()
 
 
 async def connect(call: Call) -> Response:
@@ -43,10 +43,17 @@ async def run(call: Call) -> Response:
 
 
 async def _tunnel(call: Call, wish: Mapping[str, Any]) -> Response:
-    job = _own(call)
+    job, rank = _own(call), call.number("rank")
     if len(_open) >= MOST:
         raise Refused(f"{MOST} connections to jobs are open already", hint="close some of them")
-    return Tunnel(await call.blocking(call.head.beside, job, call.number("rank"), wish))
+    place = object()
+    _open.add(place)
+    try:
+        end = await asyncio.get_running_loop().run_in_executor(_THREADS, call.head.beside, job, rank, wish)
+    except BaseException:
+        _open.discard(place)
+        raise
+    return Tunnel(end, place)
 
 
 def _own(call: Call) -> Job:
@@ -61,19 +68,19 @@ def _own(call: Call) -> Job:
 class Tunnel(Response):
     """Bytes both ways until the job's side ends, or the caller has gone; half a goodbye of the caller is passed on."""
 
-    def __init__(self, end: End) -> None:
+    def __init__(self, end: End, place: object) -> None:
+        """``place``: of ``_open``, left with the last byte."""
         super().__init__()
-        self._end = end
+        self._end, self._place = end, place
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        _open.add(self)
         tasks: list[asyncio.Task[None]] = []
         try:
             await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", BYTES.encode())]})
             tasks = [asyncio.create_task(self._inward(receive)), asyncio.create_task(self._outward(send))]
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            _open.discard(self)
+            _open.discard(self._place)
             for task in tasks:
                 task.cancel()
             _THREADS.submit(self._end.close)  # which wakes who still waits for the node

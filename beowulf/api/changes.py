@@ -19,7 +19,7 @@ from beowulf.api.waker import waking
 from beowulf.model.cloud import Machine, MachineId
 from beowulf.model.job import Job, JobId, JobState
 from beowulf.model.node import NodeId
-from beowulf.model.snapshot import Snapshot
+from beowulf.model.snapshot import Snapshot, tasks_of
 from beowulf.store import StoredEvent
 
 BEAT_S = 2.0  # a line at least so often, also where nothing happened: the head is there
@@ -164,7 +164,7 @@ def _jobs(events: Iterable[StoredEvent], snapshot: Snapshot) -> list[Job]:
     found: list[Job] = []
     for name in names:
         job = snapshot.job(name)
-        found += [job] if job is not None else render.tasks_of(snapshot, name)
+        found += [job] if job is not None else tasks_of(snapshot, name)
     return found
 
 

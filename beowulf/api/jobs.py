@@ -10,13 +10,12 @@ from beowulf.api import logs, render
 from beowulf.api.archive import tar_bytes, tar_of
 from beowulf.api.bodies import JobBody, PlanBody
 from beowulf.api.call import Call, answer
-from beowulf.api.render import job_order, tasks_of
 from beowulf.api.sanity import check
 from beowulf.controller.commands import Cancel, Submit
 from beowulf.model.codec import encode
 from beowulf.model.errors import BadInput, NotFound
 from beowulf.model.job import Job, JobSpec
-from beowulf.model.snapshot import Snapshot
+from beowulf.model.snapshot import Snapshot, job_order, tasks_of
 
 JSON_LINES = "application/x-ndjson"
 BYTES = "Beowulf-Bytes"  # about how long a stream will be: for whoever waits for its end

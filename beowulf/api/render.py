@@ -77,19 +77,6 @@ def first_started(job: Job) -> float:
     return (first.started_at or first.placed_at) if first else 0.0
 
 
-def job_order(job: Job) -> tuple[int, int]:
-    return (job.number, job.array_index or 0)
-
-
-def tasks_of(snapshot: Snapshot, job_id: str) -> list[Job]:
-    """In the order of their indexes; empty unless ``job_id`` is an array's."""
-    if not (job_id.isascii() and job_id.isdigit() and len(job_id) < 19):
-        return []
-    number = int(job_id)
-    tasks = [job for job in snapshot.jobs.values() if job.number == number and job.array_index is not None]
-    return sorted(tasks, key=job_order)
-
-
 def job_whole(job: Job, reason: str, caller: Caller) -> dict[str, Any]:
     """Everything; the values of environment variables, which may be secrets, for the owner and admins only."""
     value: dict[str, Any] = {**plain(job), "word": job.word, "reason": reason}

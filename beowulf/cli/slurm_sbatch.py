@@ -15,6 +15,7 @@ from beowulf.cli.outcome import awaited
 from beowulf.cli.plan import foretell
 from beowulf.cli.progress import carried
 from beowulf.client.submitting import hand_in, packed_spec, read_text
+from beowulf.model.errors import BadInput
 
 if TYPE_CHECKING:
     from beowulf.specs.job import JobRequest
@@ -40,13 +41,13 @@ class Asked:
 @click.pass_obj
 def sbatch(said: Said, words: tuple[str, ...]) -> int:
     """Queue SCRIPT (or standard input, or --wrap COMMAND)."""
-    if set(words) & {"-h", "--help", "--usage"}:
+    asked = read_words(words)
+    if set(words[: len(words) - len(asked.rest)]) & {"-h", "--help", "--usage"}:
         from beowulf.specs.sbatch import known_options
 
         click.echo("Usage: sbatch [OPTIONS] [SCRIPT [ARGS...]]\n\n  Queue a script with #SBATCH lines; options win.\n")
         click.echo(f"Options: {', '.join(sorted({*known_options(), *OWN, WRAP}))}")
         return 0
-    asked = read_words(words)
     request = _request(asked)
     if "--test-only" in asked.own:
         return foretell(said, request)
@@ -82,7 +83,7 @@ def read_words(words: Sequence[str]) -> Asked:
 
 def _request(asked: Asked) -> JobRequest:
     from beowulf.specs.job import parse_job
-    from beowulf.specs.sbatch import with_options
+    from beowulf.specs.sbatch import is_script, with_options
 
     if asked.wrap is not None:
         if asked.rest:
@@ -92,6 +93,10 @@ def _request(asked: Asked) -> JobRequest:
         name, text = asked.rest[0], read_text(Path(asked.rest[0]))
     else:
         name, text = "sbatch", sys.stdin.read()
+    if asked.options and not is_script(text):
+        raise BadInput("is no script (#!), and a job file takes no options here", where=name, hint="beowulf submit")
+    if any("\n" in word for word in asked.options):
+        raise BadInput("an option has a line break in it", where="sbatch")
     request = parse_job(with_options(text, asked.options), name=name)
     arguments = asked.rest[1:]
     if not arguments:

@@ -16,7 +16,7 @@ from beowulf.model.errors import BadInput, Forbidden, NotFound, Refused
 from beowulf.model.job import Job, JobSpec, JobState, Result
 from beowulf.model.node import Node, NodeId, Profile
 from beowulf.model.rules import Rules
-from beowulf.model.snapshot import Snapshot
+from beowulf.model.snapshot import Snapshot, tasks_of
 
 
 def answer(draft: Draft, command: co.Command) -> Any:
@@ -51,7 +51,7 @@ def _submit(draft: Draft, command: co.Submit) -> str:
 
 def _check(snapshot: Snapshot, spec: JobSpec) -> None:
     for dependency in spec.dependencies:
-        if not tasks_of(snapshot, dependency.job_id):
+        if not jobs_named(snapshot, dependency.job_id):
             raise BadInput(f"there is no job {dependency.job_id} to depend on", where="dependency")
     for node in (*spec.nodelist, *spec.exclude):
         if node not in snapshot.nodes:
@@ -77,16 +77,14 @@ def _with_project(rules: Rules, spec: JobSpec, user: str) -> JobSpec:
     return replace(spec, project=project) if project != spec.project else spec
 
 
-def tasks_of(snapshot: Snapshot, job_id: str) -> list[Job]:
+def jobs_named(snapshot: Snapshot, job_id: str) -> list[Job]:
     """The job itself, or all tasks of an array."""
     job = snapshot.jobs.get(job_id)
-    if job is not None:
-        return [job]
-    return [task for task in snapshot.jobs.values() if str(task.number) == job_id]
+    return [job] if job is not None else tasks_of(snapshot, job_id)
 
 
 def _cancel(draft: Draft, command: co.Cancel) -> list[str]:
-    jobs = tasks_of(draft.snapshot, command.job_id)
+    jobs = jobs_named(draft.snapshot, command.job_id)
     if not jobs:
         raise NotFound(f"there is no job {command.job_id}", hint="beowulf ps -a")
     live = [job for job in jobs if job.live]

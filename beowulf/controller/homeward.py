@@ -18,17 +18,24 @@ from beowulf.model.node import NodeId
 
 
 def admit(draft: Draft, machine: Machine, size_bytes: int) -> str:
-    """Counts what is about to come; or says which cap has no money for it: then it may not come."""
+    """Counts what is about to come; or says which cap has no money for it: then it may not come.
+
+    What adds nothing to the worst case comes under any cap: it is free, or its money was kept back with the order.
+    """
     if (machine.state, rented.EgressCounted) not in MOVES:
         return ""
     candidate = replace(machine, home_bytes=machine.home_bytes + size_bytes)
-    job = draft.snapshot.jobs.get(machine.job_id)
-    over = ledger.over_budget(candidate, draft.snapshot.machines.values(), job, draft.policy.renting.caps, draft.now)
+    over = _over(draft, candidate) if ledger.worst_usd(candidate) > ledger.worst_usd(machine) else ""
     if over:
         cost_usd = ledger.egress_usd(candidate) - ledger.egress_usd(machine)
         return f"{size_bytes / 1e6:.0f} MB home would cost ${cost_usd:.2f}: {over}"
     draft.record(rented.EgressCounted(draft.now, machine.id, size_bytes))
     return ""
+
+
+def _over(draft: Draft, candidate: Machine) -> str:
+    job = draft.snapshot.jobs.get(candidate.job_id)
+    return ledger.over_budget(candidate, draft.snapshot.machines.values(), job, draft.policy.renting.caps, draft.now)
 
 
 def count_logs(draft: Draft, node: NodeId, spool: Mapping[str, Any]) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from beowulf import __version__, probe, scheduler
-from beowulf.controller.answer import tasks_of
+from beowulf.controller.answer import jobs_named
 from beowulf.controller.commands import Command
 from beowulf.controller.logs import LogFiles
 from beowulf.controller.loop import Controller
@@ -187,7 +187,7 @@ class RunningHead:
 
     def why(self, job_id: JobId) -> dict[str, Any]:
         """Every reason why a pending job waits; one sentence for the others."""
-        tasks = tasks_of(self.snapshot(), job_id)
+        tasks = jobs_named(self.snapshot(), job_id)
         if not tasks:
             raise NotFound(f"there is no job {job_id}", hint="beowulf ps -a")
         job = next((task for task in tasks if task.state is JobState.PENDING), tasks[0])
@@ -233,7 +233,7 @@ class RunningHead:
         self._stopping.set()
 
     def _job(self, job_id: JobId) -> Job:
-        tasks = tasks_of(self.snapshot(), job_id)
+        tasks = jobs_named(self.snapshot(), job_id)
         if not tasks:
             raise NotFound(f"there is no job {job_id}", hint="beowulf ps -a")
         return tasks[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
@@ -79,6 +80,19 @@ def changed_since(earlier: Snapshot, later: Snapshot) -> tuple[list[JobId], list
 
 def queue_order(job: Job) -> tuple[int, bool, float, int, int]:
     return (-job.spec.priority, not job.resuming, job.submitted_at, job.number, job.array_index or 0)
+
+
+def job_order(job: Job) -> tuple[int, int]:
+    return (job.number, job.array_index or 0)
+
+
+def tasks_of(snapshot: Snapshot, job_id: str) -> list[Job]:
+    """In the order of their indexes; empty unless ``job_id`` is an array's."""
+    if not re.fullmatch("[1-9][0-9]{0,17}", job_id):
+        return []
+    number = int(job_id)
+    tasks = [job for job in snapshot.jobs.values() if job.number == number and job.array_index is not None]
+    return sorted(tasks, key=job_order)
 
 
 def restore(

@@ -79,7 +79,7 @@ def is_script(text: str) -> bool:
 
 def with_options(text: str, words: Sequence[str]) -> str:
     """The script with further options, which win over its own lines: they stand behind the last of those."""
-    if not words or not is_script(text):
+    if not words:
         return text
     lines = text.splitlines()
     place = next((at for at, line in enumerate(lines) if line.strip() and not line.startswith("#")), len(lines))

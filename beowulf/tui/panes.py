@@ -16,6 +16,7 @@ from beowulf.views.jobs import JOB_DETAIL_COLUMNS, job_detail
 from beowulf.views.nodes import node_word
 
 WIDTHS = (16, 10, 24, 12, 22, 24, 16, 16, 16, 16, 16, 44, 60)
+GONE: Json = {}  # what is forgotten already while its row is still on the screen
 STATE = JOB_COLUMNS.index("STATE")
 BARS = frozenset({"CPU", "2 MIN", "MEM", "USE", "GPU MEM", "TEMP", "POWER"})
 
@@ -39,10 +40,10 @@ class ClusterPane(Pane):
     def update_rows(self, state: State, now: float) -> None:
         def row(name: str) -> ClusterRow:
             loads, machine = list(state.loads.get(name, ())), state.machines.get(name, NO_MACHINE)
-            return cluster_row(state.nodes[name], loads, state.index.on_node(name), machine, now)
+            return cluster_row(state.nodes.get(name, GONE), loads, state.index.on_node(name), machine, now)
 
         self.absent = frozenset() if any(part.gpus for part in state.parts.values()) else OF_GPUS
-        self.show(self.shown(state.node_names, row, lambda key: STYLES.get(node_word(state.nodes[key]), BAD)))
+        self.show(self.shown(state.node_names, row, lambda key: STYLES.get(node_word(state.nodes.get(key, GONE)), BAD)))
 
 
 class JobsPane(Pane):
@@ -75,7 +76,11 @@ class JobsPane(Pane):
             keys = [key for key in keys if self.fits(self._known(key, jobs[key]))]
         if self.sorted_by:
             keys = self.in_order(list(keys), {key: self._known(key, jobs[key]) for key in keys})
-        self.show(Rows(keys, lambda key: _cells(jobs[key], now), lambda key: STYLES.get(self.cells(key)[STATE], BAD)))
+        self.show(
+            Rows(
+                keys, lambda key: _cells(jobs.get(key, GONE), now), lambda key: STYLES.get(self.cells(key)[STATE], BAD)
+            )
+        )
 
     def _known(self, key: str, job: Json) -> tuple[str, ...]:
         """Rows as of their job's last change: thousands are looked through, few are new."""

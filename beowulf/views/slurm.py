@@ -85,8 +85,8 @@ def _where(one: Shown) -> str:
     return f"({code if colon and ' ' not in code else text(one.job, 'reason') or 'None'})"
 
 
-def _moment(at: float) -> str:
-    return strftime("%Y-%m-%dT%H:%M:%S", localtime(at)) if at else "N/A"
+def moment_text(at: float, never: str = "N/A") -> str:
+    return strftime("%Y-%m-%dT%H:%M:%S", localtime(at)) if at else never
 
 
 Job = Callable[[Shown], str]
@@ -110,9 +110,9 @@ JOB_FIELDS: Mapping[str, tuple[str, Job]] = {
     "r": ("REASON", lambda one: text(one.job, "reason").partition(":")[0] or "None"),
     "p": ("PRIORITY", lambda one: text(one.job, "priority")),
     "Q": ("PRIORITY", lambda one: text(one.job, "priority")),
-    "V": ("SUBMIT_TIME", lambda one: _moment(number(one.job, "submitted_at"))),
-    "S": ("START_TIME", lambda one: _moment(number(one.job, "started_at") or number(one.job, "promised_at"))),
-    "e": ("END_TIME", lambda one: _moment(number(one.job, "ended_at"))),
+    "V": ("SUBMIT_TIME", lambda one: moment_text(number(one.job, "submitted_at"))),
+    "S": ("START_TIME", lambda one: moment_text(number(one.job, "started_at") or number(one.job, "promised_at"))),
+    "e": ("END_TIME", lambda one: moment_text(number(one.job, "ended_at"))),
 }
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from beowulf.model.errors import BadInput
 from beowulf.views.fields import Json, items, number, text
 from beowulf.views.jobs import job_nodes, job_word, ran_s
-from beowulf.views.slurm import SACCT_WIDTH, limit_text
+from beowulf.views.slurm import SACCT_WIDTH, limit_text, moment_text
 from beowulf.views.text import printable
 
 
@@ -20,7 +21,7 @@ class Field(NamedTuple):
 
 
 def _moment(at: float) -> str:
-    return datetime.fromtimestamp(at).strftime("%Y-%m-%dT%H:%M:%S") if at else "Unknown"
+    return moment_text(at, "Unknown")
 
 
 def _elapsed(seconds: float) -> str:
@@ -118,7 +119,8 @@ def moment(given: str, now: float, where: str) -> float:
     midnight = here.replace(hour=0, minute=0, second=0, microsecond=0)
     if match := re.fullmatch(r"now(?:([+-])([0-9]{1,6})(seconds|minutes|hours|days|weeks)?)?", given):
         shift = timedelta(**{match[3] or "seconds": int(match[2] or 0)})
-        return (here - shift if match[1] == "-" else here + shift).timestamp()
+        with suppress(OverflowError):  # years without a calendar
+            return (here - shift if match[1] == "-" else here + shift).timestamp()
     if given in ("midnight", "today"):
         return midnight.timestamp()
     for pattern in ("%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d", "%m/%d/%y"):

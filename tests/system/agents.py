@@ -164,7 +164,7 @@ class Agent:
                 f"I3: {tag} runs on {self.name}, {len(self.truth.ready[tag])} of {keeper.gang} are ready"
             )
         for name in keeper.processes:
-            keeper.ends[name] = self.now + self.chance.uniform(0.1, self.moods.longest_s)
+            keeper.ends[name] = self.now + self.chance.uniform(0.1, self.moods.longest_s) * (3 if keeper.trains else 1)
             keeper.codes[name] = self.chance.choice([1, 137]) if self.chance.random() < self.moods.failing else 0
         keeper.report_at = self.now + REPORT_S
         self.truth.running[self.name, tag] = devices_of(keeper)

@@ -29,6 +29,7 @@ from beowulf.transport import LinkDown, LinkUp, ProblemKind, Received
 
 ADMIN = co.Caller("root", 0, True)
 GPUS = tuple(PACES)
+TOLD = {"mover": {("RTX3090", 1): 4.0, ("P40", 1): 1.0}}
 CLASSES = {"urgent": ServiceClass(1.0, ("idle",)), "idle": ServiceClass(0.0, grace_s=3.0)}
 
 
@@ -42,7 +43,7 @@ class World:
             resize_every_s=20.0,
             lost_after_s=25.0,
             checkpoint_every_s=5.0,
-            rules=Rules(classes=CLASSES),
+            rules=Rules(classes=CLASSES, told=TOLD),
         )
         self.now = 1_000_000.0
         self.clock_off_s = 0.0

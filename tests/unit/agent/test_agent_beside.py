@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
+import select
 import socket
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -28,3 +33,35 @@ def test_wherever_it_listens_it_is_reached(address: str, only_six: int) -> None:
             assert accepted.recv(4) == b"here"
         with pytest.raises(Unable, match=f"does not listen at port {port} "):
             _connected([os.getppid()], port)
+
+
+def test_a_connection_is_gone_with_its_reader_though_the_job_takes_nothing(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:  # it never reads
+        tag = {"BEOWULF_JOB": "lab/1.1", "BEOWULF_ROOT": str(tmp_path)}
+        holder = subprocess.Popen(["sleep", "600"], env={**os.environ, **tag}, pass_fds=[server.fileno()])
+        command = [sys.executable, "-m", "beowulf.agent.beside"]
+        carrier = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        try:
+            assert carrier.stdin and carrier.stdout
+            port = server.getsockname()[1]
+            request = {"root": str(tmp_path), "cluster": "lab", "attempt": "1.1", "rank": 0, "port": port}
+            carrier.stdin.write(json.dumps(request).encode() + b"\n")
+            carrier.stdin.flush()
+            assert json.loads(carrier.stdout.readline()) == {}
+            _fill(carrier.stdin.fileno())
+            carrier.stdout.close()
+            carrier.stdin.close()
+            assert carrier.wait(20) == 0
+        finally:
+            for child in (carrier, holder):
+                child.kill()
+                child.wait()
+
+
+def _fill(pipe: int) -> None:
+    """Until nothing more is taken, by the pipe or the sockets behind it."""
+    os.set_blocking(pipe, False)
+    writable = select.poll()
+    writable.register(pipe, select.POLLOUT)
+    while writable.poll(1000):
+        os.write(pipe, bytes(4096))

@@ -148,7 +148,7 @@ def test_sacct_for_scripts_and_for_eyes(head: Head) -> None:
     assert call(head, "sacct", "-a", "-s", "CD", "-S", "2020-01-01", "-n", "-P", "-o", "jobid").stdout == "4\n"
     assert call(head, "sacct", "-s", "CD", "-n", "-P", "-o", "jobid").stdout == ""  # before midnight
     assert "ElapsedRaw" in call(head, "sacct", "--helpformat").stdout
-    for words in (("-S", "yesterday-ish"), ("-o", "Energy"), ("-S", "now", "-E", "now-1days")):
+    for words in (("-S", "ever"), ("-S", "now-999999weeks"), ("-o", "Energy"), ("-S", "now", "-E", "now-1days")):
         assert isinstance(call(head, "sacct", *words).exception, BadInput), words
 
 
@@ -202,6 +202,21 @@ def test_sbatch_options_win_over_the_scripts(head: Head, tmp_path: Path, monkeyp
     assert isinstance(call(head, "sbatch", "--frobnicate=1", "t.sbatch").exception, BadInput)
     assert isinstance(call(head, "sbatch", "absent.sbatch").exception, BadInput) and len(head.submitted) == many
     assert "--parsable" in call(head, "sbatch", "--help").stdout
+    assert call(head, "sbatch", "--parsable", "t.sbatch", "--help").stdout == "17\n"  # the script's own
+    assert head.submitted[-1][0].argv[-1] == "--help"
+
+
+@pytest.mark.parametrize(
+    ("words", "text", "said"),
+    [
+        (("-N2",), "name: t\nrun: hostname\n", "no script"),
+        (("--comment", "a\nrm -r ."), "#!/bin/sh\ntrue\n", "line break"),
+    ],
+)
+def test_sbatch_drops_no_option_silently(head: Head, words: tuple[str, ...], text: str, said: str) -> None:
+    with pytest.raises(BadInput, match=said):
+        raise call(head, "sbatch", *words, text=text).exception or AssertionError("it was taken")
+    assert not head.submitted
 
 
 def test_links_are_the_programs(tmp_path: Path) -> None:

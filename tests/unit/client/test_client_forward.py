@@ -6,9 +6,10 @@ import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from fake_head import FakeHead
+from fake_head import Echo, FakeHead
 
 from beowulf.api import ApiServer, beside
 from beowulf.client import Client
@@ -119,3 +120,28 @@ def test_the_end_of_the_head_ends_it(head: FakeHead, tmp_path: Path) -> None:
     assert head.echoes[0].closed.wait(60)
     with pytest.raises(Unreachable):
         client.connect("1", 80)
+
+
+def test_connections_being_made_count_too(
+    client: Client, head: FakeHead, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started(head, "1")
+    monkeypatch.setattr(beside, "MOST", 1)
+    asked, answered, echo = threading.Event(), threading.Event(), head.beside
+
+    def slow(*wish: Any) -> Echo:
+        asked.set()
+        assert answered.wait(20)
+        return echo(*wish)
+
+    monkeypatch.setattr(head, "beside", slow)
+    with Client(tmp_path / "api.sock") as other:
+        first = threading.Thread(target=lambda: other.connect("1", 80).close())
+        first.start()
+        assert asked.wait(20)
+        head.beside = echo  # type: ignore[method-assign]
+        with pytest.raises(Refused, match="1 connections to jobs are open already"):
+            client.connect("1", 80)
+        answered.set()
+        first.join()
+    assert head.echoes[0].closed.wait(20)

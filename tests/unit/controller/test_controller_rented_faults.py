@@ -268,6 +268,18 @@ def test_results_come_home_as_far_as_the_budget_goes(make: Make, monkeypatch: py
     assert 1.0 < gone.cost_usd <= 1.5
 
 
+def test_what_costs_nothing_comes_home_also_under_a_lowered_cap(make: Make) -> None:
+    world = make()
+    runs_on(world, submit(world))
+    world.head_killed()
+    world.policy = replace(world.policy, renting=replace(RENTING, caps=Caps(month_usd=0.01)))
+    world.head_up()
+    [machine] = machines(world)
+    assert not machine.offer.egress_usd_per_gb
+    assert world.ask(co.BringHome(machine.id, 10**9)).result() == ""
+    assert machines(world)[0].home_bytes == 10**9
+
+
 def test_a_gang_that_the_budget_has_no_room_for_gets_no_machine_at_all(make: Make) -> None:
     world = make(renting=replace(RENTING, caps=Caps(month_usd=0.8)))
     submit(world, nodes=3)  # two would do, at $0.36 each

@@ -90,6 +90,25 @@ def test_nothing_of_a_log_or_a_name_is_obeyed() -> None:
     drive(MadeUp(), steps)
 
 
+def test_what_is_forgotten_while_it_is_still_on_the_screen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("beowulf.tui.index.MOST_ENDED", 1)
+    nothing = {"cursor": 100, "whole": False, "nodes": [], "loads": {}}
+
+    async def steps(app: Top, pilot: Pilot[None]) -> None:
+        for key, line in (
+            ("2", {"jobs": [job(48, "late", "ana", "FAILED")], "gone": []}),
+            ("1", {"jobs": [], "gone": ["n7"]}),
+        ):
+            await press(pilot, key)
+            app.overview.state.take({**nothing, **line})
+            app.overview.pane._made.clear()  # as after a cursor that came to rows not seen before
+            app.overview.pane.refresh()
+            await pilot.pause()
+            assert app._exception is None and lines_of(app)
+
+    drive(MadeUp(), steps)
+
+
 def test_the_cursor_stays_on_its_job_while_others_come_and_go() -> None:
     client = MadeUp()
 
