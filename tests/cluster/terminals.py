@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from fcntl import ioctl
 from pathlib import Path
 from termios import TIOCSWINSZ
+from typing import NoReturn
 
 
 class Terminal:
@@ -32,7 +33,8 @@ class Terminal:
         """→ what came after the last call, up to and with ``words``."""
         deadline = time.monotonic() + patience_s
         while words not in self.out[self._seen :]:
-            assert time.monotonic() < deadline and self._read(0.1), f"no {words!r} in:\n{self.out}"
+            if time.monotonic() > deadline or not self._read(0.1):
+                self._give_up(f"no {words!r}")
         begun, self._seen = self._seen, self.out.index(words, self._seen) + len(words)
         return self.out[begun : self._seen]
 
@@ -53,10 +55,19 @@ class Terminal:
 
     def ended(self) -> int:
         """→ the exit code, once everything was read."""
-        while self._read(60.0):
-            pass
+        deadline = time.monotonic() + 120.0
+        while self._read(1.0):
+            if time.monotonic() > deadline:
+                self._give_up("it does not end")
         os.close(self._ours)
         return self.process.wait(timeout=60)
+
+    def _give_up(self, why: str) -> NoReturn:
+        """Nothing of ours stays behind a test that failed."""
+        self.process.kill()
+        self.process.wait()
+        os.close(self._ours)
+        raise AssertionError(f"{why}:\n{self.out}")
 
     def _read(self, patience_s: float) -> bool:
         """False: nobody writes any more."""

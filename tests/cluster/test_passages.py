@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import threading
 from collections.abc import Iterator
@@ -39,6 +40,11 @@ def two(ground: Ground, settings: str = "") -> tuple[Fleet, Sshd, Sshd]:
     return linked(ground, near=near, far=far), near, far
 
 
+def refused(port: int) -> bool:
+    with socket.socket() as caller:
+        return caller.connect_ex(("127.0.0.1", port)) == errno.ECONNREFUSED
+
+
 def exactly(sock: socket.socket, size: int) -> bytes:
     data = b""
     while len(data) < size and (piece := sock.recv(1 << 16)):
@@ -63,8 +69,7 @@ def test_whole_streams_go_both_ways_and_ends_are_told(ground: Ground) -> None:
             there.close()
             assert caller.recv(1) == b""
     passages.close()
-    with pytest.raises(OSError):
-        wait_until(lambda: bool(socket.create_connection(("127.0.0.1", door), 1).recv(1)))
+    wait_until(lambda: refused(door))
     assert broken == [], "who closed it knows"
 
 
@@ -96,7 +101,7 @@ def test_a_connection_that_dies_is_told_once(ground: Ground) -> None:
     passages = fleet.passages("near", note)
     passages.lead("far", 9)
     near.kill_children()
-    assert told.wait(10)
+    assert told.wait(60)
     passages.close()
     assert broken == ["the way from the head to near broke"]
 

@@ -16,6 +16,7 @@ import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import ClassVar
 
 import aiohttp
 import pytest
@@ -85,7 +86,7 @@ def test_pages_uploads_and_websockets_at_once(lab: Lab, head: RealHead, served: 
         held = socket.create_connection(("127.0.0.1", forward.port))
         head.wait_for(lambda: relays(lab) > 0, "a connection to the node")
         here = forward.port
-    held.settimeout(10)
+    held.settimeout(60)
     assert held.recv(1) == b""  # an open one is ended, too
     held.close()
     assert refused(here)
@@ -120,13 +121,16 @@ def test_what_the_job_does_not_listen_at_is_refused(lab: Lab, head: RealHead, se
 
 
 class Command:
-    """A verb that stays until it is told to end."""
+    """A verb that stays until it is told to end, or its test has."""
+
+    begun: ClassVar[list[Command]] = []
 
     def __init__(self, head: RealHead, *words: str, cwd: Path | None = None) -> None:
         command = [sys.executable, "-m", "beowulf.cli", *words]
         self.process = subprocess.Popen(
             command, env=head.env(), cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
+        self.begun.append(self)
 
     def address(self) -> str:
         assert self.process.stdout is not None
@@ -137,7 +141,16 @@ class Command:
     def ended(self, number: int) -> str:
         """What it still said on standard error."""
         self.process.send_signal(number)
-        return self.process.communicate(timeout=30)[1]
+        return self.process.communicate(timeout=60)[1]
+
+
+@pytest.fixture(autouse=True)
+def _none_stays() -> Iterator[None]:
+    yield
+    while Command.begun:
+        command = Command.begun.pop()
+        if command.process.poll() is None:
+            command.ended(signal.SIGKILL)
 
 
 def port_of(address: str) -> int:
@@ -190,8 +203,8 @@ def test_tensorboard_runs_beside_the_job_and_goes_with_the_command(
     again = Command(head, "open", "tensorboard", job_id)
     again.address()
     head.client.cancel(job_id)  # the end of the job is the end of what is beside it
-    assert again.process.wait(timeout=30) == 0
-    assert not lab.run("n2", programs).stdout
+    assert again.process.wait(timeout=60) == 0
+    head.wait_for(lambda: not lab.run("n2", programs).stdout, "it to go with the job")
 
 
 def test_without_tensorboard_it_says_so(head: RealHead) -> None:

@@ -30,6 +30,8 @@ def test_ssh_and_rsync_by_the_lines_it_prints(lab: Lab, head: RealHead, tmp_path
     pinned = head.home / "known_hosts" / "n1"
     kept = pinned.read_text()
     pinned.write_text(kept.replace(kept.split()[2], (head.home / "known_hosts" / "n2").read_text().split()[2]))
-    refused = run("ssh", "-F", str(config), "-o", "BatchMode=yes", "bw-n1", "hostname")
-    pinned.write_text(kept)
+    try:
+        refused = run("ssh", "-F", str(config), "-o", "BatchMode=yes", "bw-n1", "hostname")
+    finally:
+        pinned.write_text(kept)
     assert refused.returncode == 255 and "REMOTE HOST IDENTIFICATION HAS CHANGED" in refused.stderr

@@ -92,12 +92,16 @@ def test_ctrl_c_is_130_and_ends_no_job(head: RealHead, talker: str, words: tuple
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
-    if words[0] == "run":
-        head.wait_for(lambda: any(job["name"] == "sleep" for job in head.client.jobs(state="RUNNING")), "the run")
-    else:
-        assert process.stdout is not None and process.stdout.read(1)
-    process.send_signal(signal.SIGINT)
-    said = process.communicate(timeout=30)[1]
+    try:
+        if words[0] == "run":
+            head.wait_for(lambda: any(job["name"] == "sleep" for job in head.client.jobs(state="RUNNING")), "the run")
+        else:
+            assert process.stdout is not None and process.stdout.read(1)
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=60)[1]
+    finally:
+        process.kill()
+        process.wait()
     assert process.returncode == 130 and b"Traceback" not in said, said
     assert {job["word"] for job in head.client.jobs(state="live")} == {"RUNNING"}
     assert head.client.job(talker)["word"] == "RUNNING"

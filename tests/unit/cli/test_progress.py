@@ -11,13 +11,16 @@ from terminals import Terminal
 
 CHECKOUT = Path(__file__).parents[3]
 PROGRAM = """
-import sys, threading
+import time
 from beowulf.cli import progress
 progress.PATIENCE_S = 0.0
 line = progress.Line("sending", 3000, in_bytes=True)
+while progress.shown() and line._progress is None:
+    time.sleep(0.01)
 for n in range(3):
     line.advance(1000)
-    threading.Event().wait(0.5 if sys.stderr.isatty() else 0.0)
+    if line._progress:
+        line._progress.refresh()  # as it does by itself, ten times a second
     line.say(f"said {n}")
 line.end()
 print(sum(map(len, progress.carried("sending", [b"x"] * 7, 7))))

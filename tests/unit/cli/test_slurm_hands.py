@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -151,9 +152,17 @@ def test_sacct_for_scripts_and_for_eyes(head: Head) -> None:
         assert isinstance(call(head, "sacct", *words).exception, BadInput), words
 
 
-def test_moments(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TZ", "UTC")
+@pytest.fixture
+def in_utc() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TZ", "UTC")
+        time.tzset()
+        yield
     time.tzset()
+
+
+@pytest.mark.usefixtures("in_utc")
+def test_moments() -> None:
     begin = 1_790_000_000 - 1_790_000_000 % 86400
     for words, wanted in (
         ("now", NOW),

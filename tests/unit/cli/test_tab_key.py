@@ -20,14 +20,20 @@ from beowulf.model.job import JobSpec, Result
 from beowulf.model.node import Endpoint
 
 CHECKOUT = Path(__file__).parents[3]
+PROGRAM = """#!{python}
+import os
+from beowulf.cli import completing, main
+completing.PATIENCE_S = float(os.environ.get("PATIENCE_S", "60"))
+main()
+"""
 
 
 @pytest.fixture
 def env(tmp_path: Path) -> dict[str, str]:
-    """Where ``beowulf`` is a command, and the head's folder is the test's."""
+    """Where ``beowulf`` is a command with all the time it needs, and the head's folder is the test's."""
     program = tmp_path / "bin" / "beowulf"
     program.parent.mkdir()
-    program.write_text(f"#!{sys.executable}\nfrom beowulf.cli import main\nmain()\n")
+    program.write_text(PROGRAM.format(python=sys.executable))
     program.chmod(0o755)
     path = f"{program.parent}{os.pathsep}{os.environ['PATH']}"
     return {**os.environ, "PATH": path, "BEOWULF_HOME": str(tmp_path), "PYTHONPATH": str(CHECKOUT), "TERM": "xterm"}
@@ -101,7 +107,7 @@ def test_no_head_and_a_head_that_hangs_offer_nothing_and_say_nothing(env: dict[s
     with socket.socket(socket.AF_UNIX) as hung:
         hung.bind(str(tmp_path / "api.sock"))
         hung.listen()
-        assert offered(env, "beowulf cancel ") == ([], "")
+        assert offered({**env, "PATIENCE_S": "0.1"}, "beowulf cancel ") == ([], "")
 
 
 def test_a_real_bash_completes_a_job(head: FakeHead, env: dict[str, str], tmp_path: Path) -> None:

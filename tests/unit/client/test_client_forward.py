@@ -75,28 +75,28 @@ def test_bytes_go_both_ways_at_once_and_half_a_goodbye_is_passed_on(client: Clie
         received = b"".join(iter(stream.receive, b""))
         sending.join()
     assert received == LARGE + b" bye"
-    assert head.echoes[0].closed.wait(10)
+    assert head.echoes[0].closed.wait(60)
 
 
 def test_a_forward_leaves_neither_its_port_nor_a_connection(client: Client, head: FakeHead) -> None:
     started(head, "1")
     with client.forward("1", 80) as forward:
-        ends = [socket.create_connection(("127.0.0.1", forward.port), 10) for _ in range(20)]
+        ends = [socket.create_connection(("127.0.0.1", forward.port), 60) for _ in range(20)]
         for number, end in enumerate(ends):
             end.sendall(b"number %d" % number)
         assert [end.recv(100) for end in ends] == [b"number %d" % number for number in range(20)]
         with pytest.raises(Refused, match=f"port {forward.port} cannot be used"):
             client.forward("1", 80, local_port=forward.port)
     assert [end.recv(100) for end in ends] == [b""] * 20
-    assert all(echo.closed.wait(10) for echo in head.echoes)
+    assert all(echo.closed.wait(60) for echo in head.echoes)
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", forward.port), 10)
+        socket.create_connection(("127.0.0.1", forward.port), 60)
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("forward")]
 
 
 def test_why_a_connection_was_not_made_is_told(client: Client, head: FakeHead) -> None:
     started(head, "1")
-    with client.forward("1", 1) as forward, socket.create_connection(("127.0.0.1", forward.port), 10) as end:
+    with client.forward("1", 1) as forward, socket.create_connection(("127.0.0.1", forward.port), 60) as end:
         assert end.recv(1) == b""
         assert forward.complaint == "it does not listen at port 1"
 
@@ -151,7 +151,7 @@ def test_the_end_of_the_head_ends_it(head: FakeHead, tmp_path: Path) -> None:
     with client.connect("1", 80) as stream:
         server.stop()
         assert stream.receive() == b""
-    assert head.echoes[0].closed.wait(10)
+    assert head.echoes[0].closed.wait(60)
     with pytest.raises(Unreachable):
         client.connect("1", 80)
 

@@ -85,7 +85,7 @@ def test_it_goes_on_there_from_its_last_step(tmp_path: Path) -> None:
     assert before.ending is Result.RESIZED
     assert before.reason.startswith("moves to RTX3090 on n2: done in about 5.5")
     assert now.from_step >= 60 and job_of(world, job).retries == 0
-    assert world.staged.index(("n2", f"{job}.1")) >= 0, "before it was stopped"
+    assert ("n2", f"{job}.1") in world.staged, "for the first attempt, before it was stopped"
     train(world, job, 300)
     assert len(nodes(world, job)) == 2
 

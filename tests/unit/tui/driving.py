@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
 
@@ -30,11 +31,10 @@ def drive(client: MadeUp, steps: Steps, size: tuple[int, int] = (120, 30), **how
 
 
 async def until(pilot: Pilot[None], holds: Callable[[], bool]) -> None:
-    for _ in range(400):
-        if holds():
-            return
+    deadline = time.monotonic() + 60.0
+    while not holds():
+        assert time.monotonic() < deadline, "it never came"
         await pilot.pause(0.02)
-    raise AssertionError("it never came")
 
 
 async def settle(pilot: Pilot[None]) -> None:
