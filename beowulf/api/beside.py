@@ -20,6 +20,8 @@ from beowulf.model.job import Job, JobState
 
 BYTES = "application/octet-stream"
 PIECE = 64 * 1024
+LOOK_S = 2.0  # while the job takes nothing it is looked so often whether the caller is still there
+BROKEN = (BeowulfError, OSError, ValueError)  # the last is that of a pipe that was closed meanwhile
 MOST = 128  # connections at a time, those being made included: each holds a thread
 # Waiting for a node takes a thread for as long as it lasts: those that answer requests are too few for it.
 _THREADS = ThreadPoolExecutor(2 * MOST, thread_name_prefix="beside")
@@ -77,7 +79,8 @@ class Tunnel(Response):
         tasks: list[asyncio.Task[None]] = []
         try:
             await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", BYTES.encode())]})
-            tasks = [asyncio.create_task(self._inward(receive)), asyncio.create_task(self._outward(send))]
+            tasks = [asyncio.create_task(self._inward(receive, scope["state"]["hung_up"]))]
+            tasks.append(asyncio.create_task(self._outward(send)))
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
             _open.discard(self._place)
@@ -85,21 +88,29 @@ class Tunnel(Response):
                 task.cancel()
             _THREADS.submit(self._end.close)  # which wakes who still waits for the node
 
-    async def _inward(self, receive: Receive) -> None:
+    async def _inward(self, receive: Receive, hung_up: Callable[[], bool]) -> None:
         """Ends when the caller is gone."""
         more = True
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
                 return
-            if message.get("body"):
-                await _there(self._end.write, message["body"])
+            if message.get("body") and not await self._written(message["body"], hung_up):
+                return
             if more and not message.get("more_body"):
                 more = False
                 await _there(self._end.close_write)
 
+    async def _written(self, body: bytes, hung_up: Callable[[], bool]) -> bool:
+        """False: the caller went before the job took it."""
+        writing = asyncio.ensure_future(_there(self._end.write, body))
+        while not (await asyncio.wait([writing], timeout=LOOK_S))[0]:
+            if hung_up():
+                return False
+        return True
+
     async def _outward(self, send: Send) -> None:
-        with suppress(BeowulfError, OSError):  # the connection to the node broke: over, like an end
+        with suppress(*BROKEN):  # the connection to the node broke: over, like an end
             while piece := await asyncio.get_running_loop().run_in_executor(_THREADS, self._end.read, PIECE):
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
@@ -107,5 +118,5 @@ class Tunnel(Response):
 
 async def _there(work: Callable[..., object], *arguments: bytes) -> None:
     """What cannot be written any more is no error of the caller: the other direction tells of the end."""
-    with suppress(BeowulfError, OSError):
+    with suppress(*BROKEN):
         await asyncio.get_running_loop().run_in_executor(_THREADS, work, *arguments)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import pwd
+import select
 import socket
 import struct
 from dataclasses import dataclass
+from functools import partial
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -26,13 +28,22 @@ class Peer:
 
 
 class PeerProtocol(HttpToolsProtocol):
-    """Puts the connection's `Peer` into each request's ``scope["state"]["peer"]``."""
+    """Puts the connection's `Peer` into each request's ``scope["state"]["peer"]``, and beside it ``hung_up()``: whether
+    it is gone, which ``receive`` tells only to those who have taken all it sent."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         end = transport.get_extra_info("socket")
         peer = Peer(*_UCRED.unpack(end.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)))
-        self.app_state = {**self.app_state, "peer": peer}
+        self.app_state = {**self.app_state, "peer": peer, "hung_up": partial(_hung_up, transport)}
+
+
+def _hung_up(transport: asyncio.Transport) -> bool:
+    if transport.is_closing():
+        return True
+    end = select.poll()
+    end.register(transport.get_extra_info("socket"), 0)
+    return bool(end.poll(0))
 
 
 def caller_of(peer: Peer) -> Caller:

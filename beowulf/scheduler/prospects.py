@@ -11,7 +11,7 @@ from immutables import Map
 from beowulf.model.node import Node, NodeId, without_others
 from beowulf.model.snapshot import Snapshot
 from beowulf.scheduler.answers import BAD_CONSTRAINTS, NODE_NOT_AVAILABLE, Refusal
-from beowulf.scheduler.board import Board
+from beowulf.scheduler.board import MOST_KNOWN, Board
 from beowulf.scheduler.gang import Lacking, apart_now, gather, never_gathers, shortage
 from beowulf.scheduler.request import Request
 from beowulf.scheduler.room import Offer, busy_with_others, empty_room, not_wanted, offer, room_of, unavailable
@@ -27,6 +27,8 @@ class Outlook:
         self.apart = apart_now(state.snapshot, now)
         self._snapshot: Snapshot = state.snapshot
         self._state = state
+        if len(state.possible) > MOST_KNOWN:
+            state.possible.clear()
         self._possible = {} if self.apart else state.possible
         self._places: dict[Request, tuple[int, ...]] = {}
 

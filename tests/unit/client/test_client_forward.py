@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from fake_head import Echo, FakeHead
 
 from beowulf.api import ApiServer, beside
 from beowulf.client import Client
+from beowulf.client.tunnel import Stream
 from beowulf.controller.commands import Caller
 from beowulf.model import event as ev
 from beowulf.model.allocation import Allocation, RankSlot, Share
@@ -97,6 +99,38 @@ def test_why_a_connection_was_not_made_is_told(client: Client, head: FakeHead) -
     with client.forward("1", 1) as forward, socket.create_connection(("127.0.0.1", forward.port), 60) as end:
         assert end.recv(1) == b""
         assert forward.complaint == "it does not listen at port 1"
+
+
+class Deaf(Echo):
+    """A job that takes nothing and says nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = threading.Event()
+
+    def write(self, data: bytes) -> None:
+        self.asked.set()
+        self.closed.wait(60)
+
+
+@pytest.mark.parametrize("size", [1, 1 << 20])  # more than the server reads ahead
+def test_a_caller_that_goes_while_the_job_takes_nothing_leaves_nothing(
+    size: int, client: Client, head: FakeHead, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started(head, "1")
+    deaf = Deaf()
+    monkeypatch.setattr(head, "beside", lambda *_: deaf)
+    with client.connect("1", 80) as stream:
+        sending = threading.Thread(target=_sent, args=(stream, bytes(size)))
+        sending.start()
+        assert deaf.asked.wait(10)
+    sending.join()
+    assert deaf.closed.wait(20)
+
+
+def _sent(stream: Stream, data: bytes) -> None:
+    with suppress(OSError):  # nobody took all of it
+        stream.send(data)
 
 
 def test_there_is_a_limit(client: Client, head: FakeHead, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from immutables import Map
 from small_cluster import Cluster, gpus, lab
 
@@ -98,6 +99,16 @@ def test_a_node_that_is_down_is_named() -> None:
 def test_no_nodes_at_all() -> None:
     cluster = Cluster()
     assert cluster.why(cluster.submit()) == Refusal("ReqNodeNotAvail", "the cluster has no nodes yet")
+
+
+def test_requests_of_the_past_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("beowulf.scheduler.prospects.MOST_KNOWN", 5)
+    cluster, memo = lab(1), None
+    for memory_mib in range(1, 20):
+        job = cluster.submit(resources=Resources(memory_mib=memory_mib))
+        _, memo = replan(cluster.snapshot, cluster.now, cluster.rules, memo)
+        cluster.see(JobEnded(cluster.now, job, Result.CANCELLED, ""))
+    assert memo is not None and 1 <= len(memo.possible) <= 6
 
 
 def test_as_many_nodes_as_are_free_between_least_and_most() -> None:
