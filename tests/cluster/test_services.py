@@ -48,6 +48,10 @@ def got(url: str, data: bytes | None = None) -> bytes:
         return bytes(answer.read())
 
 
+def said_by(head: RealHead, job_id: str) -> str:
+    return "".join(line for _, line in head.client.tail_logs(job_id, 1000))
+
+
 def refused(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) != 0
@@ -230,7 +234,8 @@ def test_a_notebook_is_a_job(lab: Lab, head: RealHead, tmp_path: Path) -> None:
     said = opened.ended(signal.SIGINT)
     (job,) = head.client.jobs(state="live", name="notebook")
     assert opened.process.returncode == 130 and f"beowulf notebook attach {job['id']}" in said
-    assert token not in "".join(line for _, line in head.client.tail_logs(job["id"], 1000))
+    head.wait_for(lambda: "little web at" in said_by(head, job["id"]), "its first words")
+    assert token not in said_by(head, job["id"])
     attached = Command(head, "notebook", "attach", job["id"])
     assert attached.address().partition("?token=")[2] == token
     attached.ended(signal.SIGINT)
@@ -299,7 +304,7 @@ def test_real_jupyter_and_real_tensorboard(lab: Lab, head: RealHead, tmp_path: P
 
     assert asyncio.run(computed()) == "42\n"
     (job,) = head.client.jobs(state="live", name="notebook")
-    assert token not in "".join(line for _, line in head.client.tail_logs(job["id"], 1000))
+    assert token not in said_by(head, job["id"])
     board = Command(head, "open", "tensorboard", job["id"])
     assert b"<title>TensorBoard</title>" in got(board.address())
     board.ended(signal.SIGINT)

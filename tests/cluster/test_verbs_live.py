@@ -32,6 +32,7 @@ def test_a_plan_names_what_the_start_then_does(head: RealHead, tmp_path: Path) -
     assert head.client.jobs(name="plans") == []
     done = head.cli("submit", "job.yaml", "--wait", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+    assert len(answer["ranks"]) == 2
     for rank in answer["ranks"]:
         env = rank["env"]
         assert f"{env['RANK']} of {env['WORLD_SIZE']} on {env['MASTER_ADDR']}" in done.stdout

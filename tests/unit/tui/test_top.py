@@ -350,9 +350,11 @@ def test_orders_typed_as_words() -> None:
     client = MadeUp()
 
     async def steps(app: Top, pilot: Pilot[None]) -> None:
-        for words, order in (("drain n1 n2", None), ("resume n3", ("resume", "n3")), ("shell n1", ("shell", "n1"))):
+        await press(pilot, "colon", *"drain n1 n2", "enter", *"hot", "enter")
+        assert client.orders == [("drain", "n1", "hot"), ("drain", "n2", "hot")]
+        for words, order in (("resume n3", ("resume", "n3")), ("shell n1", ("shell", "n1"))):
             await press(pilot, "colon", *words, "enter")
-            assert order is None or client.orders[-1] == order
+            assert client.orders[-1] == order
             await press(pilot, "escape")
         await press(pilot, "colon", *"cancel 41 44", "enter", "y")
         assert client.orders[-2:] == [("cancel", "41"), ("cancel", "44")]
