@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import secrets
 import signal
 import time
@@ -173,11 +172,14 @@ def _answers(client: Client, job_id: str, port: int) -> bool:
 
 def leave(client: Client, job_id: str, keep: bool) -> None:
     """Ends it unless it is to be kept; its work folder comes to the head then, as that of any job with outputs."""
-    with contextlib.suppress(BeowulfError):
+    goes_on = f"job {job_id} goes on: beowulf notebook attach {job_id}, or beowulf cancel {job_id}"
+    try:
         if client.job(job_id)["state"] == "ENDED":
             return
         if keep:
-            say(f"job {job_id} goes on: beowulf notebook attach {job_id}, or beowulf cancel {job_id}")
+            say(goes_on)
             return
         client.cancel(job_id)
         say(f"job {job_id} is being ended; beowulf fetch {job_id} brings its files")
+    except BeowulfError as error:
+        say(f"{goes_on} ({error.message})")
