@@ -181,5 +181,7 @@ def leave(client: Client, job_id: str, keep: bool) -> None:
             return
         client.cancel(job_id)
         say(f"job {job_id} is being ended; beowulf fetch {job_id} brings its files")
+    except Refused:  # it ended meanwhile
+        pass
     except BeowulfError as error:
         say(f"{goes_on} ({error.message})")
