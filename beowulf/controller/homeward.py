@@ -39,8 +39,8 @@ def _over(draft: Draft, candidate: Machine) -> str:
 
 
 def count_logs(draft: Draft, node: NodeId, spool: Mapping[str, Any]) -> None:
-    """``spool``: the sizes of an attempt's logs on that node, told once."""
+    """``spool``: the sizes of an attempt's logs on that node, told once, and believed up to the cap of each."""
     machine = draft.snapshot.machines.get(node)
-    size_bytes = sum(int(size) for size in spool.values())
+    size_bytes = sum(min(max(int(size), 0), draft.policy.log_cap_bytes) for size in spool.values())
     if machine is not None and size_bytes and (machine.state, rented.EgressCounted) in MOVES:
         draft.record(rented.EgressCounted(draft.now, machine.id, size_bytes))

@@ -13,6 +13,8 @@ from rented_world import OFFERS, RENTING, RentedWorld, install
 from simulated import Weather
 
 from beowulf.controller import commands as co
+from beowulf.controller import homeward
+from beowulf.controller.draft import Draft
 from beowulf.model import rented
 from beowulf.model.cloud import Machine, MachineState, Market, Offer
 from beowulf.model.errors import BadInput, TokenSpent
@@ -266,6 +268,16 @@ def test_results_come_home_as_far_as_the_budget_goes(make: Make, monkeypatch: py
     gone = machines(world)[0]
     assert "the budget of the month is $2.00" in of(world, rented.MachineDraining)[0].reason
     assert 1.0 < gone.cost_usd <= 1.5
+
+
+def test_what_a_node_says_of_its_logs_is_neither_a_credit_nor_above_their_cap(make: Make) -> None:
+    world = make()
+    runs_on(world, submit(world))
+    [machine] = machines(world)
+    assert world.controller is not None
+    draft = Draft(world.snapshot, world.controller._volatile, world.policy, world.now)
+    homeward.count_logs(draft, machine.id, {"0": -(10**15), "1": 7, "2": 10**15})
+    assert draft.snapshot.machines[machine.id].home_bytes == 7 + world.policy.log_cap_bytes
 
 
 def test_what_costs_nothing_comes_home_also_under_a_lowered_cap(make: Make) -> None:
