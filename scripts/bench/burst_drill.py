@@ -36,6 +36,7 @@ clouds:
   aws: {{regions: [us-east-1], endpoint: "{url}", image: ami-1, options: {{address: private}}}}
 burst:
   budget: {{month: 50.00}}
+  stale_after: 3650d  # the prices that ship have one day; this is run on any
   idle_release: {idle_s:g}s
   grace: 3s
 """

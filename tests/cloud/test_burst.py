@@ -27,6 +27,7 @@ clouds:
   aws: {{regions: [us-east-1], endpoint: "{url}", image: ami-1, options: {{address: private}}}}
 burst:
   budget: {{month: 5.00}}
+  stale_after: 3650d  # the prices that ship have one day; this is run on any
   lease: 60s
   idle_release: 1s
   ready_timeout: 120s
