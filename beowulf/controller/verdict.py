@@ -116,7 +116,7 @@ def _size_before_resize(job: Job, attempt: Attempt) -> int:
     """
     before = [one for one in job.attempts if one.number < attempt.number]
     for one in () if attempt.started_at else before[: -1 - OF_OURS : -1]:
-        if one.ending is Result.RESIZED:
+        if one.ending is Result.RESIZED and one.started_at:  # else given up before it ran, which resized nothing
             return len(one.allocation.nodes)
         if one.started_at:
             break

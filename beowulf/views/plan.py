@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Sequence
 
@@ -13,6 +14,7 @@ from beowulf.views.text import printable
 NEXT_COLUMNS = ("JOBID", "NAME", "USER", "STARTS", "ENDS BY", "NODES")
 SHOWN_RANKS = 4
 AT_START = {"MASTER_PORT": "(chosen when it starts)"}
+SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL", re.IGNORECASE)
 
 
 def plan_lines(answer: Json) -> list[str]:
@@ -87,7 +89,7 @@ def _environment(ranks: Sequence[Json]) -> list[str]:
     """What all ranks share once, and what is each one's own."""
     if not ranks:
         return []
-    envs = [{name: AT_START.get(name, value) for name, value in inner(rank, "env").items()} for rank in ranks]
+    envs = [{name: _told(name, value) for name, value in inner(rank, "env").items()} for rank in ranks]
     shared = {name: value for name, value in envs[0].items() if all(env.get(name) == value for env in envs)}
     lines = ["", "Environment of every rank:", *(f"  {name}={value}" for name, value in sorted(shared.items()))]
     for rank, env in list(zip(ranks, envs, strict=True))[:SHOWN_RANKS]:
@@ -96,6 +98,11 @@ def _environment(ranks: Sequence[Json]) -> list[str]:
             lines.append(f"of rank {int(number(rank, 'rank'))} on {text(rank, 'node')}: {own}")
     more = len(ranks) - SHOWN_RANKS
     return lines + ([f"and {more} more ranks likewise (--json has them all)"] if more > 0 and len(lines) > 2 else [])
+
+
+def _told(name: str, value: object) -> object:
+    """Dry runs end up in logs of others: what looks like a secret by its name stays untold."""
+    return "(not shown)" if SECRET.search(name) else AT_START.get(name, value)
 
 
 def next_rows(answer: Json, *, utc: bool = False) -> list[tuple[str, ...]]:

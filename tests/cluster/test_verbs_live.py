@@ -7,7 +7,9 @@ from pathlib import Path
 
 from real_head import RealHead
 
+from beowulf.model.codec import decode
 from beowulf.model.job import Checkpointing, JobSpec, Resources
+from beowulf.probe import Course
 
 JOB = """
 name: plans
@@ -63,7 +65,8 @@ def test_how_busy_its_machines_were_outlives_the_head(fresh_head: RealHead) -> N
     fresh_head.wait_for(lambda: any(value > 0 for value in course(job).get("cpu", ())), "a sample")
     fresh_head.client.cancel(job)
     fresh_head.ended(job)
-    fresh_head.wait_for((fresh_head.home / "jobs" / job / "use" / "1.json").exists, "the course to be written")
+    written = fresh_head.home / "jobs" / job / "use" / "1.json"
+    fresh_head.wait_for(lambda: any(use.cpu > 0 for use in decode(Course, written.read_bytes()).uses), "its last words")
     before = course(job)
     fresh_head.kill()
     fresh_head.up()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -118,3 +119,6 @@ def test_the_first_few_that_never_run_after_a_move_do_not_count() -> None:
     job = Job("1", 1, NET, "me", 1, 0.0, attempts=(ran, *never))
     told = [try_again(job, attempt, Result.NODE_FAIL, peers_at_fault=False) for attempt in never]
     assert [(one.requeue, one.counted) for one in told] == [(True, False)] * 3 + [(True, True)]
+    given_up = replace(job, attempts=(replace(ran, started_at=0.0), *never))
+    told = [try_again(given_up, attempt, Result.NODE_FAIL, peers_at_fault=False) for attempt in never]
+    assert all(one.counted for one in told), "a stretch given up before it ran moved nothing"

@@ -46,6 +46,15 @@ def test_place_cost_files_commands_and_environment() -> None:
     ]
 
 
+def test_secrets_are_not_shown() -> None:
+    ranks = [{"rank": 0, "node": "n1", "env": {"HF_TOKEN": "hf_a", "aws_secret_access_key": "b", "LEVEL": "c"}}]
+    assert plan_lines({**ANSWER, "ranks": ranks})[-3:] == [
+        "  HF_TOKEN=(not shown)",
+        "  LEVEL=c",
+        "  aws_secret_access_key=(not shown)",
+    ]
+
+
 def test_rented_machines_cost_money() -> None:
     held = {**ANSWER["held"], "hourly_usd": 1.5}
     assert plan_lines({**ANSWER, "held": held})[1].endswith("$1.50 an hour for what is rented already, at most $0.75")
