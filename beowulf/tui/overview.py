@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -117,6 +118,8 @@ class Overview(Screen[None]):
         self.state.take(message.line)
         self.remove_class("stale")
         self._draw() if first else self._draw_soon()
+        if message.line["whole"]:
+            self.call_after_refresh(_leave_alone)
 
     @on(Unanswered)
     def _unanswered(self, message: Unanswered) -> None:
@@ -272,3 +275,9 @@ class Overview(Screen[None]):
         there = [node] if node else [str(name) for name in self.state.jobs[job].get("nodes") or ()] if job else []
         if there:
             self.orders.shell(there[0])
+
+
+def _leave_alone() -> None:
+    """Thousands of jobs stay for long: Python's collector need not look through them again and again."""
+    gc.collect()
+    gc.freeze()
