@@ -12,7 +12,7 @@ from beowulf.cli import completing
 
 def job_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Every option that stands for a key of the job file; they arrive as ``overrides``."""
-    from beowulf.specs.job_keys import OPTIONS, meaning_of
+    from beowulf.specs.job_options import OPTIONS, meaning_of
 
     known: dict[str, Any] = {
         "--project": completing.of_jobs("project"),

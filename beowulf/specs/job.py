@@ -23,7 +23,8 @@ from beowulf.model.job import (
 from beowulf.specs import burst, sbatch
 from beowulf.specs import document as doc
 from beowulf.specs.complaints import Complaints, Place, Wrong, shown
-from beowulf.specs.job_keys import JOB, OPTIONS
+from beowulf.specs.job_keys import JOB
+from beowulf.specs.job_options import OPTIONS
 from beowulf.specs.kinds import Fields, Record
 from beowulf.specs.quantities import Accelerators, requirement
 

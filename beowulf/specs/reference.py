@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from beowulf.specs.inventory import INVENTORY, NODE
-from beowulf.specs.job_keys import JOB, OPTIONS
+from beowulf.specs.job_keys import JOB
+from beowulf.specs.job_options import OPTIONS
 from beowulf.specs.kinds import Key, Record
 from beowulf.specs.scheduling import MAINTENANCE, QUOTA, SERVICE_CLASS, WEIGHTS
 from beowulf.specs.settings import SETTINGS

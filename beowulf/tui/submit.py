@@ -19,7 +19,7 @@ from beowulf.client.client import Client
 from beowulf.client.submitting import hand_in, packed_spec, read_text
 from beowulf.model.errors import BadInput, BeowulfError
 from beowulf.specs.job import parse_job
-from beowulf.specs.job_keys import OPTIONS
+from beowulf.specs.job_options import OPTIONS
 from beowulf.tui.keyline import KeyLine
 from beowulf.views import printable
 from beowulf.views.burst import comparison_lines

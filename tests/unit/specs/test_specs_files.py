@@ -12,7 +12,8 @@ from beowulf.model.job import JobSpec
 from beowulf.specs.accelerators import accelerators_page, parse_accelerators
 from beowulf.specs.inventory import parse_inventory
 from beowulf.specs.job import complete, parse_job
-from beowulf.specs.job_keys import JOB, OPTIONS
+from beowulf.specs.job_keys import JOB
+from beowulf.specs.job_options import OPTIONS
 from beowulf.specs.kinds import Record
 from beowulf.specs.reference import reference_pages
 from beowulf.specs.schema import inventory_schema, job_schema, schema_files

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from beowulf.model.errors import BadInput
 from beowulf.specs.inventory import parse_inventory
 from beowulf.specs.job import JobRequest, parse_job
-from beowulf.specs.job_keys import OPTIONS
+from beowulf.specs.job_options import OPTIONS
 from beowulf.specs.settings import parse_settings
 
 PLACED = re.compile(r"(f\.yaml:[0-9]+:[0-9]+: |… and [0-9]+ more$)")
