@@ -10,6 +10,7 @@ import json
 import re
 from dataclasses import dataclass, fields
 
+from beowulf.model.cloud import Market
 from beowulf.model.errors import BadInput
 
 LEASE_FILE = "lease"  # in the agent's folder; what the machine's dead-man timer looks at
@@ -31,6 +32,7 @@ class Values:
     host_key_private: str  # OpenSSH text, several lines
     host_key_public: str  # "ssh-ed25519 AAAA…"
     authorized_key: str  # the cluster's
+    market: str = Market.ON_DEMAND.value
 
     @property
     def lease_file(self) -> str:

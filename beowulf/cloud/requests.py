@@ -49,6 +49,7 @@ def build_request(
         host_key_private=private_key,
         host_key_public=machine.host_key,
         authorized_key=authorized_key,
+        market=machine.market.value,
     )
     return LaunchRequest(
         token=machine.token,

@@ -64,6 +64,7 @@ def rent(cloud: Callable[..., Emulator], tmp_path: Path) -> Callable[..., Rented
             host_key_private=(tmp_path / "host").read_text(),
             host_key_public=(tmp_path / "host.pub").read_text().strip(),
             authorized_key=(tmp_path / "cluster.pub").read_text().strip(),
+            market=market.value,
         )  # fmt: skip
         text = user_data((TEMPLATES / "aws.yaml").read_text(), values) + (f"  - {json.dumps(also)}\n" if also else "")
         offer = Offer("aws", "us-east-1", "us-east-1a", "t3.micro", 2, 1024, hourly_usd=0.01, spot_hourly_usd=0.0031)
@@ -86,6 +87,21 @@ def test_every_template_is_a_cloud_config_that_fits(template: Path) -> None:
     config = read_config(text)
     assert "sudo" not in str(config.get("users", ""))
     assert "{{" not in text
+
+
+@pytest.mark.parametrize("market", Market)
+def test_only_spot_machines_ask_for_notices(market: Market, tmp_path: Path) -> None:
+    values = Values("lab", "aws-1", "beowulf", "/home/beowulf", "900", "k", "ssh-ed25519 A", "k", market.value)
+    told = tmp_path / "systemctl"
+    told.write_text('#!/bin/sh\necho "$*"\n')
+    told.chmod(0o755)
+    said = ""
+    for argv in read_config(user_data((TEMPLATES / "aws.yaml").read_text(), values))["runcmd"]:
+        if "driver-check" not in argv[-1]:
+            path = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+            said += subprocess.run(argv, env=path, capture_output=True, text=True, check=True).stdout
+    assert "beowulf-dead-man.service" in said
+    assert ("beowulf-spot-notice.service" in said) == (market is Market.SPOT)
 
 
 @pytest.mark.root
