@@ -28,7 +28,9 @@ class RealHead:
         self.client = Client(home / "api.sock")
 
     def env(self) -> dict[str, str]:
-        return {**os.environ, "BEOWULF_HOME": str(self.home), "PYTHONPATH": str(CHECKOUT), "NO_COLOR": "1"}
+        own = {"BEOWULF_HOME": str(self.home), "PYTHONPATH": str(CHECKOUT), "NO_COLOR": "1"}
+        # pytest-xdist's workers name a terminal's size, which would count for more than that of a pty.
+        return {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")} | own
 
     def up(self) -> None:
         self.begin()
