@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from beowulf.model.market import Accelerator
-from beowulf.specs import document as doc
 from beowulf.specs import quantities, words
-from beowulf.specs.complaints import Complaints
 from beowulf.specs.kinds import Fields, Key, Many, MapOf, Record, Word
 from beowulf.specs.scheduling import decimal
+from beowulf.specs.table_file import read_entries
 
 USES = ("training", "inference")
+NEEDED = ("kind", "vendor", "memory", "for", "about")
 VENDORS = {"nvidia": "NVIDIA", "amd": "AMD", "neuron": "AWS", "tpu": "Google", "gaudi": "Intel"}
 
 
@@ -58,17 +58,8 @@ TABLE = Record((Key("accelerators", Many(KIND, "a list of accelerators", single=
 
 def parse_accelerators(text: str, *, name: str) -> tuple[Kind, ...]:
     """Raises `BadInput` with one line per complaint."""
-    complaints = Complaints()
-    root = doc.read_document(text, name, complaints)
-    complaints.raise_if_any()
-    fields = TABLE.read(root, "", complaints) or Fields(root.place)
-    kinds: tuple[Fields, ...] = fields.get("accelerators", ())
-    for one in kinds:
-        for key in ("kind", "vendor", "memory", "for", "about"):
-            if key not in one.places:
-                complaints.add(one.place, f"an accelerator needs {key}")
-    complaints.raise_if_any()
-    return tuple(_kind(one) for one in kinds)
+    entries = read_entries(text, TABLE, NEEDED, "an accelerator", name=name)
+    return tuple(_kind(one) for one in entries)
 
 
 def _kind(fields: Fields) -> Kind:

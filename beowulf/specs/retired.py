@@ -6,11 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from beowulf.model.cloud import Offer
-from beowulf.specs import document as doc
 from beowulf.specs import words
 from beowulf.specs.catalogue import day_word, machine_type_word
-from beowulf.specs.complaints import Complaints
 from beowulf.specs.kinds import Fields, Key, Many, Record
+from beowulf.specs.table_file import read_entries
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +37,7 @@ TABLE = Record((Key("retired", Many(RETIRED, "a list of what is gone", single=Fa
 
 def parse_retired(text: str, *, name: str) -> tuple[Retired, ...]:
     """Raises `BadInput` with one line per complaint."""
-    complaints = Complaints()
-    root = doc.read_document(text, name, complaints)
-    complaints.raise_if_any()
-    fields = TABLE.read(root, "", complaints) or Fields(root.place)
-    entries: tuple[Fields, ...] = fields.get("retired", ())
-    for one in entries:
-        for key in KEYS:
-            if key not in one.places:
-                complaints.add(one.place, f"what is retired needs {key}")
-    complaints.raise_if_any()
+    entries = read_entries(text, TABLE, KEYS, "what is retired", name=name)
     return tuple(_retired(one) for one in entries)
 
 
