@@ -6,6 +6,7 @@ import http.client
 import json
 import threading
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlencode
 
@@ -91,14 +92,8 @@ class Exchange:
         except BaseException:
             connection.close()
             raise
-        try:
+        with answered(connection):
             return connection, connection.getresponse()
-        except (OSError, http.client.HTTPException) as error:
-            connection.close()
-            raise Lost(f"the head hung up ({error!r})", hint="beowulf up, and look at its controller.log") from error
-        except BaseException:
-            connection.close()
-            raise
 
     def _connection(self) -> Connection:
         with self._lock:
@@ -110,6 +105,19 @@ class Exchange:
         fresh = Connection(self._dial)
         fresh.connect()
         return fresh
+
+
+@contextmanager
+def answered(connection: Connection) -> Iterator[None]:
+    """The connection is closed where no answer comes. Raises `Lost` where the head hung up."""
+    try:
+        yield
+    except (OSError, http.client.HTTPException) as error:
+        connection.close()
+        raise Lost(f"the head hung up ({error!r})", hint="beowulf up, and look at its controller.log") from error
+    except BaseException:
+        connection.close()
+        raise
 
 
 def error_of(status: int, content: bytes) -> errors.BeowulfError:

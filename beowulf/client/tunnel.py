@@ -7,7 +7,7 @@ import http.client
 import socket
 
 from beowulf.client.connection import Connection, Dial
-from beowulf.client.exchange import Lost, error_of
+from beowulf.client.exchange import answered, error_of
 
 _PIECE = 64 * 1024
 
@@ -53,17 +53,11 @@ def open_stream(dial: Dial, target: str) -> Stream:
     """A connection of its own. Raises what the head refuses it with, `Lost` or `Unreachable`."""
     connection = Connection(dial)
     connection.connect()
-    try:
+    with answered(connection):
         connection.putrequest("POST", target)
         connection.putheader("Transfer-Encoding", "chunked")
         connection.endheaders()
         response = connection.getresponse()
         if response.status >= 400:
             raise error_of(response.status, response.read())
-    except (OSError, http.client.HTTPException) as error:
-        connection.close()
-        raise Lost(f"the head hung up ({error!r})", hint="beowulf up, and look at its controller.log") from error
-    except BaseException:
-        connection.close()
-        raise
     return Stream(connection, response)
