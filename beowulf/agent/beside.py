@@ -89,12 +89,16 @@ def _sockets(pid: int) -> Set[int]:
     found: Set[int] = set()
     folder = "/proc/{}/fd".format(pid)
     try:
-        for name in os.listdir(folder):
+        names = os.listdir(folder)
+    except OSError:  # the process ended meanwhile
+        return found
+    for name in names:
+        try:
             target = os.readlink(os.path.join(folder, name))
-            if target.startswith("socket:["):
-                found.add(int(target[8:-1]))
-    except OSError:  # it ended meanwhile
-        pass
+        except OSError:  # this one was closed meanwhile, which says nothing of the others
+            continue
+        if target.startswith("socket:["):
+            found.add(int(target[8:-1]))
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
 import shutil
@@ -133,7 +134,8 @@ class Sshd:
 
     def kill_children(self) -> None:
         for pid in self.children():
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it ended by itself
+                os.kill(pid, signal.SIGKILL)
 
     def stop(self) -> None:
         if self._process:

@@ -5,6 +5,7 @@ Hosts outlive this process: what is needed to find them again lies in their fold
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import hashlib
 import ipaddress
@@ -157,7 +158,8 @@ class Hosts:
         pid = self._init(machine_id)
         if pid is None:
             return
-        os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # it went down by itself
+            os.kill(pid, signal.SIGKILL)
         while self.alive(machine_id):
             time.sleep(0.005)
 

@@ -1,3 +1,4 @@
+import contextlib
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -38,7 +39,8 @@ def agents(tmp_path: Path) -> Iterator[Callable[..., Agent]]:
     for home in homes:
         # A test may leave a keeper at work on purpose; a rank dies with its keeper.
         for pid in processes_of(home):
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it ended by itself
+                os.kill(pid, signal.SIGKILL)
     wait_for(lambda: not any(processes_of(home) for home in homes), "no process left of this test")
 
 

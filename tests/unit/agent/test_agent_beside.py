@@ -35,6 +35,13 @@ def test_wherever_it_listens_it_is_reached(address: str, only_six: int) -> None:
             _connected([os.getppid()], port)
 
 
+def test_what_is_closed_while_it_looks_hides_nothing_else() -> None:
+    with open(os.devnull) as first, socket.create_server(("127.0.0.1", 0)) as server:
+        assert first.fileno() < server.fileno()
+        first.close()  # the listing of this process' own descriptors takes its place, and is gone when they are read
+        assert server.getsockname() in listening([os.getpid()])
+
+
 def test_a_connection_is_gone_with_its_reader_though_the_job_takes_nothing(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:  # it never reads
         tag = {"BEOWULF_JOB": "lab/1.1", "BEOWULF_ROOT": str(tmp_path)}
