@@ -209,30 +209,25 @@ def compared(
     """
     request = request_of(job.spec, job.owner, (), job.most_nodes)
     count = nodes or job.spec.min_nodes
-    vain = disappointed(state.snapshot, job)
     few = min(count, job.spec.min_nodes - len(beside))
-    offers = tuple(
-        one
-        for one in (rules.offers if few <= rules.machines else ())
-        if (one.site, one.machine_type) not in vain and fits(request, one, rules)
-    )
+    offers = _offered(state, job, request, rules) if few <= rules.machines else ()
     run_s = run_of(job, state.history)
     most_s = length_s(job.spec, job.owner, state.history) if job.spec.burst.deadline_s else 0.0
     errand = replace(errand_of(job, run_s, speed_here(state, request, rules), rules, most_s), nodes=count)
     here_end = start_at + (errand.most_s or errand.run_s) if start_at < UNKNOWN else NEVER
     wish = Wish(
-        errand,
-        job.spec.burst,
-        job.submitted_at,
-        start_at,
-        here_end,
-        money(job, rules.left),
-        promised,
+        *(errand, job.spec.burst, job.submitted_at, start_at, here_end, money(job, rules.left), promised),
         _racing(state, job),
         watched=watched(offers, rules),
         stretch=stretch_of(state.snapshot, job, beside, offers) if beside else None,
     )
     return compare(wish, offers if count <= rules.machines else (), rules, now)
+
+
+def _offered(state: State, job: Job, request: Request, rules: MarketRules) -> tuple[Offer, ...]:
+    """What it fits on, but for what it was in vain bought on before."""
+    vain = disappointed(state.snapshot, job)
+    return tuple(one for one in rules.offers if (one.site, one.machine_type) not in vain and fits(request, one, rules))
 
 
 def run_of(job: Job, history: History) -> float:
