@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from agent_driver import Agent, process, wait_for
+from agent_driver import Agent, carrying, marker, process, wait_for
 
 SH = ["/bin/sh", "-c"]
 
@@ -267,6 +267,14 @@ def test_questions_are_answered_side_by_side(agent: Agent, tmp_path: Path) -> No
     assert answers["none"]["code"] == 127
     assert answers["left"]["out"] == "done\n"
     assert frame["time"] > 1e9
+
+
+def test_questions_go_with_the_link_that_asked(agent: Agent) -> None:
+    mark = marker()
+    agent.send("ask", id="q1", questions=[{"name": "hung", "argv": [*SH, f"sleep {mark} & wait"], "timeout_s": 60}])
+    wait_for(lambda: len(carrying(mark)) == 2)
+    agent.kill_link()
+    wait_for(lambda: not carrying(mark))
 
 
 def test_the_agent_leaves_a_private_folder(agent: Agent) -> None:
