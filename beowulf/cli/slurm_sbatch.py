@@ -92,7 +92,7 @@ def _request(asked: Asked) -> JobRequest:
     elif asked.rest:
         name, text = asked.rest[0], read_text(Path(asked.rest[0]))
     else:
-        name, text = "sbatch", sys.stdin.read()
+        name, text = "sbatch", _standard_input()
     if asked.options and not is_script(text):
         raise BadInput("is no script (#!), and a job file takes no options here", where=name, hint="beowulf submit")
     if any("\n" in word for word in asked.options):
@@ -102,3 +102,10 @@ def _request(asked: Asked) -> JobRequest:
     if not arguments:
         return request
     return replace(request, spec=replace(request.spec, argv=(*request.spec.argv, name, *arguments)))
+
+
+def _standard_input() -> str:
+    try:
+        return sys.stdin.buffer.read().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise BadInput(f"is not UTF-8 text (byte {error.start})", where="standard input") from error

@@ -49,7 +49,11 @@ def started(client: Client) -> dict[str, object]:
     if answer is not None:
         say("the head was up already")
         return answer
-    home.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        home.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        hint = "BEOWULF_HOME=FOLDER names another one"
+        raise BeowulfError(f"the head's folder {home.path} cannot be made: {error.strerror}", hint=hint) from error
     with waiting("starting the head"):
         answer = _begin(client, home.log)
     say(f"the head is up; its log is {home.log}")
