@@ -9,8 +9,8 @@ from beowulf.model.errors import BadInput
 from beowulf.model.node import Endpoint, Gpu, Node, NodeId
 from beowulf.model.snapshot import Snapshot
 from beowulf.specs.complaints import Wrong
-from beowulf.specs.hosts import host_names
 from beowulf.specs.gpus import gpu_kind
+from beowulf.specs.hosts import host_names
 from beowulf.specs.quantities import memory_mib
 
 WHERE = "--what-if"

@@ -78,7 +78,13 @@ def scene(_session_lab: Lab, _session_head: RealHead, tmp_path_factory: pytest.T
     with socket.create_server(("127.0.0.1", 0)) as taken:
         names = {"ended": ended, "array": array, "node": busy, "taken": str(taken.getsockname()[1])}
         names |= {"idle": next(name for name in _session_lab.hosts if name != busy), "lab": _session_lab.blueprint.name}
-        names |= {"folder": "folder", "job": "job.yaml", "script": "job.sh", "broken": "broken.yaml", "binary": "binary"}
+        names |= {
+            "folder": "folder",
+            "job": "job.yaml",
+            "script": "job.sh",
+            "broken": "broken.yaml",
+            "binary": "binary",
+        }
         yield Scene(head, _session_lab, folder, running, names)
     head.settle(_session_lab)
 
@@ -198,9 +204,7 @@ def _into(target: int, scene: Scene, line: Line, verb: str, call: Call) -> Ended
             out.close()
 
 
-def interrupted_at_every_request(
-    scene: Scene, line: Line, verb: str, call: Call, patch: pytest.MonkeyPatch
-) -> None:
+def interrupted_at_every_request(scene: Scene, line: Line, verb: str, call: Call, patch: pytest.MonkeyPatch) -> None:
     send, asked = Exchange._send, [0]
     for place in range(1, 9):
         words, before = scene.words(verb, line.good), scene.written()[0]
@@ -235,9 +239,7 @@ def without_a_head(scene: Scene, line: Line, verb: str, call: Call, patch: pytes
     assert scene.written() == before
 
 
-def of_things_that_are_not_there(
-    scene: Scene, line: Line, verb: str, call: Call, patch: pytest.MonkeyPatch
-) -> None:
+def of_things_that_are_not_there(scene: Scene, line: Line, verb: str, call: Call, patch: pytest.MonkeyPatch) -> None:
     if line.unknown:
         before = scene.written()
         ended = call(verb, scene.words(verb, line.unknown))
