@@ -139,9 +139,7 @@ def _draw(path: Path, drawing: str) -> None:
     try:
         path.write_text(drawing, encoding="utf-8")
     except OSError as error:
-        raise BadInput(
-            f"{path} cannot be written: {error.strerror}", where="--plot", hint="--plot OTHER.svg"
-        ) from error
+        raise BadInput(f"{path} cannot be written: {error.strerror}", where="--plot") from error
 
 
 def _tell(said: Said, found: Mapping[str, Measures], left_out: Mapping[str, int]) -> None:

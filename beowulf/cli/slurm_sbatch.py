@@ -93,8 +93,9 @@ def _request(asked: Asked) -> JobRequest:
         name, text = asked.rest[0], read_text(Path(asked.rest[0]))
     else:
         name, text = "sbatch", _standard_input()
-    if asked.options and not is_script(text):
-        raise BadInput("is no script (#!), and a job file takes no options here", where=name, hint="beowulf submit")
+    if (asked.options or asked.rest[1:]) and not is_script(text):
+        what = "options" if asked.options else "arguments"
+        raise BadInput(f"is no script (#!), and a job file takes no {what} here", where=name, hint="beowulf submit")
     if any("\n" in word for word in asked.options):
         raise BadInput("an option has a line break in it", where="sbatch")
     request = parse_job(with_options(text, asked.options), name=name)

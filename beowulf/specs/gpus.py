@@ -1,4 +1,4 @@
-"""GPUs as people ask for them → how many, which, how much of one. Each raises `Wrong`, the end of a sentence about it."""
+"""GPUs as people ask for them → how many, which, how much of one. Each raises `Wrong`, the end of a sentence."""
 
 from __future__ import annotations
 

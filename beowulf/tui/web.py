@@ -37,8 +37,8 @@ class GuardedServer(Server):
         pass
 
     def serve(self, debug: bool = False) -> None:
-        """Prints the address once it can be opened. Raises `KeyboardInterrupt` when it was ended by Ctrl-C, there being no
-        other end, and `Refused` where the port is taken."""
+        """Prints the address once it can be opened. Raises `KeyboardInterrupt` at Ctrl-C, there being no other end, and
+        `Refused` where the port is taken."""
         try:
             web.run_app(
                 self._make_app(), host=self.host, port=self.port, print=lambda *_: print(self.address, flush=True)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import logging
 import os
 import re
 import shlex
@@ -126,6 +127,7 @@ def call(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ended]:
             patch.setattr(sys, "stdin", Stream(io.BytesIO(), encoding="utf-8"))
             patch.setattr(sys, "stdout", said)
             patch.setattr(sys, "stderr", errors)
+            patch.setattr(logging.getLogger(), "handlers", [])  # pytest's own, beside which nothing is shown
             code = root.run(words, *program)
         os.dup2(kept, 1)
         os.close(kept)

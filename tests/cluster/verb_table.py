@@ -1,4 +1,4 @@
-"""Every verb with a line that does what it is for, and lines that are wrong. A test compares it with the app's own list."""
+"""Every verb with a line that does what it is for, and lines that are wrong; compared with the app's own list."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ NOBODY, NOWHERE = "99999", "n99"
 class Line:
     """``good``: the words after the verb; ``{running}`` and so on are filled in by the test.
 
-    ``code``: what ``good`` ends with. ``unknown``: the same for a job, node or machine that is not there, and ``missing``
-    its code. ``bad``: lines that are bad input.
+    ``code``: what ``good`` ends with. ``unknown``: the same for a job, node or machine that is not there, and
+    ``missing`` its code. ``bad``: lines that are bad input.
     """
 
     good: str = ""
@@ -50,7 +50,7 @@ LINES = {
     "nodes show": Line("{node}", unknown=NOWHERE, bad=("",)),
     "nodes add": Line("x=nobody@127.0.0.1:1 --trust-on-first-use", 5, bad=("", "--file nowhere.yaml", "a@b@c", "h:0")),
     "nodes rekey": Line("{node}", unknown=NOWHERE, bad=("",)),
-    "nodes bench": Line("{node} --peers 0", unknown=NOWHERE, bad=("--peers x",)),
+    "nodes bench": Line("{node} --peers 0", 1, unknown=NOWHERE, bad=("--peers x",)),
     "nodes discover": Line("127.0.0.1 --port 1", bad=("10.0.0.0/99", "127.0.0.1 --port 0")),
     "nodes remove": Line("{node}", 4, unknown=NOWHERE, bad=("",)),
     "nodes drain": Line('{idle} "by the sweep"', unknown=f"{NOWHERE} x", bad=("", "{node}")),

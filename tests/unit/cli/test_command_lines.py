@@ -117,12 +117,14 @@ def unknown_in(words: list[str]) -> str:
     for place, word in enumerate(words):
         if word == "--":
             break
+        if word == "--host":  # it takes the next word
+            return ""
         if isinstance(command, click.Group) and not word.startswith("-"):
             inner = command.get_command(click.Context(command), word)
             if inner is None:
                 return "" if place == 0 or command.invoke_without_command else word
             command = inner
-        elif word.startswith("--") and not any(word in option.opts for option in command.params):
+        elif word.startswith("--") and not any(word in (*one.opts, *one.secondary_opts) for one in command.params):
             return word
     return ""
 
