@@ -14,7 +14,7 @@ import beowulf
 from beowulf.cli.common import Said, common, emit, example, say
 from beowulf.cli.progress import waiting
 from beowulf.client import Client
-from beowulf.model.errors import BeowulfError, Refused, Unreachable
+from beowulf.model.errors import BadInput, BeowulfError, Refused, Unreachable
 
 PATIENCE_S = 30.0
 
@@ -90,7 +90,8 @@ def _begin(client: Client, log: Path) -> dict[str, object]:
         if answer is not None:
             return answer
         if child.poll() is not None:
-            raise BeowulfError(f"the head did not start:\n{_since(log, start)}")
+            kind = BadInput if child.returncode == BadInput.exit_code else BeowulfError
+            raise kind(f"the head did not start:\n{_since(log, start)}")
         time.sleep(0.05)
     raise Unreachable(f"the head did not answer within {PATIENCE_S:.0f} s", hint=f"see {log}")
 
