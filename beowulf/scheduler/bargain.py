@@ -55,7 +55,8 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """``rows``: those that could be taken first, the cheapest before. ``again_at``: when time alone changes this."""
+    """``rows``: those that could be taken first, the cheapest before. ``again_at``: when time alone changes this.
+    ``deadline_at``: inf where the job has none."""
 
     here_start: float
     here_end: float
@@ -63,6 +64,7 @@ class Comparison:
     choice: Quote | None = None
     sentence: str = ""
     again_at: float = NEVER
+    deadline_at: float = NEVER
 
 
 Choice: TypeAlias = tuple[Quote | None, str, float]
@@ -76,7 +78,7 @@ def compare(wish: Wish, offers: Sequence[Offer], rules: MarketRules, now: float)
     rows += _stretched(wish, wish.stretch, rows, rules, now) if wish.stretch is not None else []
     rows.sort(key=_order)
     able = [row.quote for row in rows if not row.but]
-    comparison = Comparison(wish.here_start, wish.here_end, tuple(rows))
+    comparison = Comparison(wish.here_start, wish.here_end, tuple(rows), deadline_at=wish.deadline_at)
     if not rows:
         return replace(comparison, sentence="no machine on offer fits the job")
     if not able:
