@@ -228,9 +228,7 @@ def _offers(state: State, job: Job, request: Request, rules: MarketRules, fewest
     if fewest > rules.machines:
         return ()
     vain = disappointed(state.snapshot, job)
-    return tuple(
-        one for one in rules.offers if (one.site, one.machine_type) not in vain and fits(request, one, rules)
-    )
+    return tuple(one for one in rules.offers if (one.site, one.machine_type) not in vain and fits(request, one, rules))
 
 
 def money(job: Job, left: Left) -> float:

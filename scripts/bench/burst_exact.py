@@ -1,6 +1,6 @@
-"""The least that anybody could pay for a few jobs on nodes that each holds one of them: proven, by integer programming.
+"""The least that anybody could pay for a few jobs that take whole nodes: proven, by integer programming.
 
-Jobs are whole, and take whole nodes for whole steps of time: then there is a best plan whose starts are whole steps, too
+Jobs are whole, and all times are whole steps: then there is a best plan whose starts are whole steps, too
 (move every start to the left until its own arrival or another's end stops it), and any that never holds more nodes than
 there are can be dealt to them.
 """
@@ -42,7 +42,9 @@ def exact(tasks: Sequence[Task], nodes: int, step_s: float, *, most_s: float) ->
     )
     if found.x is None or found.mip_dual_bound is None:
         raise RuntimeError(f"no plan was found: {found.message}")
-    chosen = sorted((at, number) for (number, at), taken in zip(starts, found.x[len(tasks) :], strict=True) if taken > 0.5)
+    chosen = sorted(
+        (at, number) for (number, at), taken in zip(starts, found.x[len(tasks) :], strict=True) if taken > 0.5
+    )
     places = _dealt(tasks, shapes, chosen, nodes)
     usd = sum(task.rent_usd for number, task in enumerate(tasks) if number not in places)
     gap = float(found.mip_gap or 0.0)

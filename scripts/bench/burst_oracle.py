@@ -100,26 +100,45 @@ ORDERS: tuple[Order, ...] = (
     lambda task: -task.rent_usd / task.work,
     lambda task: -task.rent_usd,
     lambda task: task.due_s - task.run_s,
+    lambda task: task.due_s,
+    lambda task: task.come_s,
     lambda task: -task.work,
 )
-"""The least is placed first: who is dear for the room it takes, who is dear, who is due, who is large."""
+"""The least is placed first: who is dear for its room, or dear, whose start or end is due, who came first, or is large."""
 
 
 class Search:
+    """Begins with the best of one plan for each of `ORDERS`."""
+
     def __init__(self, tasks: Sequence[Task], nodes: int, threads: int, step_s: float, seed: int) -> None:
         self._tasks, self._chance = tasks, random.Random(seed)
+        self._dice = np.random.default_rng(seed)
         begin_s = min(task.come_s for task in tasks)
         self._shapes = [shape_of(task, begin_s, step_s) for task in tasks]
-        self._lows = np.array([shape.low for shape in self._shapes])
+        self._begins = np.array([shape.low for shape in self._shapes])
         self._ends = np.array([shape.high + shape.length for shape in self._shapes])
-        self._lab = Lab(nodes, threads, max(0, int(self._ends.max())) + 1)
-        self.places: dict[int, Place] = {}
-        self._fill(sorted(range(len(tasks)), key=lambda number: ORDERS[0](tasks[number])))
+        self._windows = self._begins.copy(), self._ends.copy()
+        self._size = nodes, threads, max(0, int(self._ends.max())) + 1
         self._mean_usd = sum(task.rent_usd for task in tasks) / len(tasks)
+        best: dict[int, Place] = min(map(self._simple, ORDERS), key=self._usd)
+        self._empty()
+        self._put(best)
 
     @property
     def usd(self) -> float:
-        return sum(task.rent_usd for number, task in enumerate(self._tasks) if number not in self.places)
+        return self._usd(self.places)
+
+    def _usd(self, places: Mapping[int, Place]) -> float:
+        return sum(task.rent_usd for number, task in enumerate(self._tasks) if number not in places)
+
+    def _empty(self) -> None:
+        self._lab = Lab(*self._size)
+        self.places: dict[int, Place] = {}
+
+    def _simple(self, order: Order) -> dict[int, Place]:
+        self._empty()
+        self._fill(sorted(range(len(self._tasks)), key=lambda number: order(self._tasks[number])))
+        return self.places
 
     def step(self, warmth: float) -> float:
         """Some places are dealt anew; how much dearer the plan then is. ``warmth`` falls from 1 to 0."""
@@ -132,9 +151,8 @@ class Search:
         self._clear(before)
         self._fill(self._dealt(moved, around))
         after = {number: self.places[number] for number in moved if number in self.places}
-        dearer = sum(self._tasks[number].rent_usd for number in before) - sum(
-            self._tasks[number].rent_usd for number in after
-        )
+        dearer = sum(self._tasks[number].rent_usd for number in before)
+        dearer -= sum(self._tasks[number].rent_usd for number in after)
         if dearer > warmth * WARMTH * self._mean_usd * self._chance.expovariate(1.0):
             self._clear(after)
             self._put(before)
@@ -142,17 +160,21 @@ class Search:
         return dearer
 
     def _near(self, around: int) -> list[int]:
-        """Jobs that could stand in each other's way with this one, drawn from all of them."""
-        meet = np.flatnonzero((self._lows < self._ends[around]) & (self._ends > self._lows[around]))
-        others = [int(number) for number in meet if number != around]
-        number = self._chance.randint(1, MOST_MOVED)
-        return [around, *self._chance.sample(others, min(number, len(others)))]
+        """This one, and those that stand nearest to some moment it might run at; who is rented for stands anywhere
+        between its submit and its deadline."""
+        moment = self._chance.uniform(self._windows[0][around], self._windows[1][around])
+        far = np.maximum(0.0, np.maximum(self._begins - moment, moment - self._ends))
+        far = (far + 10.0) * self._dice.uniform(0.2, 1.0, len(far))
+        far[around] = -1.0
+        number = min(len(far), 1 + self._chance.randint(1, MOST_MOVED))
+        return [int(one) for one in np.argpartition(far, number - 1)[:number]]
 
     def _dealt(self, moved: Sequence[int], around: int) -> list[int]:
         order, tasks = self._chance.choice(ORDERS), self._tasks
         first = around if self._chance.random() < 0.5 else None
         noise = {number: self._chance.lognormvariate(0.0, 0.5) for number in moved}
-        return sorted(moved, key=lambda one: (one != first, order(tasks[one]) * noise[one]))
+        least = min(order(tasks[number]) for number in moved)
+        return sorted(moved, key=lambda one: (one != first, (order(tasks[one]) - least) * noise[one]))
 
     def _fill(self, numbers: Sequence[int]) -> None:
         for number in numbers:
@@ -164,11 +186,13 @@ class Search:
         for number, place in places.items():
             self._lab.put(self._tasks[number], self._shapes[number], place)
             self.places[number] = place
+            self._begins[number], self._ends[number] = place.start, place.start + self._shapes[number].length
 
     def _clear(self, places: Mapping[int, Place]) -> None:
         for number, place in places.items():
             self._lab.put(self._tasks[number], self._shapes[number], place, -1)
             del self.places[number]
+            self._begins[number], self._ends[number] = (edge[number] for edge in self._windows)
 
 
 def planned(

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from burst_bound import bound
-from burst_offline import Offline, coarse, offline, rent_usd, window, windows
+from burst_offline import coarse, offline, rent_usd, window, windows
 from burst_trace import ARMS, Bed, Tally, tally, with_deadlines
 
 from beowulf.model.snapshot import Snapshot
-from beowulf.sim import Outcome, Ran, Trace
+from beowulf.sim import Outcome, Ran
 
 WAYS = ("ours", "run times", "ten minutes")
 
@@ -33,7 +33,7 @@ def report(made: Bed, seed: int, effort: Effort) -> None:
     workload = with_deadlines(made.read, made.setting, seed)
     best = offline(workload, made.cluster, made.setting, effort.rounds)
     print(f"\ndeadline: {made.setting.rule}; {len(workload.jobs)} jobs on {len(made.cluster.nodes)} nodes")
-    print("way              cost   late   regret      egress   running    unused")
+    print("way              cost   late    regret      egress    running     unused")
     line("beforehand", best.tally, best.tally)
     for name in WAYS:
         outcome = ARMS[name](workload, made.cluster, made.setting)
@@ -47,8 +47,8 @@ def report(made: Bed, seed: int, effort: Effort) -> None:
 
 def line(name: str, one: Tally, best: Tally) -> None:
     spare = one.cost_usd - one.egress_usd - one.running_usd
-    print(f"{name:12} ${one.cost_usd:8.2f} {one.late:5d} {regret(one.cost_usd, best.cost_usd):>9}   ${one.egress_usd:8.2f} "
-          f"${one.running_usd:8.2f} ${spare:8.2f}", flush=True)  # fmt: skip
+    parts = "".join(f" ${usd:9.2f}" for usd in (one.egress_usd, one.running_usd, spare))
+    print(f"{name:12} ${one.cost_usd:8.2f} {one.late:5d} {regret(one.cost_usd, best.cost_usd):>9} {parts}", flush=True)
 
 
 def regret(usd: float, best_usd: float) -> str:
@@ -57,9 +57,11 @@ def regret(usd: float, best_usd: float) -> str:
 
 def told(found: Ledger) -> str:
     both, room, taken, theirs = found.jobs
-    return (f"    {both} jobs as planned beforehand ${found.both_usd:.2f}; {room} the lab had room for later and in time "
-            f"${found.room_usd:.2f}, {taken} others were in the way of ${found.taken_usd:.2f}; spared that it rents "
-            f"for: {theirs} ${found.theirs_usd:.2f}")  # fmt: skip
+    return (
+        f"    rented for as in the plan: {both} jobs ${found.both_usd:.2f}; the lab had room later and in time: {room} "
+        f"${found.room_usd:.2f}; others were in the way: {taken} ${found.taken_usd:.2f}; "
+        f"only the plan rents: {theirs} ${found.theirs_usd:.2f}"
+    )
 
 
 def proven(made: Bed, seed: int, effort: Effort) -> None:

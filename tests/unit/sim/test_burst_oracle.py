@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 from beowulf.model.cloud import Offer
 from beowulf.sim import flat_cluster, generated
 
-BENCH = Path(__file__).parents[3] / "scripts" / "bench"
-sys.path.insert(0, str(BENCH))
+sys.path.insert(0, str(Path(__file__).parents[3] / "scripts" / "bench"))
 
 from burst_bound import bound
 from burst_exact import exact
@@ -24,10 +23,10 @@ from burst_offline import COARSE_S, STEP_S, carried_out, coarse, tasks_of
 from burst_oracle import Lab, Shape, Task, planned
 from burst_trace import Setting, clairvoyant, impatient, ours, tally, with_deadlines
 
-OFFERS = (
-    Offer("aws", "us-east-1", "", "large", 8, 16384, hourly_usd=0.34, egress_usd_per_gb=0.09, as_of="2026-09-06", source="t"),
-    Offer("gcp", "us-east1", "", "small", 4, 8192, hourly_usd=0.13, egress_usd_per_gb=0.12, as_of="2026-09-06", source="t"),
-)  # fmt: skip
+BENCH = Path(__file__).parents[3] / "scripts" / "bench" / "burst"
+LARGE = Offer("aws", "us-east-1", "", "large", 8, 16384, hourly_usd=0.34, as_of="2026-09-06", source="test")
+SMALL = Offer("gcp", "us-east1", "", "small", 4, 8192, hourly_usd=0.13, as_of="2026-09-06", source="test")
+OFFERS = (replace(LARGE, egress_usd_per_gb=0.09), replace(SMALL, egress_usd_per_gb=0.12))
 TIGHT = Setting(OFFERS, factor=1.0, grace_s=1800.0, now=1_788_652_800.0)  # 2026-09-06
 LAB = flat_cluster(3, threads=8)
 seeds = st.integers(0, 10_000)
@@ -81,9 +80,12 @@ def test_room_is_for_whole_jobs_on_nodes_of_their_own() -> None:
 
 def test_the_bench_prints_regret_beside_the_plan_and_beside_what_is_proven() -> None:
     done = subprocess.run(
-        [sys.executable, str(BENCH / "burst"), "regret", "--short"], capture_output=True, text=True, check=True
+        [sys.executable, str(BENCH), "regret", "--short"], capture_output=True, text=True, check=True
     ).stdout
-    rows = {name: (float(usd), int(late)) for name, usd, late in re.findall(r"^(\w[\w ]+?) +\$ *([\d.]+) +(\d+) ", done, re.M)}
+    rows = {
+        name: (float(usd), int(late))
+        for name, usd, late in re.findall(r"^(\w[\w ]+?) +\$ *([\d.]+) +(\d+) ", done, re.M)
+    }
     assert set(rows) == {"beforehand", "ours", "run times", "ten minutes"}
     assert all(late == 0 for _, late in rows.values())
     least = re.search(r"no plan costs less than \$([\d.]+), with jobs in pieces", done)
