@@ -9,7 +9,9 @@ from beowulf.cli.common import Said, common, example
 
 @click.command(epilog=example("beowulf top", "beowulf --host ann@head top --read-only"))
 @click.option("--read-only", is_flag=True, help="For looking: nothing can be changed from it.")
-@click.option("--no-mouse", is_flag=True, help="Leave the mouse to the terminal, to mark and copy text.")
+@click.option(
+    "--no-mouse", is_flag=True, help="Leave the mouse to the terminal, to mark and copy text; m there changes it."
+)
 @common
 @click.pass_obj
 def top(said: Said, read_only: bool, no_mouse: bool) -> None:
