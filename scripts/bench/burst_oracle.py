@@ -104,7 +104,7 @@ ORDERS: tuple[Order, ...] = (
     lambda task: task.come_s,
     lambda task: -task.work,
 )
-"""The least is placed first: who is dear for its room, or dear, whose start or end is due, who came first, or is large."""
+"""The least goes first: dear for its room, dear, due to start, due to end, early, large."""
 
 
 class Search:
