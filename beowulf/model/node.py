@@ -124,7 +124,8 @@ class LineSpeed:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What `beowulf nodes bench` measured; ``measured_at`` 0: never."""
+    """What `beowulf nodes bench` measured; ``measured_at`` 0: never. ``links`` also hold ways between sites, measured
+    before a gang starts over them."""
 
     measured_at: float = 0.0
     devices: tuple[DeviceSpeed, ...] = ()
