@@ -172,7 +172,6 @@ cat /etc/systemd/logind.conf /usr/lib/systemd/logind.conf.d/*.conf /etc/systemd/
 """
 
 TOOLS = """
-command -v rsync
 sshd=$(command -v sshd) && "$sshd" -V </dev/null 2>&1 | grep -o -E 'OpenSSH_[0-9][^ ,]*' | head -n 1
 :
 """
