@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from agent_driver import Agent, process, wait_for
+from agent_driver import Agent, carrying, marker, process, wait_for
 
 SH = ["/bin/sh", "-c"]
 
@@ -34,9 +34,11 @@ def test_what_cannot_be_executed_says_why(agent: Agent) -> None:
     agent.start("1.1", [process(["/no/such/program"])])
     told = agent.expect("exited")
     assert told["code"] == 127
-    assert "/no/such/program" in told["error"] and "No such file" in told["error"]
+    assert told["error"] == "/no/such/program: No such file or directory"
     agent.start("1.2", [process(["true"], cwd="absent")])
-    assert "absent" in agent.expect("exited", attempt="1.2")["error"]
+    assert "/work/absent: No such file" in agent.expect("exited", attempt="1.2")["error"]
+    agent.start("1.3", [process(["no-such-program"])])
+    assert agent.expect("exited", attempt="1.3")["error"] == "no-such-program: no such program on PATH"
 
 
 def test_arguments_arrive_byte_for_byte(agent: Agent) -> None:
@@ -288,6 +290,14 @@ def test_questions_are_answered_side_by_side(agent: Agent, tmp_path: Path) -> No
     assert answers["none"]["code"] == 127
     assert answers["left"]["out"] == "done\n"
     assert frame["time"] > 1e9
+
+
+def test_questions_go_with_the_link_that_asked(agent: Agent) -> None:
+    mark = marker()
+    agent.send("ask", id="q1", questions=[{"name": "hung", "argv": [*SH, f"sleep {mark} & wait"], "timeout_s": 60}])
+    wait_for(lambda: len(carrying(mark)) == 2)
+    agent.kill_link()
+    wait_for(lambda: not carrying(mark))
 
 
 def test_the_agent_leaves_a_private_folder(agent: Agent) -> None:
