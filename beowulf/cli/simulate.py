@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from beowulf.model.renting import Caps
     from beowulf.model.rules import Rules
     from beowulf.model.snapshot import Snapshot
-    from beowulf.sim import Measures, Moving, Trace
+    from beowulf.sim import Failures, Measures, Moving, Outcome, Trace
 
 MOVES = {"moves": True, "stays": False}  # whether running jobs go to faster devices
 ROWS = (
@@ -100,8 +101,10 @@ def simulate(
     TRACE is in the Standard Workload Format (.swf), or the lab's own history as `beowulf events --json` prints it; then
     the nodes are its own, too, unless others are given. With --gavel-throughputs it is one of Gavel's.
     """
-    from beowulf.sim import Failures, bursting, measured, replay, svg
+    from beowulf.sim import Failures, bursting, measured, svg
 
+    if plot is not None and not plot.parent.is_dir():
+        raise BadInput(f"{plot.parent} is no folder", where="--plot")
     rules, caps, moving = _terms(settings, move_cost)
     chosen = {name: _policy(rules, name) for name in policies or (rules.policy,)}
     given = _cluster(nodes, threads, processors, machines)
@@ -113,25 +116,43 @@ def simulate(
     jobs = bursting(jobs, burst) if burst else jobs
     if not jobs.jobs:
         raise BadInput("holds no job to replay", where=str(trace or "the head's history"))
+    terms = (Failures(failures, repair, seed), caps, moving)
     if changes:
         if len(chosen) > 1 or plot is not None:
             raise BadInput("goes with one policy and no --plot", where="--what-if")
         one = replace(next(iter(chosen.values())), told=jobs.told)
-        compare(jobs, cluster, one, (Failures(failures, repair, seed), caps, moving), changes, said.json)
+        compare(jobs, cluster, one, terms, changes, said.json)
         return
-    outcomes = {}
-    for name, one in chosen.items():
-        with waiting(f"replaying {len(jobs.jobs)} jobs, {name}"):
-            terms = (Failures(failures, repair, seed), caps, moving)
-            outcomes[name] = replay(jobs, cluster, replace(one, told=jobs.told), *terms)
-    found = {name: measured(outcome) for name, outcome in outcomes.items()}
+    outcomes = _replayed(chosen, jobs, cluster, terms)
     if plot is not None:
-        plot.write_text(svg(outcomes))
+        _draw(plot, svg(outcomes))
+    _tell(said, {name: measured(outcome) for name, outcome in outcomes.items()}, jobs.left_out)
+
+
+def _replayed(
+    chosen: Mapping[str, Rules], jobs: Trace, cluster: Snapshot, terms: tuple[Failures, Caps, Moving]
+) -> dict[str, Outcome]:
+    from beowulf.sim import replay
+
+    outcomes = {}
+    for name, rules in chosen.items():
+        with waiting(f"replaying {len(jobs.jobs)} jobs, {name}"):
+            outcomes[name] = replay(jobs, cluster, replace(rules, told=jobs.told), *terms)
+    return outcomes
+
+
+def _draw(path: Path, drawing: str) -> None:
+    try:
+        path.write_text(drawing, encoding="utf-8")
+    except OSError as error:
+        raise BadInput(f"{path} cannot be written: {error.strerror}", where="--plot") from error
+
+
+def _tell(said: Said, found: Mapping[str, Measures], left_out: Mapping[str, int]) -> None:
     if said.json:
-        left_out = dict(jobs.left_out)
-        emit("simulate", policies={name: asdict(one) for name, one in found.items()}, left_out=left_out)
+        emit("simulate", policies={name: asdict(one) for name, one in found.items()}, left_out=dict(left_out))
         return
-    for reason, count in jobs.left_out.items():
+    for reason, count in left_out.items():
         say(f"{count} jobs of the trace {reason}: left out")
     _table(found)
 
@@ -215,7 +236,7 @@ def _workload(
     return read_swf(text, cluster, name=str(path)), cluster
 
 
-def _table(found: dict[str, Measures]) -> None:
+def _table(found: Mapping[str, Measures]) -> None:
     from rich.console import Console
     from rich.table import Table
 

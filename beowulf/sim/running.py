@@ -183,6 +183,7 @@ class Run:
                 promised, offer = self.promised.get(job.id, NEVER), self.there(attempt)
                 begun, tries = moving.begun(job)
                 self.ran.append(Ran(self.jobs[job.id], begun, now, threads, promised, tries, offer))
+                self.snapshot = renting.brought_home(self.snapshot, job, self.rules.market)
         self.snapshot = world.ended(self.snapshot, ends, now)
 
     def plan(self, now: float) -> Plan:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from beowulf import scheduler
@@ -28,14 +28,7 @@ def plan_after_plan(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(serving, "places", lambda *_: 0)
 
 
-QUICK = settings(
-    max_examples=8,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    phases=[Phase.explicit, Phase.generate],
-    suppress_health_check=list(HealthCheck),
-)
+QUICK = settings(settings.get_profile("planted"), max_examples=8)
 
 
 @QUICK
