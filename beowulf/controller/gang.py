@@ -43,6 +43,10 @@ def prepare(draft: Draft, job: Job, node_id: NodeId) -> None:
     if not isinstance(environment, str):
         end(draft, job, Verdict(Result.FAILED, f"{node_id}: no environment for the job: {environment.sentence}"))
         return
+    gathering = draft.volatile.gathering(job.tag)
+    if job.spec.environment.venv and node_id not in gathering.staged:  # only a stager looks whether it is there
+        _stage(draft, job.tag, node_id)
+        return
     trees = [{"digest": tree.digest, "target": tree.target} for tree in placed_trees(job.spec, job.checkpoint)]
     attempt = job.attempt
     assert attempt is not None
@@ -60,7 +64,13 @@ def on_missing(draft: Draft, node: NodeId, header: Mapping[str, Any]) -> None:
         end(draft, found[0], Verdict(Result.NODE_FAIL, f"{node}: {header['error']}"))
     elif node in gathering.staged:
         end(draft, found[0], Verdict(Result.NODE_FAIL, f"{node} lost what had been staged to it"))
-    elif node not in gathering.staging:
+    else:
+        _stage(draft, tag, node)
+
+
+def _stage(draft: Draft, tag: str, node: NodeId) -> None:
+    gathering = draft.volatile.gathering(tag)
+    if node not in gathering.staging:
         gathering.staging.add(node)
         draft.do(Stage(node, tag))
 

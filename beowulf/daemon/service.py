@@ -39,6 +39,7 @@ from beowulf.daemon.metrics_server import MetricsServer
 from beowulf.daemon.samples import Samples
 from beowulf.daemon.transfers import Transfers
 from beowulf.measure import Bench
+from beowulf.model.errors import BadInput
 from beowulf.model.node import NodeId, Profile
 from beowulf.probe import GPU_LOAD, LinkProblem, read_gpu_load
 from beowulf.specs.settings import Settings, parse_settings
@@ -58,7 +59,11 @@ COMMIT_LIMIT_S = 60.0
 def read_settings(home: Home) -> Settings:
     if not home.settings.exists():
         return Settings()
-    return with_market(parse_settings(home.settings.read_text(), name=str(home.settings)), home)
+    try:
+        text = home.settings.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"cannot be read: {error}", where=str(home.settings)) from error
+    return with_market(parse_settings(text, name=str(home.settings)), home)
 
 
 class Service:

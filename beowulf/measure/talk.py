@@ -42,9 +42,14 @@ class Talk:
         """Raises `NotMeasured`."""
         try:
             channel = fleet.bulk(node, ("/bin/sh", "-c", bootstrap_command(program="bench")))
-            channel.write(packed("bench"))
         except (OSError, BeowulfError) as error:
             raise NotMeasured(str(error)) from error
+        try:
+            with _told():
+                channel.write(packed("bench"))
+        except BaseException:
+            channel.close()
+            raise
         return cls(node, channel)
 
     def ask(self, kind: str, limit_s: float, **fields: Any) -> dict[str, Any]:

@@ -186,7 +186,6 @@ grep -h -E '^(KillUserProcesses|KillExcludeUsers)=' /etc/systemd/logind.conf /us
 """
 
 TOOLS = """
-command -v rsync
 sshd=$(command -v sshd) && "$sshd" -V </dev/null 2>&1 | grep -m 1 -o -E 'OpenSSH_[0-9][^ ,]*'
 :
 """

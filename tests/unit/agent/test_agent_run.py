@@ -34,9 +34,11 @@ def test_what_cannot_be_executed_says_why(agent: Agent) -> None:
     agent.start("1.1", [process(["/no/such/program"])])
     told = agent.expect("exited")
     assert told["code"] == 127
-    assert "/no/such/program" in told["error"] and "No such file" in told["error"]
+    assert told["error"] == "/no/such/program: No such file or directory"
     agent.start("1.2", [process(["true"], cwd="absent")])
-    assert "absent" in agent.expect("exited", attempt="1.2")["error"]
+    assert "/work/absent: No such file" in agent.expect("exited", attempt="1.2")["error"]
+    agent.start("1.3", [process(["no-such-program"])])
+    assert agent.expect("exited", attempt="1.3")["error"] == "no-such-program: no such program on PATH"
 
 
 def test_arguments_arrive_byte_for_byte(agent: Agent) -> None:
