@@ -81,8 +81,8 @@ class Fleet:
     # for callers
 
     def connect(self, node: NodeId, endpoint: Endpoint, host_key: str, generation: int, *, boots: bool = False) -> None:
-        """Keep a link to the node from now on. Called again with the same values it tries at once. Of one that ``boots``
-        nobody is surprised that its door is shut: it is tried at the same pace until it was up."""
+        """Keep a link to the node from now on. Called again with the same values it tries at once. The shut door of one
+        that ``boots`` surprises nobody: it is tried at the same pace until the link was up."""
         wanted = Wanted(node, endpoint, host_key, generation)
         self._wanted[node] = wanted
         self._later(0.0, lambda: self._keep_from_now_on(wanted, boots))
