@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from beowulf.model.renting import Caps
     from beowulf.model.rules import Rules
     from beowulf.model.snapshot import Snapshot
-    from beowulf.sim import Measures, Trace
+    from beowulf.sim import Failures, Measures, Outcome, Trace
 
 ROWS = (
     ("jobs", "jobs", "{:d}"),
@@ -95,8 +96,10 @@ def simulate(
     TRACE is in the Standard Workload Format (.swf), or the lab's own history as `beowulf events --json` prints it; then
     the nodes are its own, too, unless others are given. With --gavel-throughputs it is one of Gavel's.
     """
-    from beowulf.sim import Failures, bursting, measured, replay, svg
+    from beowulf.sim import Failures, bursting, measured, svg
 
+    if plot is not None and not plot.parent.is_dir():
+        raise BadInput(f"{plot.parent} is no folder", where="--plot")
     rules, caps = _terms(settings)
     chosen = {name: _policy(rules, name) for name in policies or (rules.policy,)}
     given = _cluster(nodes, threads, processors, machines)
@@ -114,18 +117,36 @@ def simulate(
         one = replace(next(iter(chosen.values())), told=jobs.told)
         compare(jobs, cluster, one, Failures(failures, repair, seed), caps, changes, said.json)
         return
-    outcomes = {}
-    for name, one in chosen.items():
-        with waiting(f"replaying {len(jobs.jobs)} jobs, {name}"):
-            outcomes[name] = replay(jobs, cluster, replace(one, told=jobs.told), Failures(failures, repair, seed), caps)
-    found = {name: measured(outcome) for name, outcome in outcomes.items()}
+    outcomes = _replayed(chosen, jobs, cluster, Failures(failures, repair, seed), caps)
     if plot is not None:
-        plot.write_text(svg(outcomes))
+        _draw(plot, svg(outcomes))
+    _tell(said, {name: measured(outcome) for name, outcome in outcomes.items()}, jobs.left_out)
+
+
+def _replayed(
+    chosen: Mapping[str, Rules], jobs: Trace, cluster: Snapshot, failures: Failures, caps: Caps
+) -> dict[str, Outcome]:
+    from beowulf.sim import replay
+
+    outcomes = {}
+    for name, rules in chosen.items():
+        with waiting(f"replaying {len(jobs.jobs)} jobs, {name}"):
+            outcomes[name] = replay(jobs, cluster, replace(rules, told=jobs.told), failures, caps)
+    return outcomes
+
+
+def _draw(path: Path, drawing: str) -> None:
+    try:
+        path.write_text(drawing, encoding="utf-8")
+    except OSError as error:
+        raise BadInput(f"{path} cannot be written: {error.strerror}", where="--plot") from error
+
+
+def _tell(said: Said, found: Mapping[str, Measures], left_out: Mapping[str, int]) -> None:
     if said.json:
-        left_out = dict(jobs.left_out)
-        emit("simulate", policies={name: asdict(one) for name, one in found.items()}, left_out=left_out)
+        emit("simulate", policies={name: asdict(one) for name, one in found.items()}, left_out=dict(left_out))
         return
-    for reason, count in jobs.left_out.items():
+    for reason, count in left_out.items():
         say(f"{count} jobs of the trace {reason}: left out")
     _table(found)
 
@@ -199,7 +220,7 @@ def _workload(
     return read_swf(text, cluster, name=str(path)), cluster
 
 
-def _table(found: dict[str, Measures]) -> None:
+def _table(found: Mapping[str, Measures]) -> None:
     from rich.console import Console
     from rich.table import Table
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from beowulf.burst import ledger
 from beowulf.sim.outcome import Outcome, Ran
 
 SHORT_S = 10.0  # shorter jobs count as this long, so that a second's wait of a second's job is no catastrophe
@@ -31,7 +32,7 @@ class Measures:
     delayed: int
     plans: int
     rented: int  # machines
-    cost_usd: float
+    cost_usd: float  # the way home included
 
 
 def measured(outcome: Outcome) -> Measures:
@@ -64,7 +65,7 @@ def measured(outcome: Outcome) -> Measures:
         delayed=outcome.delayed,
         plans=outcome.plans,
         rented=len(outcome.machines),
-        cost_usd=sum(machine.cost_usd for machine in outcome.machines),
+        cost_usd=sum(machine.cost_usd + ledger.egress_usd(machine) for machine in outcome.machines),
     )
 
 

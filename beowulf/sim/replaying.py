@@ -162,6 +162,7 @@ class _Run:
                 self.ran.append(
                     Ran(trace, attempt.started_at, now, threads, promised, len(job.attempts), self.there(attempt))
                 )
+                self.snapshot = renting.brought_home(self.snapshot, job, self.rules.market)
         self.snapshot = world.ended(self.snapshot, ends, now)
 
     def plan(self, now: float) -> Plan:

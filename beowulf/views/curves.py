@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from beowulf.split.clocks import FIELDS as CLOCKS
 from beowulf.views.fields import Json, inner, number
 from beowulf.views.text import printable
 
-NOT_DRAWN = frozenset({"rank", "step", "epoch", "k", "samples", "compute_s", "input_s", "sync_s", "time", "at"})
+NOT_DRAWN = frozenset(
+    {"rank", "step", "epoch", "k", "samples", "compute_s", "input_s", "sync_s", *CLOCKS, "time", "at"}
+)
 FIRST = ("loss", "accuracy", "samples_per_s", "step_s")
 
 

@@ -98,7 +98,9 @@ def test_a_node_that_is_down_is_named() -> None:
 
 def test_no_nodes_at_all() -> None:
     cluster = Cluster()
-    assert cluster.why(cluster.submit()) == Refusal("ReqNodeNotAvail", "the cluster has no nodes yet")
+    assert cluster.why(cluster.submit()) == Refusal(
+        "ReqNodeNotAvail", "the cluster has no nodes yet: beowulf init adds them"
+    )
 
 
 def test_requests_of_the_past_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:

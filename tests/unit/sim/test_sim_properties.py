@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from beowulf import scheduler
@@ -21,14 +21,7 @@ from beowulf.scheduler import Memo, Plan, plan, queueing, replan, state, usage
 from beowulf.scheduler.promises import Promises
 from beowulf.sim import Failures, Trace, TraceJob, flat_cluster, generated, replay
 
-QUICK = settings(
-    max_examples=8,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    phases=[Phase.explicit, Phase.generate],
-    suppress_health_check=list(HealthCheck),
-)
+QUICK = settings(settings.get_profile("planted"), max_examples=8)
 
 
 @QUICK

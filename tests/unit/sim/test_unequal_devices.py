@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from beowulf.cli.root import run
@@ -47,14 +47,7 @@ A3C\tcd %s && python3 main.py\t--steps\t0\t100\t6.0\t3
 GAN\tcd %s && python3 main.py\t--steps\t0\t100\t7.0\t1
 """
 
-QUICK = settings(
-    max_examples=5,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    phases=[Phase.explicit, Phase.generate],
-    suppress_health_check=list(HealthCheck),
-)
+QUICK = settings(settings.get_profile("planted"), max_examples=5)
 
 
 def read(lines: str = LINES, machines: str = "2 K80, 2 V100") -> tuple[Trace, Snapshot]:
