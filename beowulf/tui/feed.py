@@ -94,7 +94,7 @@ class Feed:
             self._listener = listener
 
     def go_on(self) -> None:
-        """A line with ``more`` is on the screen. Only now the next one is read: that would keep it from getting there."""
+        """A line with ``more`` is on the screen; reading the next one earlier would keep it from getting there."""
         self._taken.set()
 
     def stop(self) -> None:
