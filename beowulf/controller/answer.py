@@ -150,7 +150,7 @@ def _remove_node(draft: Draft, command: co.RemoveNode) -> str:
     if busy:
         raise Refused(f"{node.id} works for job {busy[0].rpartition('.')[0]}", hint=f"beowulf nodes drain {node.id}")
     draft.record(ev.NodeRemoved(draft.now, node.id))
-    draft.volatile.links.discard(node.id)
+    draft.volatile.forget_node(node.id)
     draft.do(Drop(node.id))
     return node.id
 

@@ -133,7 +133,8 @@ class RunningHead:
             return f"{waiting.code}: {waiting.sentence}" if waiting else job.reason
         if job.state is JobState.CONFIGURING:
             return self._transfers.sentence(job.tag) or job.reason
-        return job.reason
+        late = self._controller.outputs_late(job.tag) if job.state is JobState.COMPLETING else ""
+        return f"its outputs are not home yet: {late}" if late else job.reason
 
     def log_files(self, job_id: JobId, attempt: int | None) -> Mapping[str, Path]:
         job = self._job(job_id)

@@ -1,4 +1,5 @@
-"""Keeps caches within their limits: submitted folders on the head; folders, environments and wheels on idle nodes."""
+"""Keeps the store and caches within bounds: old detail, submitted folders on the head; folders, environments and wheels
+on idle nodes."""
 
 from __future__ import annotations
 
@@ -21,6 +22,7 @@ from beowulf.sync.trees import TreeStore
 log = structlog.get_logger("housekeeping")
 
 EVERY_S = 3600.0
+WHOLE_S = 2 * 86400.0  # so long everything is kept that ranks and nodes tell
 
 
 class Trimmer(Protocol):
@@ -43,9 +45,16 @@ class Housekeeping:
     """A thread that looks at the caches once an hour. A node at work is left alone: its turn comes."""
 
     def __init__(
-        self, snapshot: Callable[[], Snapshot], stager: Trimmer, trees: TreeStore, limits: CacheLimits | None = None
+        self,
+        snapshot: Callable[[], Snapshot],
+        stager: Trimmer,
+        trees: TreeStore,
+        thin_history: Callable[[float], None],
+        limits: CacheLimits | None = None,
     ) -> None:
+        """``thin_history``: leaves what is worth keeping of what ranks and nodes told before a moment."""
         self._snapshot = snapshot
+        self._thin_history = thin_history
         self._stager = stager
         self._trees = trees
         self._limits = limits or CacheLimits()
@@ -63,9 +72,22 @@ class Housekeeping:
             self.tidy(time.time())
 
     def tidy(self, now: float) -> None:
+        """What fails is told of, and keeps nothing else from being tidied: it is tried again in an hour."""
         snapshot = self._snapshot()
+        for what, work in (("history", self._thin), ("folders", self._drop_trees), ("nodes", self._trim_nodes)):
+            try:
+                work(snapshot, now)
+            except Exception as error:
+                log.error("not tidied", what=what, error=repr(error))
+
+    def _thin(self, snapshot: Snapshot, now: float) -> None:
+        self._thin_history(now - WHOLE_S)
+
+    def _drop_trees(self, snapshot: Snapshot, now: float) -> None:
         needed = {tree.digest for job in live_jobs(snapshot) for tree in placed_trees(job.spec)}
         self._trees.drop(to_drop(self._trees.held(), needed, self._limits, now))
+
+    def _trim_nodes(self, snapshot: Snapshot, now: float) -> None:
         for node in snapshot.nodes.values():
             if node.schedulable and not snapshot.held.get(node.id):
                 self._trim(snapshot, node, now)

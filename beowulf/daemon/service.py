@@ -20,7 +20,7 @@ from beowulf.burst.offers import market_of
 from beowulf.cloud import registry
 from beowulf.cloud.shelf import read_accelerators, read_catalogue
 from beowulf.controller.commands import BringHome, Caller, RecordProfile
-from beowulf.controller.inputs import LogsComplete
+from beowulf.controller.inputs import LogHeld, LogsComplete
 from beowulf.controller.logs import LogFiles
 from beowulf.controller.loop import Controller
 from beowulf.controller.policy import Policy
@@ -90,7 +90,7 @@ class Service:
         trees = TreeStore(home.trees)
         depots = registry.depots(policy.renting.clouds, self._store.cluster)
         stager = Stager(over(self._fleet), trees, WheelHouse(home.wheels), depots=depots, admit=self._admit)
-        self._housekeeping = Housekeeping(lambda: self._controller.snapshot, stager, trees)
+        self._housekeeping = Housekeeping(lambda: self._controller.snapshot, stager, trees, self._store.thin)
         self._hands = WorkingHands(
             home,
             self._fleet,
@@ -214,8 +214,9 @@ class Service:
         except (KeyError, ValueError) as error:
             log.error("log frame dropped", node=event.node, error=repr(error))
             return
-        except OSError as error:  # disk full: not acknowledged, so the node keeps it and sends it again
+        except OSError as error:  # disk full: not acknowledged, so the node keeps it, and is asked for it again
             log.error("log not written", node=event.node, error=str(error))
+            self._controller.post(LogHeld(tag, event.node))
             return
         self._controller.wake()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -83,6 +84,14 @@ class Talk:
 
     def close(self) -> None:
         self._channel.close()
+
+
+def number(value: Any) -> float:
+    """Raises `ValueError` or `TypeError` for what is no finite number: nothing could be kept of it."""
+    found = float(value)
+    if not math.isfinite(found):
+        raise ValueError(f"{found} is no measurement")
+    return found
 
 
 @contextmanager

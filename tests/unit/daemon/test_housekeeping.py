@@ -7,13 +7,14 @@ from pathlib import Path
 
 from immutables import Map
 
-from beowulf.daemon.housekeeping import Housekeeping, needed_on
+from beowulf.daemon.housekeeping import WHOLE_S, Housekeeping, needed_on
 from beowulf.model import event as ev
 from beowulf.model.allocation import Allocation, RankSlot, Share
 from beowulf.model.apply import apply
 from beowulf.model.job import Environment, JobSpec, Mount, Tree
 from beowulf.model.node import Endpoint, Facts, Node
 from beowulf.model.snapshot import Snapshot
+from beowulf.store import StoreError
 from beowulf.sync.environment import environment_digest
 from beowulf.sync.expiry import CacheLimits
 from beowulf.sync.trees import TreeStore
@@ -58,8 +59,21 @@ def test_what_a_live_job_wants_is_needed() -> None:
 
 def test_idle_nodes_are_trimmed_whatever_one_of_them_says(tmp_path: Path) -> None:
     snapshot, stager = cluster(), Remembering()
-    Housekeeping(lambda: snapshot, stager, TreeStore(tmp_path)).tidy(0.0)
+    Housekeeping(lambda: snapshot, stager, TreeStore(tmp_path), lambda before: None).tidy(0.0)
     assert set(stager.asked) == {"n2", "n3"}  # n1 is at work, n4 is down
     ended = replace(snapshot, active=Map())
-    Housekeeping(lambda: ended, stager, TreeStore(tmp_path)).tidy(0.0)
+    Housekeeping(lambda: ended, stager, TreeStore(tmp_path), lambda before: None).tidy(0.0)
     assert stager.asked["n2"] == frozenset()
+
+
+def test_nodes_are_trimmed_though_the_history_cannot_be_and_a_folder_makes_no_sense(tmp_path: Path) -> None:
+    (tmp_path / "somebody's").mkdir()
+    asked: list[float] = []
+
+    def locked(before: float) -> None:
+        asked.append(before)
+        raise StoreError("another process keeps the database locked")
+
+    stager = Remembering()
+    Housekeeping(cluster, stager, TreeStore(tmp_path), locked).tidy(1e6)
+    assert asked == [1e6 - WHOLE_S] and set(stager.asked) == {"n2", "n3"}
