@@ -89,8 +89,11 @@ class Service:
         self._logs = LogFiles(home.jobs, self._fleet.send, self._logs_complete)
         trees = TreeStore(home.trees)
         depots = registry.depots(policy.renting.clouds, self._store.cluster)
-        stager = Stager(over(self._fleet), trees, WheelHouse(home.wheels), depots=depots, admit=self._admit)
-        self._housekeeping = Housekeeping(lambda: self._controller.snapshot, stager, trees, self._store.thin)
+        wheels = WheelHouse(home.wheels)
+        stager = Stager(over(self._fleet), trees, wheels, depots=depots, admit=self._admit)
+        self._housekeeping = Housekeeping(
+            lambda: self._controller.snapshot, stager, trees, wheels, home.jobs, self._store.thin
+        )
         self._hands = WorkingHands(
             home,
             self._fleet,
