@@ -129,7 +129,7 @@ def in_turn(waiting: Sequence[Waiting], now: float, threads: int) -> list[Waitin
     """By when money is due; last of all those that cannot start by then behind those before them in a lab that is free:
     whenever there is one, whoever spares the least for his room leaves (after Moore, 1968)."""
     by_due = sorted(waiting, key=lambda one: (one.due_at, one.place))
-    looked_at = by_due[:LOOKED_AT]
+    looked_at = [one for one in by_due if one.need.threads <= threads][:LOOKED_AT]  # the lab is too small for others
     horizon_s = looked_at[-1].due_at - now if looked_at else 0.0
     kept: list[tuple[float, Place, Waiting]] = []
     left: set[Ticket] = set()

@@ -129,6 +129,12 @@ def test_where_all_can_be_done_in_time_it_goes_by_when_money_is_due(jobs: list[t
     assert dealt == by_due or ends_late(by_due)
 
 
+def test_who_is_too_wide_for_the_lab_moves_nobody() -> None:
+    first, wide, last = waiting([(1.0, 9.0, 1.0), (2.0, 1.0, 50.0), (20.0, 1.0, 2.0)])
+    wide = replace(wide, need=replace(wide.need, threads=2))
+    assert in_turn([last, wide, first], 0.0, 1) == [first, wide, last]
+
+
 deadlines = st.lists(st.tuples(st.sampled_from([0.0, 2.0, 5.0, 9.0, 20.0]), st.integers(0, 1)), max_size=7)
 
 
