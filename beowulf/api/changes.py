@@ -20,7 +20,7 @@ from beowulf.api.waker import waking
 from beowulf.model.cloud import Machine, MachineId
 from beowulf.model.job import Job, JobId, JobState
 from beowulf.model.node import NodeId
-from beowulf.model.snapshot import Snapshot, tasks_of
+from beowulf.model.snapshot import Snapshot, jobs_named
 from beowulf.store import StoredEvent
 
 BEAT_S = 2.0  # a line at least so often, also where nothing happened: the head is there
@@ -183,11 +183,7 @@ def _in_order(snapshot: Snapshot, ended: int) -> list[Job]:
 def _jobs(events: Iterable[StoredEvent], snapshot: Snapshot) -> list[Job]:
     """The jobs that events speak of, an array's tasks for its number; forgotten ones are left out."""
     names = dict.fromkeys(event.job_id for event in events if event.job_id)
-    found: list[Job] = []
-    for name in names:
-        job = snapshot.job(name)
-        found += [job] if job is not None else tasks_of(snapshot, name)
-    return found
+    return [job for name in names for job in jobs_named(snapshot, name)]
 
 
 def _nodes(events: Iterable[StoredEvent], jobs: Iterable[Job], snapshot: Snapshot) -> list[NodeId]:

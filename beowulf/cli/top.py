@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from beowulf.cli.common import Said, common, example
+from beowulf.cli.common import Said, example, hosted
 
 
 @click.command(epilog=example("beowulf top", "beowulf --host ann@head top --read-only"))
@@ -12,7 +12,7 @@ from beowulf.cli.common import Said, common, example
 @click.option(
     "--no-mouse", is_flag=True, help="Leave the mouse to the terminal, to mark and copy text; m there changes it."
 )
-@common
+@hosted
 @click.pass_obj
 def top(said: Said, read_only: bool, no_mouse: bool) -> None:
     """Machines, jobs, GPUs and events on one screen, live; ? there lists the keys."""

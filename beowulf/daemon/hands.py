@@ -39,6 +39,7 @@ from beowulf.model.snapshot import Snapshot
 from beowulf.store import StoredReport
 from beowulf.sync.cancel import Cancellation
 from beowulf.sync.checkpoints import Brought
+from beowulf.sync.errors import Interrupted
 from beowulf.sync.progress import Progress
 from beowulf.sync.stager import Resume, Stager
 from beowulf.sync.trees import TreeStore
@@ -48,6 +49,7 @@ log = structlog.get_logger("hands")
 
 FOLLOW_CREDIT = 1 << 20
 STAGING_THREADS = 16
+PASSING = (Interrupted, OSError)  # a line that broke, a disk of the head that is full
 
 
 class WorkingHands:
@@ -77,41 +79,49 @@ class WorkingHands:
         self._pool = ThreadPoolExecutor(STAGING_THREADS, thread_name_prefix="staging")
 
     def perform(self, actions: Sequence[Action], snapshot: Snapshot) -> None:
+        """What is committed is committed: an action that fails (a disk, a database that does not answer) is told of and
+        asked for again with the node's next link. It keeps neither the others nor the head from going on."""
         for action in actions:
-            match action:
-                case Send():
-                    self._fleet.send(action.node, dict(action.header), action.payload)
-                case Follow():
-                    self._follow(action)
-                case Expect():
-                    self._logs.expect(action.node, action.tag, action.sizes)
-                case Stage():
-                    self._pool.submit(self._stage, action, snapshot)
-                case StopStaging():
-                    self._stop_staging(action.tag)
-                case OpenWays():
-                    self._pool.submit(self._ways.open, action)
-                case LetGo():
-                    self._ways.end(action.tag, over=True)
-                    self._logs.close(action.tag)
-                    self._stopped.discard(action.tag)
-                case Collect():
-                    self._pool.submit(self._collect, action, snapshot)
-                case CollectCheckpoint():
-                    self._pool.submit(self._collect_checkpoint, action, snapshot)
-                case DropCheckpoint():
-                    self._pool.submit(self._drop_checkpoint, action)
-                case Connect():
-                    self.connect(snapshot, action.node)
-                case Drop():
-                    self._fleet.drop(action.node)
-                case CreateMachine() | DestroyMachine() | ListMachines() | ForgetKey():
-                    self._clouds.perform(action, snapshot)
+            try:
+                self._perform(action, snapshot)
+            except Exception:
+                log.exception("not done", action=type(action).__name__)
 
-    def connect(self, snapshot: Snapshot, node_id: NodeId) -> None:
+    def _perform(self, action: Action, snapshot: Snapshot) -> None:
+        match action:
+            case Send():
+                self._fleet.send(action.node, dict(action.header), action.payload)
+            case Follow():
+                self._follow(action)
+            case Expect():
+                self._logs.expect(action.node, action.tag, action.sizes)
+            case Stage():
+                self._pool.submit(self._stage, action, snapshot)
+            case StopStaging():
+                self._stop_staging(action.tag)
+            case OpenWays():
+                self._pool.submit(self._ways.open, action)
+            case LetGo():
+                self._ways.end(action.tag, over=True)
+                self._logs.close(action.tag)
+                self._stopped.discard(action.tag)
+            case Collect():
+                self._pool.submit(self._collect, action, snapshot)
+            case CollectCheckpoint():
+                self._pool.submit(self._collect_checkpoint, action, snapshot)
+            case DropCheckpoint():
+                self._pool.submit(self._drop_checkpoint, action)
+            case Connect():
+                self.connect(snapshot, action.node, boots=action.boots)
+            case Drop():
+                self._fleet.drop(action.node)
+            case CreateMachine() | DestroyMachine() | ListMachines() | ForgetKey():
+                self._clouds.perform(action, snapshot)
+
+    def connect(self, snapshot: Snapshot, node_id: NodeId, boots: bool = False) -> None:
         node = snapshot.nodes.get(node_id)
         if node is not None:  # else it was removed in the same turn
-            self._fleet.connect(node.id, node.endpoint, node.host_key, node.generation)
+            self._fleet.connect(node.id, node.endpoint, node.host_key, node.generation, boots=boots)
 
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
@@ -135,8 +145,8 @@ class WorkingHands:
         with self._lock:
             self._stopped.add(tag)
             stopping = [self._staging[key] for key in self._staging if key[0] == tag]
-        for cancellation in stopping:
-            self._pool.submit(cancellation.cancel)
+        # In a thread of its own: those of the pool may all be at work on what is to stop.
+        threading.Thread(target=_cancel_all, args=(stopping,), name="stop-staging", daemon=True).start()
         self._ways.end(tag, over=False)
 
     def _stage(self, action: Stage, snapshot: Snapshot) -> None:
@@ -163,19 +173,16 @@ class WorkingHands:
 
     def _collect(self, action: Collect, snapshot: Snapshot) -> None:
         job = snapshot.jobs[split_tag(action.tag)[0]]
-        into = self._home.outputs(job.id)
-        error = ""
+        into, note = self._home.outputs(job.id), self._note(action.tag)
+        failures: list[Exception] = []
         for node in action.nodes:
-            error = (
-                _error_of(
-                    lambda node=node: self._stager.collect(  # type: ignore[misc]
-                        snapshot.nodes[node], action.tag, job.spec.outputs, into, report=self._note(action.tag)
-                    )
-                )
-                or error
-            )
+            try:
+                self._stager.collect(snapshot.nodes[node], action.tag, job.spec.outputs, into, report=note)
+            except Exception as error:  # of any kind: the end of the job waits for the news
+                failures.append(error)
             self._transfers.done(action.tag, node)
-        self._post(Collected(action.tag, error))
+        said = _said(failures[-1]) if failures else ""
+        self._post(Collected(action.tag, said, any(isinstance(error, PASSING) for error in failures)))
 
     def _collect_checkpoint(self, action: CollectCheckpoint, snapshot: Snapshot) -> None:
         job = snapshot.jobs[split_tag(action.tag)[0]]
@@ -204,13 +211,22 @@ class WorkingHands:
         _error_of(lambda: TreeStore(folder).drop([action.digest]) if action.digest else shutil.rmtree(folder))
 
 
+def _cancel_all(cancellations: Sequence[Cancellation]) -> None:
+    for cancellation in cancellations:
+        cancellation.cancel()
+
+
 def _error_of(work: Callable[[], object]) -> str:
     """What went wrong, as a sentence; "" if nothing did. A worker's end is always told: the gang waits for it."""
     try:
         work()
-    except BeowulfError as error:
-        return error.message
     except Exception as error:
-        log.exception("staging broke")
-        return f"{type(error).__name__}: {error}"
+        return _said(error)
     return ""
+
+
+def _said(error: Exception) -> str:
+    if isinstance(error, BeowulfError):
+        return error.message
+    log.error("staging broke", exc_info=error)
+    return f"{type(error).__name__}: {error}"

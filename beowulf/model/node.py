@@ -90,7 +90,6 @@ class Facts:
     agent_python: str = ""
     mpi: str = ""  # "Open MPI 4.1.4"; "": none
     clock_skew_s: float = 0.0  # node minus head
-    has_rsync: bool = False
     logind_kills: bool = False  # KillUserProcesses=yes
     ssh_server: str = ""
     complaints: tuple[str, ...] = ()  # probes that gave up, as sentences

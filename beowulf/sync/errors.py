@@ -11,6 +11,10 @@ class StagingError(BeowulfError):
     """Files, environment or outputs did not get where they should; one sentence that names the node."""
 
 
+class Interrupted(StagingError):
+    """The line broke, or there was none: the same may well succeed later."""
+
+
 class Cancelled(StagingError):
     """Given up because the caller said so."""
 

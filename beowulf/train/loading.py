@@ -30,6 +30,8 @@ class MicroBatches(Dataset):  # type: ignore[type-arg]
 
     def __getitem__(self, run: tuple[Micro, ...]) -> Any:
         first, *more = (self._drawn(micro) for micro in run)
+        if more and not all(isinstance(samples, list) for samples in (first, *more)):
+            raise ValueError("bw.loader(together=…): the dataset's __getitems__ has to return a list of samples")
         return self.collate([sample for samples in (first, *more) for sample in samples] if more else first)
 
     def _drawn(self, micro: Micro) -> Any:

@@ -113,6 +113,8 @@ class Overview(Screen[None]):
         self.state.take(message.line)
         self.remove_class("stale")
         self._draw() if first else self._draw_soon()
+        if self.state.coming:
+            self.call_after_refresh(self._feed.go_on)
         if came and not self.state.coming:
             self.call_after_refresh(_leave_alone)
 

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from beowulf.controller import gang, inputs, stretching
-from beowulf.controller.draft import Draft, OpenWays, Send, StopStaging, Volatile, WayBroken, WaysOpened
+from beowulf.controller.draft import Draft, OpenWays, Send, StopStaging, WayBroken, WaysOpened
 from beowulf.controller.policy import Policy
+from beowulf.controller.volatile import Volatile
 from beowulf.model import event as ev
 from beowulf.model import rented
 from beowulf.model.allocation import Allocation, RankSlot, Share
