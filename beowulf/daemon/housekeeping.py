@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 import structlog
@@ -64,17 +65,25 @@ class Housekeeping:
 
     def tidy(self, now: float) -> None:
         snapshot = self._snapshot()
-        needed = {tree.digest for job in live_jobs(snapshot) for tree in placed_trees(job.spec)}
-        self._trees.drop(to_drop(self._trees.held(), needed, self._limits, now))
+        _trimmed("the head", lambda: self._trim_own(snapshot, now))
         for node in snapshot.nodes.values():
             if node.schedulable and not snapshot.held.get(node.id):
-                self._trim(snapshot, node, now)
+                needed = needed_on(snapshot, node)
+                _trimmed(node.id, partial(self._stager.trim, node, needed, self._limits, now))
 
-    def _trim(self, snapshot: Snapshot, node: Node, now: float) -> None:
-        try:
-            dropped = self._stager.trim(node, needed_on(snapshot, node), self._limits, now)
-        except (BeowulfError, OSError) as error:
-            log.warning("cache not trimmed", node=node.id, error=str(error))
-            return
-        if dropped:
-            log.info("cache trimmed", node=node.id, folders=dropped)
+    def _trim_own(self, snapshot: Snapshot, now: float) -> int:
+        needed = {tree.digest for job in live_jobs(snapshot) for tree in placed_trees(job.spec)}
+        dropped = to_drop(self._trees.held(), needed, self._limits, now)
+        self._trees.drop(dropped)
+        return len(dropped)
+
+
+def _trimmed(where: str, trim: Callable[[], int]) -> None:
+    """What cannot be trimmed now, and that alone, has its next turn in an hour."""
+    try:
+        dropped = trim()
+    except (BeowulfError, OSError) as error:
+        log.warning("cache not trimmed", where=where, error=str(error))
+        return
+    if dropped:
+        log.info("cache trimmed", where=where, folders=dropped)

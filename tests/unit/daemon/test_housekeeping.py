@@ -60,6 +60,10 @@ def test_idle_nodes_are_trimmed_whatever_one_of_them_says(tmp_path: Path) -> Non
     snapshot, stager = cluster(), Remembering()
     Housekeeping(lambda: snapshot, stager, TreeStore(tmp_path)).tidy(0.0)
     assert set(stager.asked) == {"n2", "n3"}  # n1 is at work, n4 is down
+    stager.asked.clear()
+    (tmp_path / ("c" * 64)).mkdir()  # a tree without its manifest, as a power cut may leave it
+    Housekeeping(lambda: snapshot, stager, TreeStore(tmp_path)).tidy(0.0)
+    assert set(stager.asked) == {"n2", "n3"}
     ended = replace(snapshot, active=Map())
     Housekeeping(lambda: ended, stager, TreeStore(tmp_path)).tidy(0.0)
     assert stager.asked["n2"] == frozenset()
