@@ -12,6 +12,8 @@ from beowulf.model import event as ev
 from beowulf.model.job import Attempt, Job, JobState, Result, ShareState, split_tag
 from beowulf.model.node import NodeId
 
+OUTPUTS_TRIES = 5
+
 
 def expect_logs(draft: Draft, node: NodeId, tag: str, spool: Mapping[str, Any]) -> None:
     """The node's logs have these final sizes: the attempt does not end before the head has them all."""
@@ -21,6 +23,13 @@ def expect_logs(draft: Draft, node: NodeId, tag: str, spool: Mapping[str, Any]) 
         draft.do(Expect(node, tag, sizes))
     else:
         draft.volatile.logs_due.get(tag, {}).pop(node, None)
+
+
+def on_cleared_again(draft: Draft, node: NodeId, tag: str, spool: Mapping[str, Any]) -> None:
+    """A head that was restarted waits for this: which logs are whole it does not know."""
+    if node in draft.volatile.logs_due.get(tag, {}):
+        expect_logs(draft, node, tag, spool)
+        finish_if_clear(draft, split_tag(tag)[0])
 
 
 def on_logs_complete(draft: Draft, tag: str, node: NodeId) -> None:
@@ -50,10 +59,7 @@ def finish_if_clear(draft: Draft, job_id: str) -> None:
     verdict = final_verdict(job, attempt)
     if checkpoints.due(draft, job, attempt, verdict.result):
         return
-    lost = draft.volatile.collected.get(job.tag, "")
-    if lost and verdict.result is Result.COMPLETED:
-        verdict = Verdict(Result.FAILED, f"the outputs could not be brought home: {lost}")
-    _conclude(draft, job, attempt, verdict)
+    _conclude(draft, job, attempt, _less_lost_outputs(draft, job, attempt, verdict))
 
 
 def on_checkpoint(draft: Draft, item: Checkpointed) -> None:
@@ -64,27 +70,42 @@ def on_checkpoint(draft: Draft, item: Checkpointed) -> None:
 
 def _outputs_due(draft: Draft, job: Job, attempt: Attempt) -> bool:
     """Whether the end must wait for outputs; begins to bring them home if nobody has."""
-    tag = job.tag
-    if not job.spec.outputs or not attempt.started_at or tag in draft.volatile.collected:
+    state = draft.volatile.bringing(job.tag)
+    left = [node for node in attempt.allocation.nodes if not draft.gone(node)]
+    if not job.spec.outputs or not attempt.started_at or not left or state.over:
         return False
-    if tag in draft.volatile.collecting:
+    if state.going or (state.tries and abs(draft.now - state.failed_at) < draft.policy.outputs_again_s):
         return True
-    here = [node for node in attempt.allocation.nodes if node in draft.volatile.links]
-    if not here:
-        return False
     if attempt.ending is None:
         verdict = judge_exits(attempt)
         draft.record(ev.AttemptEnding(draft.now, job.id, attempt.number, verdict.result, verdict.reason))
-    draft.volatile.collecting.add(tag)
-    draft.do(Collect(tag, tuple(reversed(here))))
+    if all(node in draft.volatile.links for node in left):  # who is away for a moment has outputs, too
+        state.going = True
+        draft.do(Collect(job.tag, tuple(reversed(left))))
     return True
 
 
-def on_collected(draft: Draft, tag: str, error: str) -> None:
-    draft.volatile.collecting.discard(tag)
-    if draft.current(tag) is not None:
-        draft.volatile.collected[tag] = error
-        finish_if_clear(draft, tag.rpartition(".")[0])
+def _less_lost_outputs(draft: Draft, job: Job, attempt: Attempt, verdict: Verdict) -> Verdict:
+    """A job is not done whose outputs are lost."""
+    state = draft.volatile.bringing(job.tag)
+    if not job.spec.outputs or verdict.result is not Result.COMPLETED:
+        return verdict
+    if state.lost:
+        return Verdict(Result.FAILED, f"the outputs could not be brought home: {state.lost}")
+    gone = [node for node in attempt.allocation.nodes if node not in state.came]
+    return Verdict(Result.NODE_FAIL, f"{gone[0]} is gone, and its outputs with it") if gone else verdict
+
+
+def on_collected(draft: Draft, tag: str, nodes: tuple[NodeId, ...], error: str, broken: bool) -> None:
+    """``broken``: it was the line, and another time it may do."""
+    if draft.current(tag) is None:
+        return
+    state = draft.volatile.bringing(tag)
+    state.going, state.tries, state.failed_at = False, state.tries + 1, draft.now
+    state.over = not broken or state.tries >= OUTPUTS_TRIES
+    state.lost = error if state.over else ""
+    state.came = () if error else nodes
+    finish_if_clear(draft, tag.rpartition(".")[0])
 
 
 def _conclude(draft: Draft, job: Job, attempt: Attempt, verdict: Verdict) -> None:
@@ -106,7 +127,7 @@ def _conclude(draft: Draft, job: Job, attempt: Attempt, verdict: Verdict) -> Non
             again.most_nodes,
         )
     )
-    if verdict.result is Result.COMPLETED and job.checkpoint is not None:
+    if verdict.result is Result.COMPLETED and job.spec.checkpoint is not None:
         draft.do(DropCheckpoint(job.id))
     for node, state in attempt.shares.items():
         if state is ShareState.CLEARED:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from beowulf.controller.bringing import Bringing
 from beowulf.controller.policy import Policy
 from beowulf.controller.rented import CreateMachine, DestroyMachine, ForgetKey, ListMachines, Rented
 from beowulf.model.apply import apply
@@ -186,6 +187,7 @@ class Checkpointing:
     began_at: float = 0.0
     next_at: float = 0.0
     last_is_in: bool = False  # the attempt is over, and what it left was looked for
+    tries: int = 0  # of that which went wrong
 
 
 @dataclass(slots=True)
@@ -214,8 +216,7 @@ class Volatile:
     gatherings: dict[str, Gathering] = field(default_factory=dict)
     failures: dict[NodeId, deque[float]] = field(default_factory=dict)
     logs_due: dict[str, dict[NodeId, float]] = field(default_factory=dict)  # tag → node → since
-    collecting: set[str] = field(default_factory=set)
-    collected: dict[str, str] = field(default_factory=dict)  # tag → "" or what went wrong
+    outputs: dict[str, Bringing] = field(default_factory=dict)
     checkpoints: dict[str, Checkpointing] = field(default_factory=dict)
     pacing: dict[str, Pacing] = field(default_factory=dict)
     resizing: dict[str, Resizing] = field(default_factory=dict)
@@ -232,14 +233,16 @@ class Volatile:
     def gathering(self, tag: str) -> Gathering:
         return self.gatherings.setdefault(tag, Gathering())
 
+    def bringing(self, tag: str) -> Bringing:
+        return self.outputs.setdefault(tag, Bringing())
+
     def checkpointing(self, tag: str) -> Checkpointing:
         return self.checkpoints.setdefault(tag, Checkpointing())
 
     def forget(self, tag: str) -> None:
         self.gatherings.pop(tag, None)
         self.logs_due.pop(tag, None)
-        self.collecting.discard(tag)
-        self.collected.pop(tag, None)
+        self.outputs.pop(tag, None)
         self.checkpoints.pop(tag, None)
         self.pacing.pop(tag, None)
         self.resizing.pop(tag, None)

@@ -23,15 +23,20 @@ log = structlog.get_logger("controller")
 
 @dataclass(frozen=True, slots=True)
 class Staged:
+    """``broken``: what went wrong is that the line broke; another time it may do."""
+
     node: NodeId
     tag: str
     error: str = ""
+    broken: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Collected:
     tag: str
+    nodes: tuple[NodeId, ...]
     error: str = ""
+    broken: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +81,10 @@ def _dispatch(draft: Draft, item: FromNodes, reports: list[Report]) -> None:
             if _member(draft, item.node, item.generation):
                 _received(draft, item, reports)
         case Staged():
-            gang.on_staged(draft, item.tag, item.node, item.error)
+            gang.on_staged(draft, item.tag, item.node, item.error, item.broken)
             resize.on_staged(draft, item.tag, item.node, item.error)
         case Collected():
-            closing.on_collected(draft, item.tag, item.error)
+            closing.on_collected(draft, item.tag, item.nodes, item.error, item.broken)
         case Checkpointed():
             closing.on_checkpoint(draft, item)
         case LogsComplete():

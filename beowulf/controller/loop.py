@@ -215,7 +215,7 @@ class Controller:
                 self._volatile.gathering(action.tag).staging.discard(action.node)
                 self._volatile.resizing.pop(action.tag, None)
             elif isinstance(action, Collect):
-                self._volatile.collecting.discard(action.tag)
+                self._volatile.bringing(action.tag).going = False
             elif isinstance(action, CollectCheckpoint):
                 self._volatile.checkpointing(action.tag).going = False
             elif isinstance(action, (CreateMachine, DestroyMachine, ListMachines)):

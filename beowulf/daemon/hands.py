@@ -6,6 +6,7 @@ import shutil
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import structlog
 
@@ -39,6 +40,7 @@ from beowulf.model.snapshot import Snapshot
 from beowulf.store import StoredReport
 from beowulf.sync.cancel import Cancellation
 from beowulf.sync.checkpoints import Brought
+from beowulf.sync.errors import BrokenOff
 from beowulf.sync.progress import Progress
 from beowulf.sync.stager import Resume, Stager
 from beowulf.sync.trees import TreeStore
@@ -152,30 +154,28 @@ class WorkingHands:
             note = self._note(action.tag)
             self._stager.stage(node, job.spec, resume=resume, report=note, cancellation=cancellation)
 
-        error = _error_of(work)
+        error, broken = _tried(work)
         with self._lock:
             del self._staging[action.tag, action.node]
         self._transfers.done(action.tag, action.node)
-        self._post(Staged(action.node, action.tag, error))
+        self._post(Staged(action.node, action.tag, error, broken))
 
     def _note(self, tag: str) -> Callable[[Progress], None]:
         return lambda progress: self._transfers.note(tag, progress)
 
     def _collect(self, action: Collect, snapshot: Snapshot) -> None:
         job = snapshot.jobs[split_tag(action.tag)[0]]
-        into = self._home.outputs(job.id)
-        error = ""
+        into, note = self._home.outputs(job.id), self._note(action.tag)
+
+        def collect(node: NodeId) -> None:
+            self._stager.collect(snapshot.nodes[node], action.tag, job.spec.outputs, into, report=note)
+
+        error, broken = "", False
         for node in action.nodes:
-            error = (
-                _error_of(
-                    lambda node=node: self._stager.collect(  # type: ignore[misc]
-                        snapshot.nodes[node], action.tag, job.spec.outputs, into, report=self._note(action.tag)
-                    )
-                )
-                or error
-            )
+            said, broke = _tried(partial(collect, node))
+            error, broken = said or error, broke or broken
             self._transfers.done(action.tag, node)
-        self._post(Collected(action.tag, error))
+        self._post(Collected(action.tag, action.nodes, error, broken))
 
     def _collect_checkpoint(self, action: CollectCheckpoint, snapshot: Snapshot) -> None:
         job = snapshot.jobs[split_tag(action.tag)[0]]
@@ -201,7 +201,22 @@ class WorkingHands:
 
     def _drop_checkpoint(self, action: DropCheckpoint) -> None:
         folder = self._home.checkpoints(action.job_id)
-        _error_of(lambda: TreeStore(folder).drop([action.digest]) if action.digest else shutil.rmtree(folder))
+        if folder.exists():
+            _error_of(lambda: TreeStore(folder).drop([action.digest]) if action.digest else shutil.rmtree(folder))
+
+
+def _tried(work: Callable[[], object]) -> tuple[str, bool]:
+    """What went wrong, as `_error_of` says it, and whether it was the line that broke."""
+    broken: list[BrokenOff] = []
+
+    def watched() -> None:
+        try:
+            work()
+        except BrokenOff as error:
+            broken.append(error)
+            raise
+
+    return _error_of(watched), bool(broken)
 
 
 def _error_of(work: Callable[[], object]) -> str:

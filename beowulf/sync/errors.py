@@ -11,6 +11,10 @@ class StagingError(BeowulfError):
     """Files, environment or outputs did not get where they should; one sentence that names the node."""
 
 
+class BrokenOff(StagingError):
+    """The line or the node went away: another time it may do."""
+
+
 class Cancelled(StagingError):
     """Given up because the caller said so."""
 

@@ -10,7 +10,7 @@ from beowulf.agent.bulk_frames import Frames, LinkBroken, OtherFailed
 from beowulf.model.errors import NotFound, Unreachable
 from beowulf.model.node import Node, NodeId
 from beowulf.sync.cancel import Cancellation
-from beowulf.sync.errors import Cancelled, StagingError
+from beowulf.sync.errors import BrokenOff, Cancelled, StagingError
 
 VERSION = 1
 T = TypeVar("T")
@@ -123,9 +123,9 @@ class Session:
             self._cancellation.check()
             raise self._gone(str(error) or type(error).__name__) from error
 
-    def _gone(self, detail: str) -> StagingError:
+    def _gone(self, detail: str) -> BrokenOff:
         self._cancellation.check()
-        return StagingError(f"{self.node}: the transfer broke off: {detail}")
+        return BrokenOff(f"{self.node}: the transfer broke off: {detail}")
 
 
 @contextmanager
@@ -134,7 +134,7 @@ def session(open_bulk: OpenBulk, node: Node, cancellation: Cancellation) -> Iter
     try:
         channel = open_bulk(node.id)
     except (OSError, Unreachable, NotFound) as error:
-        raise StagingError(f"{node.id}: no channel for files: {error}") from error
+        raise BrokenOff(f"{node.id}: no channel for files: {error}") from error
     try:
         with cancellation.interrupting(channel.close):
             talk = Session(node.id, channel, cancellation)
