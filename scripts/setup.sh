@@ -6,9 +6,9 @@ say() { printf '%s\n' "$*" >&2; }
 
 # Debian packages. Only root can install them; without root what is missing is named and we go on.
 need_packages() {
-    local missing=() want=(openssh-server iproute2 util-linux procps rsync python3-venv)
+    local missing=() want=(openssh-server iproute2 util-linux procps python3-venv)
     case "$1" in
-        tests) want+=(openssh-client slurm-wlm munge prometheus chromium groff-base) ;;
+        tests) want+=(openssh-client rsync slurm-wlm munge prometheus chromium groff-base) ;;
         compiler) want=(g++ make) ;;
         headers) want=(python3-dev) ;;
     esac

@@ -155,6 +155,7 @@ class Attempts:
     def _fork(self, ward: Ward, header: wire.Header) -> None:
         order = dict(header, cluster=self.cluster, boot_id=self._boot_id, library=self._library)
         for process in order["processes"]:
+            process.setdefault("argv", order.get("argv"))
             prepare.check_process(process)
         folder = ward.folder
         folder.make()

@@ -1,6 +1,7 @@
 """What the link sends of an attempt's spool: logs within their credit, reports line by line."""
 
 import json
+import math
 import time
 from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 
@@ -9,7 +10,9 @@ from beowulf.agent.folder import AttemptFolder
 
 _CHUNK_BYTES = 128 * 1024
 _LINE_BYTES = 64 * 1024
-_FRAME_LINES_BYTES = 256 * 1024
+# Written again, a short line may take seven times its room with the place where it ends: a header holds 1 MiB.
+_FRAME_LINES_BYTES = 128 * 1024
+_INTEGER_DIGITS = 18
 _REPORT_PAUSE_S = 0.2
 ALL = "*"
 
@@ -145,9 +148,22 @@ def _objects(lines: List[Tuple[int, bytes]]) -> List[Tuple[int, Dict[str, Any]]]
         if len(line) > _LINE_BYTES:
             continue
         try:
-            value = json.loads(line.decode("utf-8"), parse_constant=lambda word: None)
+            value = json.loads(
+                line.decode("utf-8"), parse_constant=lambda word: None, parse_float=_finite, parse_int=_bounded
+            )
         except (ValueError, RecursionError):
             continue
         if isinstance(value, dict):
             found.append((end, value))
     return found
+
+
+def _finite(text: str) -> Optional[float]:
+    """None for 1e999, which Python reads and JSON has no word for: as for NaN."""
+    number = float(text)
+    return number if math.isfinite(number) else None
+
+
+def _bounded(text: str) -> Optional[int]:
+    """None for what no head can read, or keep."""
+    return int(text) if len(text) <= _INTEGER_DIGITS else None

@@ -75,7 +75,7 @@ class Link:
                 sys.stderr.write("beowulf-agent: {} came before welcome and was dropped\n".format(kind))
             else:
                 self._attempts.handle(header, payload)
-        except (KeyError, TypeError, ValueError, BadName) as error:
+        except (KeyError, TypeError, ValueError, OSError, BadName) as error:  # no process more to be had, say
             sys.stderr.write("beowulf-agent: a bad {}: {}: {}\n".format(kind, type(error).__name__, error))
 
     # Hello ---------------------------------------------------------------------------------------------------
@@ -93,6 +93,11 @@ class Link:
             self._refuse(str(error))
             return
         root = os.path.join(os.path.expanduser("~"), ".beowulf", cluster, node)
+        try:
+            root.encode("utf-8")
+        except UnicodeEncodeError:
+            self._refuse("the name of the home folder is no UTF-8: {!r}".format(root))
+            return
         folder = Folder(root)
         self._offspring.apart(
             lambda: _try_home(folder), lambda value, error: self._home_tried(folder, header, error), _HOME_LIMIT_S

@@ -1,7 +1,6 @@
 """First thing that runs on a node: makes the packed modules importable from memory and calls the program's ``main``."""
 
 import importlib
-import importlib.abc
 import importlib.machinery
 import sys
 from typing import Any, Dict, Optional
@@ -9,8 +8,9 @@ from typing import Any, Dict, Optional
 PACKAGES = ("beowulf", "beowulf.agent")
 
 
-class MemoryImporter(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
-    """Serves ``beowulf.agent.<name>`` from a dictionary of sources."""
+class MemoryImporter:
+    """Serves ``beowulf.agent.<name>`` from a dictionary of sources: a finder and a loader, without the base classes of
+    `importlib.abc`, whose own imports would take longer than all of ours."""
 
     def __init__(self, sources: Dict[str, str]) -> None:
         self._sources = {"beowulf.agent." + name: text for name, text in sources.items()}
@@ -19,7 +19,11 @@ class MemoryImporter(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
         if fullname not in PACKAGES and fullname not in self._sources:
             return None
         origin = fullname.replace(".", "/") + ".py"
-        return importlib.machinery.ModuleSpec(fullname, self, origin=origin, is_package=fullname in PACKAGES)
+        is_package = fullname in PACKAGES
+        return importlib.machinery.ModuleSpec(fullname, self, origin=origin, is_package=is_package)  # type: ignore[arg-type]
+
+    def create_module(self, spec: Any) -> None:
+        """As usual."""
 
     def get_source(self, fullname: str) -> str:
         return self._sources.get(fullname, "")

@@ -84,10 +84,22 @@ def fork(recipe: Recipe, output: int, marks: Marks, slot: Slot) -> int:
     try:
         _become(recipe, output, marks, parent)
     except (OSError, ValueError) as error:
-        what = "{}: {}".format(recipe.argv[0].decode("utf-8", "replace"), error) if recipe.argv else str(error)
-        slot.write(what)
+        slot.write(_why(error, recipe.argv[0]) if recipe.argv else str(error))
     finally:
         os._exit(NOT_EXECUTED)
+
+
+def _why(error: Exception, program: bytes) -> str:
+    """``train: no such program on PATH``; a folder that cannot be entered is named."""
+    name = program.decode("utf-8", "replace")
+    if not isinstance(error, OSError) or not error.strerror:
+        return "{}: {}".format(name, error)
+    where = os.fsencode(error.filename or program)
+    if os.path.basename(where) != os.path.basename(program):
+        return "{}: {}: {}".format(name, os.fsdecode(where), error.strerror)
+    if isinstance(error, FileNotFoundError) and b"/" not in program:
+        return "{}: no such program on PATH".format(name)
+    return "{}: {}".format(name, error.strerror)
 
 
 def _become(recipe: Recipe, output: int, marks: Marks, parent: int) -> None:

@@ -84,7 +84,8 @@ def start(argv: List[str], wanted: Dict[str, Any], output: int) -> int:
             environment[key.encode("utf-8", "surrogateescape")] = value.encode("utf-8", "surrogateescape")
         os.execvpe(os.fsencode(argv[0]), [os.fsencode(word) for word in argv], environment)
     except (OSError, ValueError) as error:
-        os.write(2, "beowulf-rank: {}: {}\n".format(argv[0], error).encode("utf-8", "replace"))
+        why = getattr(error, "strerror", None) or error
+        os.write(2, "beowulf-rank: {}: {}\n".format(argv[0], why).encode("utf-8", "replace"))
     finally:
         os._exit(127)
 

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import uuid
 
 from beowulf.agent.folder import Folder
 from beowulf.agent.offspring import Offspring
@@ -20,7 +19,7 @@ class Trash:
     def throw(self, path: str) -> None:
         """Gone from where it was when this returns. Nothing happens when it is not there."""
         try:
-            os.rename(path, os.path.join(self._folder.trash, uuid.uuid4().hex))
+            os.rename(path, os.path.join(self._folder.trash, os.urandom(16).hex()))
         except OSError:
             return
         self._more = True

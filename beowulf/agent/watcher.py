@@ -6,7 +6,6 @@ As a subreaper it inherits whatever the keeper leaves, also what left every sess
 import os
 import signal
 import socket
-import traceback
 from typing import Any, Dict, List
 
 from beowulf.agent import identity, sweep, system
@@ -66,6 +65,8 @@ def _keep(
         Keeper(folder, order, marks, port).run(listener, link)
         os._exit(0)
     except Exception:
+        import traceback  # here alone: every start of a link would pay for what hardly any needs
+
         with open(os.path.join(folder.path, "keeper.err"), "w") as file:
             traceback.print_exc(file=file)
     finally:

@@ -14,7 +14,7 @@ from beowulf.api.sanity import check
 from beowulf.controller.commands import Cancel, Submit
 from beowulf.model.codec import encode
 from beowulf.model.errors import BadInput, NotFound
-from beowulf.model.job import Job, JobSpec
+from beowulf.model.job import Job, JobSpec, JobState, Result
 from beowulf.model.snapshot import Snapshot, job_order, tasks_of
 
 JSON_LINES = "application/x-ndjson"
@@ -46,13 +46,13 @@ async def next_starts(call: Call) -> Response:
 
 
 async def list_jobs(call: Call) -> Response:
-    """``state`` is words with commas between them, or ``live``; ``limit`` keeps the newest."""
-    words = frozenset(filter(None, call.text("state").upper().split(",")))
+    """``state`` is words with commas between them, among them ``live`` and ``ended``; ``limit`` keeps the newest."""
+    words = _state_words(call.text("state"))
     owner, name, limit = call.text("owner"), call.text("name"), call.number("limit")
 
     def wanted(job: Job) -> bool:
-        right_state = not words or job.word in words or (LIVE in words and job.live)
-        return right_state and owner in ("", job.owner) and name in ("", job.spec.name)
+        right_state = not words or {job.word, job.state} & words or (LIVE in words and job.live)
+        return bool(right_state) and owner in ("", job.owner) and name in ("", job.spec.name)
 
     def listed() -> Response:
         found = sorted(filter(wanted, _candidates(call.head.snapshot(), words)), key=job_order)
@@ -60,6 +60,16 @@ async def list_jobs(call: Call) -> Response:
         return answer({"jobs": rows, "total": len(found)})
 
     return await call.blocking(listed)  # ten thousand jobs must not hold up other requests
+
+
+def _state_words(text: str) -> frozenset[str]:
+    """Raises `BadInput` for one that no job is ever in: an empty list would look like an answer."""
+    words = frozenset(word.strip() for word in text.upper().split(",") if word.strip())
+    known = (*JobState, *Result, LIVE)
+    odd = sorted(words.difference(known))
+    if odd:
+        raise BadInput(f"{odd[0][:40].lower()} is no state of a job ({', '.join(known).lower()})", where="state")
+    return words
 
 
 def _candidates(snapshot: Snapshot, words: frozenset[str]) -> list[Job]:

@@ -19,7 +19,6 @@ HIDDEN = "(hidden)"
 
 def job_summary(job: Job, reason: str) -> dict[str, Any]:
     """A row of ``ps``: nothing that grows with the job's script."""
-    attempt = job.attempt
     return {
         "id": job.id,
         "number": job.number,
@@ -31,23 +30,30 @@ def job_summary(job: Job, reason: str) -> dict[str, Any]:
         "word": job.word,
         "reason": reason,
         "launcher": job.spec.launcher.value,
-        "queue": job.spec.queue,
-        "project": job.spec.project,
-        "priority": job.spec.priority,
-        "min_nodes": job.spec.min_nodes,
-        "nodes": attempt.allocation.nodes if attempt else (),
-        "ranks": attempt.allocation.world_size if attempt else 0,
-        "attempts": len(job.attempts),
-        "max_duration_s": job.spec.max_duration_s,
-        "threads": sum(share.threads for share in attempt.allocation.shares) if attempt else 0,
         "exit": _exit(job),
         "submitted_at": job.submitted_at,
         "promised_at": job.promised_at,
         "first_started_at": first_started(job),
+        "ended_at": job.ended_at,
+        **{name: getattr(job.spec, name) for name in ASKED},
+        **_newest(job),
+        **_used(job),
+    }
+
+
+ASKED = ("queue", "project", "priority", "min_nodes", "max_duration_s")
+
+
+def _newest(job: Job) -> dict[str, Any]:
+    """Of the attempt that counts: where it is, and since when."""
+    attempt = job.attempt
+    return {
+        "attempts": len(job.attempts),
+        "nodes": attempt.allocation.nodes if attempt else (),
+        "ranks": attempt.allocation.world_size if attempt else 0,
+        "threads": sum(share.threads for share in attempt.allocation.shares) if attempt else 0,
         "placed_at": attempt.placed_at if attempt else 0.0,
         "started_at": attempt.started_at if attempt else 0.0,
-        "ended_at": job.ended_at,
-        **_used(job),
     }
 
 

@@ -46,14 +46,16 @@ def _numbers(spec: JobSpec) -> None:
         raise BadInput(f"is not from 0 to {MAX_RANKS_PER_NODE}", where="spec.procs_per_node")
     resources = spec.resources
     amounts = (resources.cpus, resources.memory_mib, resources.disk_mib, resources.gpus, resources.gpu_memory_mib)
+    bought = (spec.burst.results_mib, spec.burst.model_mib)
     parts = (resources.gpu_part_mib, resources.gpu_fraction)
-    if any(not 0 <= amount <= MAX_NUMBER for amount in (*amounts, spec.retry.max, spec.steps // 1000)):
+    if any(not 0 <= amount <= MAX_NUMBER for amount in (*amounts, *bought, spec.retry.max, spec.steps // 1000)):
         raise BadInput(f"an amount is not from 0 to {MAX_NUMBER}", where="spec.resources")
     if not 0 <= parts[0] <= MAX_NUMBER or not 0 <= parts[1] < 1 or (any(parts) and resources.gpus != 1) or all(parts):
         raise BadInput("a part of a GPU is so much of one, by its memory or a fraction", where="spec.resources")
-    times = (spec.max_duration_s, spec.kill_grace_s)
+    burst = spec.burst
+    times = (spec.max_duration_s, spec.kill_grace_s, burst.deadline_s, burst.max_price_usd, burst.budget_usd)
     if any(not math.isfinite(time) or time < 0 for time in times) or abs(spec.priority) > MAX_NUMBER:
-        raise BadInput("a time is negative or no number, or the priority is out of range", where="spec")
+        raise BadInput("a time or a price is negative or no number, or the priority is out of range", where="spec")
 
 
 def _texts(where: str, texts: Iterable[str]) -> None:

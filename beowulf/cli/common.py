@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from beowulf.model.errors import BeowulfError
+
 if TYPE_CHECKING:
     from beowulf.client import Client
 
@@ -33,20 +35,24 @@ class Said:
         return Client.over_ssh(self.host) if self.host else Client.find(timeout_s=timeout_s)
 
 
+def _keep(context: click.Context, option: click.Parameter, value: Any) -> None:
+    if value:
+        setattr(context.ensure_object(Said), str(option.name), value)
+
+
+def hosted(function: F) -> F:
+    """Adds ``--host``: of verbs whose output is for people, or for other programs as it is."""
+    return click.option(
+        "--host", metavar="USER@HEAD", expose_value=False, callback=_keep, help="Drive the head there, through SSH."
+    )(function)
+
+
 def common(function: F) -> F:
     """Adds ``--host`` and ``--json``."""
-
-    def keep(context: click.Context, option: click.Parameter, value: Any) -> None:
-        if value:
-            setattr(context.ensure_object(Said), str(option.name), value)
-
-    host = click.option(
-        "--host", metavar="USER@HEAD", expose_value=False, callback=keep, help="Drive the head there, through SSH."
-    )
     as_json = click.option(
-        "--json", is_flag=True, expose_value=False, callback=keep, help="One JSON object with a versioned schema."
+        "--json", is_flag=True, expose_value=False, callback=_keep, help="One JSON object with a versioned schema."
     )
-    return host(as_json(function))
+    return hosted(as_json(function))
 
 
 def example(*lines: str) -> str:
@@ -63,6 +69,19 @@ def emit(name: str, **data: Any) -> None:
 def say(text: str) -> None:
     """Chatter: on standard error, so that standard output is data alone."""
     click.echo(text, err=True)
+
+
+def one_by_one(names: Iterable[str], act: Callable[[str], Iterable[str]]) -> tuple[list[str], int]:
+    """Goes on after one that fails, and says why it did. → what ``act`` gave, and the first failure's exit code."""
+    done: list[str] = []
+    code = 0
+    for name in names:
+        try:
+            done += act(name)
+        except BeowulfError as error:
+            say(f"beowulf: {error}")
+            code = code or error.exit_code
+    return done, code
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, colour: int = -1) -> None:
@@ -123,6 +142,7 @@ def wants_colour() -> bool:
     return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb" and sys.stdout.isatty()
 
 
+NO_NODES = "there are no machines yet: beowulf init finds and adds them"
 FREE_TEXT = frozenset({"NAME", "USER", "REASON", "ANSWER", "DOOR", "SAYS", "OPENS WITH", "TYPE", "OS", "BY"})
 COLOURS: Mapping[str, str] = {
     "RUNNING": "green",

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import click
 
-from beowulf.cli.common import common, example
+from beowulf.cli.common import example
 
 
 @click.command(epilog=example('eval "$(beowulf completion bash)"', "beowulf completion fish | source"))
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
-@common
 @click.pass_context
 def completion(context: click.Context, shell: str) -> None:
     """A script for your shell's start-up file that completes verbs, options, jobs and nodes."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from beowulf.cli.common import COLOURS, Said, common, emit, example, prose, wants_colour
+from beowulf.cli.common import COLOURS, NO_NODES, Said, common, emit, example, prose, wants_colour
 from beowulf.cli.completing import nodes
 from beowulf.cli.progress import waiting
 
@@ -19,6 +19,7 @@ def doctor(said: Said, node: str) -> int:
 
     with said.client() as client, waiting("looking at the nodes"):
         findings = client.doctor(node)
+        absent = not findings and not client.nodes()
     broken = any(finding["severity"] == "error" for finding in findings)
     if said.json:
         emit("doctor", findings=findings)
@@ -30,5 +31,5 @@ def doctor(said: Said, node: str) -> int:
             if finding[name]:
                 prose(f"{label}: {printable(finding[name])}", "    ")
     if not findings:
-        click.echo("nothing is wrong")
+        click.echo(NO_NODES if absent else "nothing is wrong")
     return int(broken)

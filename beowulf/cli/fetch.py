@@ -9,6 +9,7 @@ import click
 from beowulf.cli.common import Said, common, emit, example
 from beowulf.cli.completing import ended_jobs
 from beowulf.cli.progress import carried
+from beowulf.model.errors import BadInput
 
 
 @click.command(epilog=example("beowulf fetch 17 results/"))
@@ -19,6 +20,8 @@ from beowulf.cli.progress import carried
 def fetch(said: Said, job: str, folder: Path | None) -> None:
     """Bring what the job left under its `outputs:` into FOLDER (outputs-JOB when not given)."""
     into = folder or Path(f"outputs-{job}")
+    if into.exists() and not into.is_dir():
+        raise BadInput("is there already, and is no folder", where=str(into), hint=f"beowulf fetch {job} FOLDER")
     with said.client() as client:
         paths = client.outputs(job, into, lambda pieces, total: carried("fetching", pieces, total or None))
     if said.json:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from beowulf.cli.common import common, example
+from beowulf.cli.common import example
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -23,7 +23,6 @@ def _verbs(context: click.Context, _: click.Parameter, begun: str) -> list[Compl
 
 @click.command("help", epilog=example("beowulf help submit", "beowulf help nodes add", "man beowulf-submit"))
 @click.argument("words", nargs=-1, metavar="[VERB...]", shell_complete=_verbs)
-@common
 @click.pass_context
 def help_(context: click.Context, words: tuple[str, ...]) -> None:
     """The manual page of a verb, or of beowulf; where that is no terminal, what --help says."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import click
 
-from beowulf.cli.common import Said, common, example
+from beowulf.cli.common import Said, example, hosted
 
 
 @click.command(epilog=example("beowulf metrics | grep beowulf_jobs"))
-@common
+@hosted
 @click.pass_obj
 def metrics(said: Said) -> None:
     """The cluster's figures, as a monitoring system reads them (OpenMetrics).

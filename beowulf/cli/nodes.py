@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from beowulf.cli import completing
-from beowulf.cli.common import Said, common, emit, example, pairs, say, table
+from beowulf.cli.common import NO_NODES, Said, common, emit, example, one_by_one, pairs, say, table
 from beowulf.cli.nodes_add import add, rekey
 from beowulf.cli.nodes_bench import bench
 from beowulf.cli.progress import waiting
@@ -50,6 +50,8 @@ def list_nodes(said: Said, wide: bool) -> None:
         more = [tuple(map(printable, wide_cells(node, now))) if wide else () for node in found]
         rows = [(*row[:-1], *cells, row.reason) for row, cells in zip(node_rows(found), more, strict=True)]
         table((*NODE_COLUMNS[:-1], *(WIDE_COLUMNS if wide else ()), NODE_COLUMNS[-1]), rows, colour=STATE)
+    if not found:
+        say(NO_NODES)
 
 
 @nodes.command(epilog=example("beowulf nodes show n3"))
@@ -114,12 +116,16 @@ def discover(said: Said, networks: tuple[str, ...], ports: tuple[int, ...], user
 @click.argument("names", nargs=-1, required=True, metavar="NODE...", shell_complete=completing.nodes)
 @common
 @click.pass_obj
-def remove(said: Said, names: tuple[str, ...]) -> None:
+def remove(said: Said, names: tuple[str, ...]) -> int:
     """Forget nodes. Refused while jobs are there."""
     with said.client() as client:
-        for name in names:
-            client.remove_node(name)
+        removed, code = one_by_one(names, lambda name: (client.remove_node(name),))
+    if said.json:
+        emit("nodes-remove", removed=removed)
+    else:
+        for name in removed:
             click.echo(name)
+    return code
 
 
 @nodes.command(epilog=example('beowulf nodes drain n3 "fan is loud"'))
@@ -131,6 +137,7 @@ def drain(said: Said, node: str, reason: str) -> None:
     """Start no more jobs on NODE; those there go on."""
     with said.client() as client:
         client.drain(node, reason)
+        _told(said, client, node)
 
 
 @nodes.command(epilog=example("beowulf nodes resume n3"))
@@ -141,6 +148,13 @@ def resume(said: Said, node: str) -> None:
     """Use NODE for jobs again."""
     with said.client() as client:
         client.resume(node)
+        _told(said, client, node)
+
+
+def _told(said: Said, client: Client, node: str) -> None:
+    """With --json what `nodes show` would say now; else no word for what went well."""
+    if said.json:
+        emit("node", node=client.node(node))
 
 
 @nodes.command(epilog=example("beowulf nodes wait --timeout 60"))

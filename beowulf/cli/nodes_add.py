@@ -127,7 +127,7 @@ def add_all(client: Client, entries: list[NodeEntry], trust: Trust) -> tuple[lis
                 raise scan
             _add_one(client, entry, scan, trust)
             added.append(entry.name)
-            say(f"{entry.name}: added")
+            say(f"{entry.name}: added" + (f", pinned {scan['fingerprint']}" if scan["fingerprint"] else ""))
         except BeowulfError as error:
             say(f"{entry.name}: {error}")
             code = code or error.exit_code
@@ -208,12 +208,14 @@ def rekey(said: Said, node: str, accepted: tuple[str, ...], trust_on_first_use: 
             raise Refused(f"{node} is local: it has no host key")
         scan = scanned(client, endpoint)
         say(f"{node}: pinned so far {fingerprint(found['host_key'])}")
-        if scan["host_key"] == found["host_key"]:
-            say(f"{node}: it still shows that key")
-            return
-        Trust(accepted, trust_on_first_use).check(node, f"{endpoint['host']}:{endpoint['port']}", scan["fingerprint"])
-        client.rekey(node, scan["host_key"])
-        say(f"{node}: pinned {scan['fingerprint']}")
+        changed = scan["host_key"] != found["host_key"]
+        if changed:
+            where = f"{endpoint['host']}:{endpoint['port']}"
+            Trust(accepted, trust_on_first_use).check(node, where, scan["fingerprint"])
+            client.rekey(node, scan["host_key"])
+    say(f"{node}: pinned {scan['fingerprint']}" if changed else f"{node}: it still shows that key")
+    if said.json:
+        emit("nodes-rekey", node=node, fingerprint=scan["fingerprint"], changed=changed)
 
 
 def fingerprint(host_key: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from beowulf.cli.common import say
@@ -31,14 +32,11 @@ def exit_code(job: Mapping[str, Any]) -> int:
 
 def see_through(client: Client, job_id: str) -> int:
     """Shows the log of one job, or waits for all tasks of an array; → the exit code to pass on."""
-    try:
+    with _goes_on(job_id):
         if "tasks" in client.job(job_id):
             return _array(client, job_id)
         follow_log(client, job_id)
         job = client.wait(job_id)
-    except KeyboardInterrupt:
-        say(f"job {job_id} goes on: beowulf logs -f {job_id}, or beowulf cancel {job_id}")
-        raise
     from beowulf.views import job_details
 
     if job["word"] != "COMPLETED":
@@ -49,7 +47,18 @@ def see_through(client: Client, job_id: str) -> int:
 
 def awaited(client: Client, job_id: str) -> int:
     """Waits for a job or all tasks of an array and shows nothing; → the exit code to pass on."""
-    return _array(client, job_id) if "tasks" in client.job(job_id) else exit_code(client.wait(job_id))
+    with _goes_on(job_id):
+        return _array(client, job_id) if "tasks" in client.job(job_id) else exit_code(client.wait(job_id))
+
+
+@contextmanager
+def _goes_on(job_id: str) -> Iterator[None]:
+    """Whoever leaves meanwhile is told that the job does not."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        say(f"job {job_id} goes on: beowulf logs -f {job_id}, or beowulf cancel {job_id}")
+        raise
 
 
 def follow_log(client: Client, job_id: str, *, process: str = "", attempt: int = 0, tail: int | None = None) -> None:

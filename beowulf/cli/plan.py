@@ -51,20 +51,20 @@ def foretell(said: Said, request: JobRequest) -> int:
     if said.json:
         emit("plan", **answer)
         return code
-    _show(answer, burst, rented)
+    _show(answer, burst)
     return code
 
 
-def _show(answer: dict[str, Any], burst: dict[str, Any], rented: bool) -> None:
-    from beowulf.views import printable
-    from beowulf.views.burst import COMPARISON_COLUMNS, comparison_rows
+def _show(answer: dict[str, Any], burst: dict[str, Any]) -> None:
+    from beowulf.views.burst import COMPARISON_COLUMNS, comparison_rows, comparison_words
     from beowulf.views.plan import plan_lines
 
     first, *rest = plan_lines(answer)
     click.echo(first)
     if burst and not answer["fits"]:
         table(COMPARISON_COLUMNS, comparison_rows(burst))
-        click.echo(f"{'would rent' if rented else 'would rent nothing'}: {printable(burst['sentence'])}")
+        for line in comparison_words(burst):
+            click.echo(line)
     for line in rest:
         click.echo(line)
 

@@ -17,6 +17,7 @@ from beowulf.model.errors import BeowulfError
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
+FAILED = 1
 INTERRUPTED = 130
 BROKEN_PIPE = 141
 
@@ -98,9 +99,7 @@ def beowulf() -> None:
 
 def run(arguments: Sequence[str], command: click.Command = beowulf, name: str = "beowulf") -> int:
     """The exit code. Errors a user can mend become a sentence on standard error, never a traceback."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # LANG may know no …, and a log may hold anything
+    _make_streams_safe()
     try:
         said: Any = command.main(list(arguments), prog_name=name, standalone_mode=False, obj=Said())
         sys.stdout.flush()
@@ -118,11 +117,34 @@ def run(arguments: Sequence[str], command: click.Command = beowulf, name: str = 
         return error.exit_code
     except BrokenPipeError:
         return _reader_gone()
+    except OSError as error:  # a full disk, a folder that may not be written to
+        return _unwritten(name, error)
     except SystemExit as end:  # click's own way out when the reader went away
         return _reader_gone() if end.code == 1 else int(end.code or 0)
 
 
+def _make_streams_safe() -> None:
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # it was closed (``>&-``): what is opened next would take its place
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # LANG may know no …, and a log may hold anything
+
+
 def _reader_gone() -> int:
-    # Python would try once more to write what is left, and complain.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    _silence()
     return BROKEN_PIPE
+
+
+def _unwritten(name: str, error: OSError) -> int:
+    _silence()
+    click.echo(f"{name}: {error.filename or 'what it said'}: {error.strerror or error}", err=True)
+    return FAILED
+
+
+def _silence() -> None:
+    """Python would try once more to write what is left, and complain."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)

@@ -6,12 +6,11 @@ import json
 
 import click
 
-from beowulf.cli.common import common, example
+from beowulf.cli.common import example
 
 
 @click.command(epilog=example("beowulf schema job > job.schema.json"))
 @click.argument("kind", type=click.Choice(["job", "inventory", "settings"]))
-@common
 def schema(kind: str) -> None:
     """The JSON Schema of a job, inventory or settings file, for editors."""
     from beowulf.specs import schema as schemas

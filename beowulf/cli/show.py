@@ -28,9 +28,6 @@ WIDTH, TITLES, NARROW = 60, 28, 20  # of a drawing; of what stands beside it; th
 def show(said: Said, job: str) -> None:
     """Everything about one job: what was asked, its life step by step, how busy its machines were, its latest reports,
     which rank holds the others back; of an array, its tasks."""
-    from beowulf.views import job_details
-    from beowulf.views.course import course_table
-
     with said.client() as client:
         found = client.job(job)
         if "tasks" in found:
@@ -41,23 +38,30 @@ def show(said: Said, job: str) -> None:
         course = client.course(job)
         kept = _checkpoints(client, found)
     if said.json:
-        emit(
-            "job", job=found, reports=reports, straggler=asdict(slow) if slow else None, course=course, checkpoints=kept
-        )
+        told = asdict(slow) if slow else None
+        emit("job", job=found, reports=reports, straggler=told, course=course, checkpoints=kept)
         return
-    details = job_details(found, reports, now=time.time(), checkpoints=kept)
+    _tell(found, reports, slow, course, kept)
+
+
+def _tell(
+    job: Mapping[str, Any],
+    reports: Sequence[Mapping[str, Any]],
+    slow: Straggler | None,
+    course: Mapping[str, Any],
+    kept: Sequence[Mapping[str, Any]],
+) -> None:
+    from beowulf.views import job_details
+    from beowulf.views.course import course_table
+
+    details = job_details(job, reports, now=time.time(), checkpoints=kept)
     prose(details.sentence)
     for sentence in (details.first_failure, slow.sentence if slow else ""):
         if sentence:
             prose(f"{sentence}.")
     click.echo("")
     pairs(details.facts)
-    for part in (
-        details.timeline,
-        details.attempts,
-        course_table(course, _width()),
-        details.reports,
-    ):
+    for part in (details.timeline, details.attempts, course_table(course, _width()), details.reports):
         if part.rows:
             click.echo(f"\n{part.title}")
             table(part.columns, part.rows)

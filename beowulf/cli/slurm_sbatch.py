@@ -92,9 +92,10 @@ def _request(asked: Asked) -> JobRequest:
     elif asked.rest:
         name, text = asked.rest[0], read_text(Path(asked.rest[0]))
     else:
-        name, text = "sbatch", sys.stdin.read()
-    if asked.options and not is_script(text):
-        raise BadInput("is no script (#!), and a job file takes no options here", where=name, hint="beowulf submit")
+        name, text = "sbatch", _standard_input()
+    if (asked.options or asked.rest[1:]) and not is_script(text):
+        what = "options" if asked.options else "arguments"
+        raise BadInput(f"is no script (#!), and a job file takes no {what} here", where=name, hint="beowulf submit")
     if any("\n" in word for word in asked.options):
         raise BadInput("an option has a line break in it", where="sbatch")
     request = parse_job(with_options(text, asked.options), name=name)
@@ -102,3 +103,10 @@ def _request(asked: Asked) -> JobRequest:
     if not arguments:
         return request
     return replace(request, spec=replace(request.spec, argv=(*request.spec.argv, name, *arguments)))
+
+
+def _standard_input() -> str:
+    try:
+        return sys.stdin.buffer.read().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise BadInput(f"is not UTF-8 text (byte {error.start})", where="standard input") from error

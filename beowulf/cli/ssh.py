@@ -8,7 +8,7 @@ import sys
 
 import click
 
-from beowulf.cli.common import Said, common, example
+from beowulf.cli.common import Said, example, hosted
 from beowulf.cli.completing import nodes
 from beowulf.model.errors import Unreachable
 
@@ -16,7 +16,7 @@ from beowulf.model.errors import Unreachable
 @click.command(
     context_settings={"allow_interspersed_args": False}, epilog=example("beowulf ssh n3", "beowulf ssh n3 nvidia-smi")
 )
-@common
+@hosted
 @click.argument("node", shell_complete=nodes)
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 @click.pass_obj

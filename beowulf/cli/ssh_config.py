@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import click
 
 from beowulf.cli import completing
-from beowulf.cli.common import Said, common, example
+from beowulf.cli.common import Said, example, hosted
 from beowulf.model.errors import Refused
 
 PREFIX = "bw-"
@@ -15,7 +15,7 @@ PREFIX = "bw-"
 
 @click.command(epilog=example("beowulf ssh-config > ~/.ssh/beowulf.conf", "ssh bw-n3", "rsync -a data/ bw-n3:data/"))
 @click.argument("nodes", nargs=-1, shell_complete=completing.nodes)
-@common
+@hosted
 @click.pass_obj
 def ssh_config(said: Said, nodes: tuple[str, ...]) -> None:
     """Lines for ~/.ssh/config, so that `ssh bw-n1`, rsync, scp and editors reach the nodes.

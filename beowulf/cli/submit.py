@@ -50,9 +50,23 @@ def queue(
     with said.client() as client:
         hand_in(client, folders, say, carried)
         job_id = client.submit(spec, request.array, key=key)
+        if said.json:
+            return _told(client, job_id, wait)
         if not quiet:
-            emit("submit", job_id=job_id) if said.json else click.echo(job_id)
+            click.echo(job_id)
         return _watch(client, job_id) if wait else 0
+
+
+def _told(client: Client, job_id: str, wait: bool) -> int:
+    """The one JSON object, after the job's end where that is waited for; its log is not shown then."""
+    from beowulf.cli.outcome import awaited
+
+    if not wait:
+        emit("submit", job_id=job_id)
+        return 0
+    code = awaited(client, job_id)
+    emit("submit", job_id=job_id, exit_code=code)
+    return code
 
 
 def _watch(client: Client, job_id: str) -> int:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import click
 
-from beowulf.cli.common import Said, common, example
+from beowulf.cli.common import Said, example, hosted
 
 
 @click.command(epilog=example("beowulf top", "beowulf --host ann@head top --read-only"))
 @click.option("--read-only", is_flag=True, help="For looking: nothing can be changed from it.")
-@click.option("--no-mouse", is_flag=True, help="Leave the mouse to the terminal, to mark and copy text.")
-@common
+@click.option(
+    "--no-mouse", is_flag=True, help="Leave the mouse to the terminal, to mark and copy text; m there changes it."
+)
+@hosted
 @click.pass_obj
 def top(said: Said, read_only: bool, no_mouse: bool) -> None:
     """Machines, jobs, GPUs and events on one screen, live; ? there lists the keys."""

@@ -14,7 +14,7 @@ import beowulf
 from beowulf.cli.common import Said, common, emit, example, say
 from beowulf.cli.progress import waiting
 from beowulf.client import Client
-from beowulf.model.errors import BeowulfError, Refused, Unreachable
+from beowulf.model.errors import BadInput, BeowulfError, Refused, Unreachable
 
 PATIENCE_S = 30.0
 
@@ -49,7 +49,11 @@ def started(client: Client) -> dict[str, object]:
     if answer is not None:
         say("the head was up already")
         return answer
-    home.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        home.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        hint = "BEOWULF_HOME=FOLDER names another one"
+        raise BeowulfError(f"the head's folder {home.path} cannot be made: {error.strerror}", hint=hint) from error
     with waiting("starting the head"):
         answer = _begin(client, home.log)
     say(f"the head is up; its log is {home.log}")
@@ -86,7 +90,8 @@ def _begin(client: Client, log: Path) -> dict[str, object]:
         if answer is not None:
             return answer
         if child.poll() is not None:
-            raise BeowulfError(f"the head did not start:\n{_since(log, start)}")
+            kind = BadInput if child.returncode == BadInput.exit_code else BeowulfError
+            raise kind(f"the head did not start:\n{_since(log, start)}")
         time.sleep(0.05)
     raise Unreachable(f"the head did not answer within {PATIENCE_S:.0f} s", hint=f"see {log}")
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import click
 
-from beowulf.cli.common import Said, common, example
+from beowulf.cli.common import Said, example, hosted
 
 
 @click.command(epilog=example("beowulf web", "beowulf web --port 8765 --read-only"))
 @click.option("--port", type=click.IntRange(1, 65535), default=8760, show_default=True, help="To listen on.")
 @click.option("--read-only", is_flag=True, help="For looking: nothing can be changed from it.")
-@common
+@hosted
 @click.pass_obj
 def web(said: Said, port: int, read_only: bool) -> None:
     """`beowulf top` in a browser, until Ctrl-C. Prints the address to open, which holds a token.

@@ -22,6 +22,8 @@ def why(said: Said, job: str) -> None:
         emit("why", **answer)
         return
     prose(f"job {answer['job_id']} {answer['word']}: {printable(answer['sentence'])}")
+    if answer["word"] == "FAILED":
+        prose(f"What it printed: beowulf logs {answer['job_id']}")
     if answer.get("when_idle"):
         prose(f"Not even the idle cluster could run it: {printable(answer['when_idle'])}")
     for line in why_outlook(answer):

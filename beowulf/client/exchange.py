@@ -151,11 +151,15 @@ def _pieces(connection: Connection, response: http.client.HTTPResponse) -> Itera
 
 
 def json_lines(pieces: Iterator[bytes]) -> Iterator[dict[str, Any]]:
-    rest = b""
+    begun: list[bytes] = []  # of a line that has not ended: it may be megabytes, so it is put together once
     try:
         for piece in pieces:
-            *whole, rest = (rest + piece).split(b"\n")
-            yield from map(json.loads, whole)
+            *ends, rest = piece.split(b"\n")
+            for end in ends:
+                line = b"".join((*begun, end))
+                begun.clear()
+                yield json.loads(line)
+            begun.append(rest)
     finally:
         close = getattr(pieces, "close", None)
         if close:

@@ -75,7 +75,7 @@ def pack(source: Path, *, name: str = "") -> Packed:
 def read_patterns(folder: Path) -> tuple[str, ...]:
     """The lines of ``.beowulfignore`` but comments and empty ones."""
     try:
-        lines = (folder / IGNORE_FILE).read_text().splitlines()
+        lines = (folder / IGNORE_FILE).read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     except FileNotFoundError:
         return ()
     return tuple(line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#"))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def read_text(path: Path) -> str:
     try:
-        return path.read_text()
+        return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise BadInput(f"is not UTF-8 text (byte {error.start})", where=str(path)) from error
     except OSError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 from importlib import import_module
@@ -60,7 +61,11 @@ def update(home: Path, providers: Collection[str], regions: Collection[str]) -> 
         gpuhunt = import_module("gpuhunt")
     except ImportError:
         raise BeowulfError("needs gpuhunt, which is not installed", hint="pip install 'beowulf[catalogue]'") from None
+    strange = sorted(set(providers).difference(PROVIDERS))
+    if strange:
+        raise BadInput(f"{strange[0]!r} is not known ({', '.join(PROVIDERS)})", where="--provider")
     before = read_catalogue(home)
+    logging.getLogger("gpuhunt").addHandler(logging.NullHandler())  # what fails is told below, in one sentence
     catalog = gpuhunt.Catalog(auto_reload=False)
     try:
         catalog.load()

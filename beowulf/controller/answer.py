@@ -16,7 +16,7 @@ from beowulf.model.errors import BadInput, Forbidden, NotFound, Refused
 from beowulf.model.job import Job, JobSpec, JobState, Result
 from beowulf.model.node import Node, NodeId, Profile
 from beowulf.model.rules import Rules
-from beowulf.model.snapshot import Snapshot, tasks_of
+from beowulf.model.snapshot import Snapshot, jobs_named
 
 
 def answer(draft: Draft, command: co.Command) -> Any:
@@ -75,12 +75,6 @@ def _with_project(rules: Rules, spec: JobSpec, user: str) -> JobSpec:
     if known is not None and known.users and user not in known.users:
         raise BadInput(f"{user} is none of the users of project {project}", where="project")
     return replace(spec, project=project) if project != spec.project else spec
-
-
-def jobs_named(snapshot: Snapshot, job_id: str) -> list[Job]:
-    """The job itself, or all tasks of an array."""
-    job = snapshot.jobs.get(job_id)
-    return [job] if job is not None else tasks_of(snapshot, job_id)
 
 
 def _cancel(draft: Draft, command: co.Cancel) -> list[str]:
@@ -156,7 +150,7 @@ def _remove_node(draft: Draft, command: co.RemoveNode) -> str:
     if busy:
         raise Refused(f"{node.id} works for job {busy[0].rpartition('.')[0]}", hint=f"beowulf nodes drain {node.id}")
     draft.record(ev.NodeRemoved(draft.now, node.id))
-    draft.volatile.links.discard(node.id)
+    draft.volatile.forget_node(node.id)
     draft.do(Drop(node.id))
     return node.id
 
@@ -173,7 +167,7 @@ def _resume(draft: Draft, command: co.ResumeNode) -> str:
     node = _node(draft, command.node)
     machine = draft.snapshot.machines.get(node.id)
     if machine is not None and machine.state in (MachineState.DRAINING, MachineState.TERMINATING):
-        raise Refused(f"{node.id} is given back: {machine.reason}", hint="beowulf cloud list")
+        raise Refused(f"{node.id} is given back: {machine.reason}", hint="beowulf cloud ls")
     draft.record(ev.NodeResumed(draft.now, node.id, command.caller.user))
     draft.volatile.failures.pop(node.id, None)
     return node.id

@@ -68,7 +68,7 @@ def due(draft: Draft, job: Job, attempt: Attempt, result: Result) -> bool:
     if state.last_is_in or not left:
         return False
     away = any(node not in draft.volatile.links for node in left)  # for a moment: what it has may be the newest
-    resting = state.tries and abs(draft.now - state.began_at) < draft.policy.outputs_again_s
+    resting = state.tries and abs(draft.now - state.began_at) < draft.policy.checkpoint_again_s
     return bool(state.going or away or resting) or _fetch(draft, job, left, last=True)
 
 

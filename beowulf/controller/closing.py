@@ -8,11 +8,12 @@ from typing import Any
 from beowulf.controller import checkpoints
 from beowulf.controller.draft import Checkpointed, Collect, Draft, DropCheckpoint, Expect, LetGo
 from beowulf.controller.verdict import Verdict, final_verdict, judge_exits, try_again
+from beowulf.controller.volatile import Late
 from beowulf.model import event as ev
 from beowulf.model.job import Attempt, Job, JobState, Result, ShareState, split_tag
 from beowulf.model.node import NodeId
 
-OUTPUTS_TRIES = 5
+LAST_PAUSE_S = 300.0  # between two tries to bring outputs home, the longest
 
 
 def expect_logs(draft: Draft, node: NodeId, tag: str, spool: Mapping[str, Any]) -> None:
@@ -59,7 +60,10 @@ def finish_if_clear(draft: Draft, job_id: str) -> None:
     verdict = final_verdict(job, attempt)
     if checkpoints.due(draft, job, attempt, verdict.result):
         return
-    _conclude(draft, job, attempt, _less_lost_outputs(draft, job, attempt, verdict))
+    lost = draft.volatile.collected.get(job.tag, "")
+    if lost and verdict.result is Result.COMPLETED:
+        verdict = Verdict(Result.FAILED, f"the outputs could not be brought home: {lost}")
+    _conclude(draft, job, attempt, verdict)
 
 
 def on_checkpoint(draft: Draft, item: Checkpointed) -> None:
@@ -70,42 +74,74 @@ def on_checkpoint(draft: Draft, item: Checkpointed) -> None:
 
 def _outputs_due(draft: Draft, job: Job, attempt: Attempt) -> bool:
     """Whether the end must wait for outputs; begins to bring them home if nobody has."""
-    state = draft.volatile.bringing(job.tag)
-    left = [node for node in attempt.allocation.nodes if not draft.gone(node)]
-    if not job.spec.outputs or not attempt.started_at or not left or state.over:
+    tag = job.tag
+    if not job.spec.outputs or not attempt.started_at or tag in draft.volatile.collected:
         return False
-    if state.going or (state.tries and abs(draft.now - state.failed_at) < draft.policy.outputs_again_s):
+    if tag in draft.volatile.collecting or (_rests(draft, tag) and not job.cancelled_by):
         return True
-    if attempt.ending is None:
-        verdict = judge_exits(attempt)
-        draft.record(ev.AttemptEnding(draft.now, job.id, attempt.number, verdict.result, verdict.reason))
-    if all(node in draft.volatile.links for node in left):  # who is away for a moment has outputs, too
-        state.going = True
-        draft.do(Collect(job.tag, tuple(reversed(left))))
+    here = tuple(node for node in attempt.allocation.nodes if node in draft.volatile.links)
+    if len(here) == len(attempt.shares) and tag in draft.volatile.late:
+        draft.volatile.late[tag].lost = ""
+    elif len(here) < len(attempt.shares) and final_verdict(job, attempt).result is Result.COMPLETED:
+        _decide(draft, job, attempt)
+        if _is_waited_for(draft, job, attempt):
+            return True
+        if not here:
+            draft.volatile.collected[tag] = draft.volatile.late[tag].why
+    if not here:
+        return False
+    _decide(draft, job, attempt)
+    draft.volatile.collecting.add(tag)
+    draft.do(Collect(tag, here[::-1]))
     return True
 
 
-def _less_lost_outputs(draft: Draft, job: Job, attempt: Attempt, verdict: Verdict) -> Verdict:
-    """A job is not done whose outputs are lost."""
-    state = draft.volatile.bringing(job.tag)
-    if not job.spec.outputs or verdict.result is not Result.COMPLETED:
-        return verdict
-    if state.lost:
-        return Verdict(Result.FAILED, f"the outputs could not be brought home: {state.lost}")
-    gone = [node for node in attempt.allocation.nodes if node not in state.came]
-    return Verdict(Result.NODE_FAIL, f"{gone[0]} is gone, and its outputs with it") if gone else verdict
+def _is_waited_for(draft: Draft, job: Job, attempt: Attempt) -> bool:
+    """Whether a node that is away, with what was made there, may come back soon enough."""
+    away = [node for node in attempt.allocation.nodes if node not in draft.volatile.links]
+    late = draft.volatile.late.setdefault(job.tag, Late(draft.now))
+    late.why = f"{away[0]} cannot be reached"
+    if not job.cancelled_by and any(_may_come_back(draft, node) for node in away):
+        return True
+    late.lost = late.why
+    return False
 
 
-def on_collected(draft: Draft, tag: str, nodes: tuple[NodeId, ...], error: str, broken: bool) -> None:
-    """``broken``: it was the line, and another time it may do."""
-    if draft.current(tag) is None:
+def _may_come_back(draft: Draft, node: NodeId) -> bool:
+    since = draft.volatile.down_since.get(node, draft.now)
+    return node in draft.snapshot.nodes and abs(draft.now - since) < draft.policy.lost_after_s
+
+
+def _decide(draft: Draft, job: Job, attempt: Attempt) -> None:
+    """How the ranks ended is known, whatever becomes of what they made."""
+    if attempt.ending is None:
+        verdict = judge_exits(attempt)
+        draft.record(ev.AttemptEnding(draft.now, job.id, attempt.number, verdict.result, verdict.reason))
+
+
+def _rests(draft: Draft, tag: str) -> bool:
+    """Between two tries; a clock that was set back makes no pause longer."""
+    late = draft.volatile.late.get(tag)
+    return late is not None and 0.0 < late.again_at - draft.now <= LAST_PAUSE_S
+
+
+def on_collected(draft: Draft, tag: str, error: str, passing: bool) -> None:
+    """``passing``: what went wrong may go better later; the disk of the head may be full, or the line have broken."""
+    draft.volatile.collecting.discard(tag)
+    found = draft.current(tag)
+    if found is None or (error and passing and _is_tried_again(draft, found[0], error)):
         return
-    state = draft.volatile.bringing(tag)
-    state.going, state.tries, state.failed_at = False, state.tries + 1, draft.now
-    state.over = not broken or state.tries >= OUTPUTS_TRIES
-    state.lost = error if state.over else ""
-    state.came = () if error else nodes
-    finish_if_clear(draft, tag.rpartition(".")[0])
+    late = draft.volatile.late.get(tag)
+    draft.volatile.collected[tag] = error or (late.lost if late else "")
+    finish_if_clear(draft, found[0].id)
+
+
+def _is_tried_again(draft: Draft, job: Job, why: str) -> bool:
+    """What a job made lies on its nodes until the attempt ends: when a lease has passed, or it is cancelled."""
+    late = draft.volatile.late.setdefault(job.tag, Late(draft.now))
+    late.why, late.tries = why, late.tries + 1
+    late.again_at = draft.now + min(2.0 ** min(late.tries, 16), LAST_PAUSE_S)
+    return not job.cancelled_by and abs(draft.now - late.since) < draft.policy.lease_s
 
 
 def _conclude(draft: Draft, job: Job, attempt: Attempt, verdict: Verdict) -> None:

@@ -42,11 +42,15 @@ def _ask_for_logs_again(draft: Draft) -> None:
             if abs(draft.now - since) >= draft.policy.logs_again_s:
                 due[node] = draft.now
                 draft.follow(node, tag, again=True)
+    for (tag, node), since in list(draft.volatile.logs_held.items()):
+        if abs(draft.now - since) >= draft.policy.logs_again_s:
+            del draft.volatile.logs_held[tag, node]
+            draft.follow(node, tag)
 
 
 def _overdue(draft: Draft, job: Job, attempt: Attempt) -> Verdict | None:
     limit = job.spec.max_duration_s
-    if limit and attempt.started_at and draft.now - attempt.started_at >= limit:
+    if limit and attempt.started_at and not attempt.cleared and draft.now - attempt.started_at >= limit:
         return Verdict(Result.TIMEOUT, f"ran longer than its max_duration of {limit:g} s")
     return None
 

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from beowulf.controller.bringing import Bringing
 from beowulf.controller.policy import Policy
-from beowulf.controller.rented import CreateMachine, DestroyMachine, ForgetKey, ListMachines, Rented
+from beowulf.controller.rented import CreateMachine, DestroyMachine, ForgetKey, ListMachines
+from beowulf.controller.volatile import Volatile
 from beowulf.model.apply import apply
 from beowulf.model.event import Event
 from beowulf.model.job import Attempt, Job, JobId, Tree, split_tag
 from beowulf.model.node import LineSpeed, NodeId, NodeState
 from beowulf.model.snapshot import Snapshot
-from beowulf.probe import Seen
-from beowulf.scheduler import Memo
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,90 +160,6 @@ Action: TypeAlias = (
     | ListMachines
     | ForgetKey
 )
-
-
-@dataclass(slots=True)
-class Gathering:
-    """How far an attempt's nodes are on the way to its launch. A restart forgets it and asks for every step again."""
-
-    prepared: dict[NodeId, int] = field(default_factory=dict)  # node → port it listens on
-    reached: set[NodeId] = field(default_factory=set)
-    ready: set[NodeId] = field(default_factory=set)
-    staging: set[NodeId] = field(default_factory=set)
-    staged: set[NodeId] = field(default_factory=set)
-    passages: Mapping[NodeId, int] = field(default_factory=dict)  # of a gang over several sites
-
-
-@dataclass(slots=True)
-class Checkpointing:
-    """How far an attempt's checkpoints are on their way home."""
-
-    made_on: NodeId = ""  # has one that was not asked for yet
-    made_at: float = 0.0  # when a rank last told of one
-    going: bool = False
-    began_at: float = 0.0
-    next_at: float = 0.0
-    last_is_in: bool = False  # the attempt is over, and what it left was looked for
-    tries: int = 0  # of that which went wrong
-
-
-@dataclass(slots=True)
-class Pacing:
-    """From which step and moment on an attempt's steps are counted, and when they are looked at next."""
-
-    step: int
-    since: float
-    again_at: float
-
-
-@dataclass(slots=True)
-class Resizing:
-    """An attempt is to be placed anew: nodes it does not have yet are staged to, and then it makes a checkpoint."""
-
-    since: float  # when it was asked for one
-    staging: set[NodeId]
-
-
-@dataclass(slots=True)
-class Volatile:
-    """What only this controller's lifetime knows: links, and steps between two commits."""
-
-    links: set[NodeId] = field(default_factory=set)
-    down_since: dict[NodeId, float] = field(default_factory=dict)
-    gatherings: dict[str, Gathering] = field(default_factory=dict)
-    failures: dict[NodeId, deque[float]] = field(default_factory=dict)
-    logs_due: dict[str, dict[NodeId, float]] = field(default_factory=dict)  # tag → node → since
-    outputs: dict[str, Bringing] = field(default_factory=dict)
-    checkpoints: dict[str, Checkpointing] = field(default_factory=dict)
-    pacing: dict[str, Pacing] = field(default_factory=dict)
-    resizing: dict[str, Resizing] = field(default_factory=dict)
-    resize_looked: float = 0.0
-    memo: Memo | None = None  # what the last plan left for the next
-    deaf: dict[str, float] = field(default_factory=dict)  # attempts that made no checkpoint when asked → when
-    pythons: dict[NodeId, str] = field(default_factory=dict)  # what the agent runs with
-    renewed: dict[NodeId, float] = field(default_factory=dict)  # when the leases of its ranks were last renewed
-    asked: dict[NodeId, float] = field(default_factory=dict)  # when the node's facts were last asked for
-    looked: dict[NodeId, float] = field(default_factory=dict)  # when it was last asked who else works there
-    seen: dict[NodeId, Seen] = field(default_factory=dict)  # what it said
-    rented: Rented = field(default_factory=Rented)
-
-    def gathering(self, tag: str) -> Gathering:
-        return self.gatherings.setdefault(tag, Gathering())
-
-    def bringing(self, tag: str) -> Bringing:
-        return self.outputs.setdefault(tag, Bringing())
-
-    def checkpointing(self, tag: str) -> Checkpointing:
-        return self.checkpoints.setdefault(tag, Checkpointing())
-
-    def forget(self, tag: str) -> None:
-        self.gatherings.pop(tag, None)
-        self.logs_due.pop(tag, None)
-        self.outputs.pop(tag, None)
-        self.checkpoints.pop(tag, None)
-        self.pacing.pop(tag, None)
-        self.resizing.pop(tag, None)
-        self.deaf.pop(tag, None)
 
 
 class Draft:

@@ -11,10 +11,11 @@ from typing import Any
 from beowulf import launch
 from beowulf.controller import closing, homeward
 from beowulf.controller.draft import Draft, OpenWays, Stage, StopStaging
+from beowulf.controller.orders import environment_of, orders
 from beowulf.controller.verdict import Verdict, judge_exits
 from beowulf.model import event as ev
 from beowulf.model.job import Attempt, Job, JobState, RankExit, Result, ShareState
-from beowulf.model.node import Node, NodeId
+from beowulf.model.node import NodeId
 from beowulf.sync.environment import environment_digest
 from beowulf.sync.stager import placed_trees
 
@@ -26,7 +27,7 @@ def place(draft: Draft, job_id: str, allocation: Any) -> None:
     draft.record(ev.JobPlaced(draft.now, job_id, number, allocation))
     job = draft.snapshot.jobs[job_id]
     members = {node: draft.snapshot.nodes[node] for node in allocation.nodes}
-    environments = {node: _environment(job, member) for node, member in members.items()}
+    environments = {node: environment_of(job, member) for node, member in members.items()}
     refusal = launch.check(job, allocation, members, environments)
     if refusal is not None:
         end(draft, job, Verdict(Result.FAILED, refusal.sentence))
@@ -42,6 +43,10 @@ def prepare(draft: Draft, job: Job, node_id: NodeId) -> None:
     environment = environment_digest(job.spec.environment, draft.snapshot.nodes[node_id].facts)
     if not isinstance(environment, str):
         end(draft, job, Verdict(Result.FAILED, f"{node_id}: no environment for the job: {environment.sentence}"))
+        return
+    gathering = draft.volatile.gathering(job.tag)
+    if job.spec.environment.venv and node_id not in gathering.staged:  # only a stager looks whether it is there
+        _stage(draft, job.tag, node_id)
         return
     trees = [{"digest": tree.digest, "target": tree.target} for tree in placed_trees(job.spec, job.checkpoint)]
     attempt = job.attempt
@@ -60,20 +65,26 @@ def on_missing(draft: Draft, node: NodeId, header: Mapping[str, Any]) -> None:
         end(draft, found[0], Verdict(Result.NODE_FAIL, f"{node}: {header['error']}"))
     elif node in gathering.staged:
         end(draft, found[0], Verdict(Result.NODE_FAIL, f"{node} lost what had been staged to it"))
-    elif node not in gathering.staging:
+    else:
+        _stage(draft, tag, node)
+
+
+def _stage(draft: Draft, tag: str, node: NodeId) -> None:
+    gathering = draft.volatile.gathering(tag)
+    if node not in gathering.staging:
         gathering.staging.add(node)
         draft.do(Stage(node, tag))
 
 
-def on_staged(draft: Draft, tag: str, node: NodeId, error: str, broken: bool) -> None:
-    """``broken``: it was the line, and no fault of the job's."""
+def on_staged(draft: Draft, tag: str, node: NodeId, error: str, passing: bool) -> None:
+    """``passing``: it was the line, and no fault of the job's."""
     found = draft.current(tag)
     gathering = draft.volatile.gathering(tag)
     gathering.staging.discard(node)
     if found is None or found[0].state is not JobState.CONFIGURING:
         return
     if error and node in draft.volatile.links:
-        result = Result.NODE_FAIL if broken else Result.FAILED
+        result = Result.NODE_FAIL if passing else Result.FAILED
         end(draft, found[0], Verdict(result, f"staging to {node}: {error}"))
     elif not error:
         gathering.staged.add(node)
@@ -154,31 +165,14 @@ def launch_gang(draft: Draft, job: Job, ports: tuple[int, ...]) -> None:
 
 def start(draft: Draft, job: Job, nodes: tuple[NodeId, ...]) -> None:
     """Send ``start`` to ``nodes``: at the launch, or again to those that a restart finds without it."""
-    attempt = job.attempt
-    assert attempt is not None
-    members = {node: draft.snapshot.nodes[node] for node in attempt.allocation.nodes if node in draft.snapshot.nodes}
-    environments = {node: _environment(job, members[node]) for node in members}
-    starts = launch.processes(
-        job,
-        attempt.allocation,
-        members,
-        master_port=attempt.master_port,
-        ports=attempt.ports,
-        passages=draft.volatile.gathering(job.tag).passages,
-        cluster=draft.policy.cluster,
-        environments=environments,
-        log_cap_bytes=draft.policy.log_cap_bytes,
-        tracking=draft.policy.tracking,
-    )
-    for node in nodes:
-        lease = {"lease_s": draft.policy.lease_s, "grace_s": job.spec.kill_grace_s}
-        draft.send(node, "start", job.tag, **lease, **starts[node].frame())
+    frames = orders(draft, job, nodes)
+    for node, frame in frames.items():
+        if said := launch.too_long(frame):
+            end(draft, job, Verdict(Result.FAILED, f"{node} cannot be told what to start: {said}"))
+            return
+    for node, frame in frames.items():
+        draft.send(node, "start", job.tag, lease_s=draft.policy.lease_s, grace_s=job.spec.kill_grace_s, **frame)
         draft.follow(node, job.tag)
-
-
-def _environment(job: Job, node: Node) -> str:
-    digest = environment_digest(job.spec.environment, node.facts)
-    return digest if isinstance(digest, str) else ""  # refused at `prepare`, which comes first
 
 
 def on_ready(draft: Draft, node: NodeId, tag: str) -> None:

@@ -20,12 +20,13 @@ from beowulf import scheduler
 from beowulf.controller import checkpoints, deadlines, gang, inputs, renting, stretching
 from beowulf.controller.answer import answer
 from beowulf.controller.commands import Command
-from beowulf.controller.draft import Action, Collect, CollectCheckpoint, Connect, Draft, Stage, Volatile
+from beowulf.controller.draft import Action, Collect, CollectCheckpoint, Connect, Draft, Stage
 from beowulf.controller.failpoint import AFTER_COMMIT, BEFORE_COMMIT, around_commit
 from beowulf.controller.policy import Policy
 from beowulf.controller.reattach import await_logs
 from beowulf.controller.rented import CreateMachine, DestroyMachine, Listing, ListMachines, Mint
 from beowulf.controller.verdict import Verdict
+from beowulf.controller.volatile import Volatile
 from beowulf.model import event as ev
 from beowulf.model.errors import BeowulfError
 from beowulf.model.job import JobId, Result
@@ -96,6 +97,11 @@ class Controller:
     @property
     def policy(self) -> Policy:
         return self._policy
+
+    def outputs_late(self, tag: str) -> str:
+        """Why the outputs of an attempt that is over are not home yet; "" where they are not late."""
+        late = self._volatile.late.get(tag)
+        return late.why if late else ""
 
     def listings(self) -> Mapping[str, Listing]:
         """By cloud: how its last list went."""
@@ -189,7 +195,8 @@ class Controller:
         reports: list[Report] = []
         for item in batch:
             if isinstance(item, Ask):
-                answers.append((item.reply, _answer(draft, item.command)))
+                if item.reply.set_running_or_notify_cancel():  # else who asked is gone
+                    answers.append((item.reply, _answer(draft, item.command)))
             elif not isinstance(item, Stop):
                 inputs.handle(draft, item, reports)
         if abs(draft.now - self._checked) >= DEADLINES_EVERY_S:  # the clock may be set back
@@ -215,7 +222,7 @@ class Controller:
                 self._volatile.gathering(action.tag).staging.discard(action.node)
                 self._volatile.resizing.pop(action.tag, None)
             elif isinstance(action, Collect):
-                self._volatile.bringing(action.tag).going = False
+                self._volatile.collecting.discard(action.tag)
             elif isinstance(action, CollectCheckpoint):
                 self._volatile.checkpointing(action.tag).going = False
             elif isinstance(action, (CreateMachine, DestroyMachine, ListMachines)):

@@ -89,7 +89,7 @@ def on_answers(draft: Draft, node_id: NodeId, header: Mapping[str, Any]) -> None
         agent_python=draft.volatile.pythons.get(node_id, ""),
     )
     facts = others.with_others(draft, node, facts, header["answers"])
-    if node.state is not NodeState.UP or facts != node.facts:
+    if node.state is not NodeState.UP or not probe.as_before(node.facts, facts):
         draft.record(ev.NodeUp(draft.now, node_id, node.root, facts))
     hung = next((system for system in facts.file_systems if not system.healthy), None)
     if hung and not node.drained:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from beowulf.controller.draft import Draft, Pacing
+from beowulf.controller.draft import Draft
+from beowulf.controller.volatile import Pacing
 from beowulf.model import event as ev
 from beowulf.model.job import JobState
 from beowulf.scheduler import concerned

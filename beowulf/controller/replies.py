@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -153,7 +154,7 @@ def gone(
     if node is not None:
         _leave_jobs(draft, machine, reason)
         draft.record(ev.NodeRemoved(draft.now, node.id))
-        draft.volatile.links.discard(node.id)
+        draft.volatile.forget_node(node.id)
         draft.do(Drop(node.id))
     cost_usd = ledger.cost_usd(machine, until)
     doubt_usd = 0.0 if sure else ledger.doubt_usd(machine, until)
@@ -190,9 +191,10 @@ def on_reclaim_answer(draft: Draft, node: NodeId, header: Mapping[str, Any]) -> 
     if machine is None or machine.reclaim_at or len(notice) != 2 or notice[0] != facts.boot_id:
         return
     try:
-        left_s = min(max(float(notice[1]) - float(uptime[0]), 0.0), LONGEST_NOTICE_S)
+        left_s = float(notice[1]) - float(uptime[0])
     except (ValueError, IndexError):
         left_s = USUAL_NOTICE_S
+    left_s = min(max(left_s, 0.0), LONGEST_NOTICE_S) if math.isfinite(left_s) else USUAL_NOTICE_S
     if (machine.state, rented.ReclaimNoticed) in MOVES:
         draft.record(rented.ReclaimNoticed(draft.now, machine.id, draft.now + left_s))
         renting.look(draft)

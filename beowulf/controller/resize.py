@@ -11,8 +11,9 @@ import math
 
 from beowulf import launch, scheduler
 from beowulf.controller import gang
-from beowulf.controller.draft import Draft, Resizing, Stage
+from beowulf.controller.draft import Draft, Stage
 from beowulf.controller.verdict import Verdict
+from beowulf.controller.volatile import Resizing
 from beowulf.model.job import Attempt, Job, Result
 from beowulf.model.node import NodeId
 

@@ -41,7 +41,7 @@ def _note(draft: Draft, node_id: NodeId, line: LineSpeed) -> None:
     if node is not None:
         others = tuple(one for one in node.profile.links if one.peer != line.peer)
         links = tuple(sorted((*others, line), key=lambda one: one.peer))
-        draft.record(ev.NodeProfiled(draft.now, node_id, replace(node.profile, measured_at=draft.now, links=links)))
+        draft.record(ev.NodeProfiled(draft.now, node_id, replace(node.profile, links=links)))
 
 
 def on_broken(draft: Draft, item: WayBroken) -> None:

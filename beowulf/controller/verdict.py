@@ -25,6 +25,7 @@ class Again:
 
 
 NEWS_TRAVELS_S = 0.5
+CODES = {126: "what it called may not be executed", 127: "a program it called was not found"}  # as every shell has them
 OF_THE_TEARDOWN = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
 
@@ -46,7 +47,8 @@ def failure_sentence(done: RankExit) -> str:
     who = f"rank {done.process}" if done.process.isdigit() else done.process
     if done.signal:
         return f"{who} on {done.node} was ended by signal {done.signal} ({signal_name(done.signal)})"
-    return f"{who} on {done.node} ended with exit code {done.code}"
+    meant = f" ({CODES[done.code]})" if done.code in CODES else ""
+    return f"{who} on {done.node} ended with exit code {done.code}{meant}"
 
 
 def signal_name(number: int) -> str:

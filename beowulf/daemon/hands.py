@@ -6,7 +6,6 @@ import shutil
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 
 import structlog
 
@@ -40,7 +39,7 @@ from beowulf.model.snapshot import Snapshot
 from beowulf.store import StoredReport
 from beowulf.sync.cancel import Cancellation
 from beowulf.sync.checkpoints import Brought
-from beowulf.sync.errors import BrokenOff
+from beowulf.sync.errors import Interrupted
 from beowulf.sync.progress import Progress
 from beowulf.sync.stager import Resume, Stager
 from beowulf.sync.trees import TreeStore
@@ -50,6 +49,7 @@ log = structlog.get_logger("hands")
 
 FOLLOW_CREDIT = 1 << 20
 STAGING_THREADS = 16
+PASSING = (Interrupted, OSError)  # a line that broke, a disk of the head that is full
 
 
 class WorkingHands:
@@ -79,36 +79,44 @@ class WorkingHands:
         self._pool = ThreadPoolExecutor(STAGING_THREADS, thread_name_prefix="staging")
 
     def perform(self, actions: Sequence[Action], snapshot: Snapshot) -> None:
+        """What is committed is committed: an action that fails (a disk, a database that does not answer) is told of and
+        asked for again with the node's next link. It keeps neither the others nor the head from going on."""
         for action in actions:
-            match action:
-                case Send():
-                    self._fleet.send(action.node, dict(action.header), action.payload)
-                case Follow():
-                    self._follow(action)
-                case Expect():
-                    self._logs.expect(action.node, action.tag, action.sizes)
-                case Stage():
-                    self._pool.submit(self._stage, action, snapshot)
-                case StopStaging():
-                    self._stop_staging(action.tag)
-                case OpenWays():
-                    self._pool.submit(self._ways.open, action)
-                case LetGo():
-                    self._ways.end(action.tag, over=True)
-                    self._logs.close(action.tag)
-                    self._stopped.discard(action.tag)
-                case Collect():
-                    self._pool.submit(self._collect, action, snapshot)
-                case CollectCheckpoint():
-                    self._pool.submit(self._collect_checkpoint, action, snapshot)
-                case DropCheckpoint():
-                    self._pool.submit(self._drop_checkpoint, action)
-                case Connect():
-                    self.connect(snapshot, action.node)
-                case Drop():
-                    self._fleet.drop(action.node)
-                case CreateMachine() | DestroyMachine() | ListMachines() | ForgetKey():
-                    self._clouds.perform(action, snapshot)
+            try:
+                self._perform(action, snapshot)
+            except Exception:
+                log.exception("not done", action=type(action).__name__)
+
+    def _perform(self, action: Action, snapshot: Snapshot) -> None:
+        match action:
+            case Send():
+                self._fleet.send(action.node, dict(action.header), action.payload)
+            case Follow():
+                self._follow(action)
+            case Expect():
+                self._logs.expect(action.node, action.tag, action.sizes)
+            case Stage():
+                self._pool.submit(self._stage, action, snapshot)
+            case StopStaging():
+                self._stop_staging(action.tag)
+            case OpenWays():
+                self._pool.submit(self._ways.open, action)
+            case LetGo():
+                self._ways.end(action.tag, over=True)
+                self._logs.close(action.tag)
+                self._stopped.discard(action.tag)
+            case Collect():
+                self._pool.submit(self._collect, action, snapshot)
+            case CollectCheckpoint():
+                self._pool.submit(self._collect_checkpoint, action, snapshot)
+            case DropCheckpoint():
+                self._pool.submit(self._drop_checkpoint, action)
+            case Connect():
+                self.connect(snapshot, action.node)
+            case Drop():
+                self._fleet.drop(action.node)
+            case CreateMachine() | DestroyMachine() | ListMachines() | ForgetKey():
+                self._clouds.perform(action, snapshot)
 
     def connect(self, snapshot: Snapshot, node_id: NodeId) -> None:
         node = snapshot.nodes.get(node_id)
@@ -137,8 +145,8 @@ class WorkingHands:
         with self._lock:
             self._stopped.add(tag)
             stopping = [self._staging[key] for key in self._staging if key[0] == tag]
-        for cancellation in stopping:
-            self._pool.submit(cancellation.cancel)
+        # In a thread of its own: those of the pool may all be at work on what is to stop.
+        threading.Thread(target=_cancel_all, args=(stopping,), name="stop-staging", daemon=True).start()
         self._ways.end(tag, over=False)
 
     def _stage(self, action: Stage, snapshot: Snapshot) -> None:
@@ -154,11 +162,12 @@ class WorkingHands:
             note = self._note(action.tag)
             self._stager.stage(node, job.spec, resume=resume, report=note, cancellation=cancellation)
 
-        error, broken = _tried(work)
+        failure = _failure_of(work)
         with self._lock:
             del self._staging[action.tag, action.node]
         self._transfers.done(action.tag, action.node)
-        self._post(Staged(action.node, action.tag, error, broken))
+        said = _said(failure) if failure else ""
+        self._post(Staged(action.node, action.tag, said, isinstance(failure, Interrupted)))
 
     def _note(self, tag: str) -> Callable[[Progress], None]:
         return lambda progress: self._transfers.note(tag, progress)
@@ -166,16 +175,15 @@ class WorkingHands:
     def _collect(self, action: Collect, snapshot: Snapshot) -> None:
         job = snapshot.jobs[split_tag(action.tag)[0]]
         into, note = self._home.outputs(job.id), self._note(action.tag)
-
-        def collect(node: NodeId) -> None:
-            self._stager.collect(snapshot.nodes[node], action.tag, job.spec.outputs, into, report=note)
-
-        error, broken = "", False
+        failures: list[Exception] = []
         for node in action.nodes:
-            said, broke = _tried(partial(collect, node))
-            error, broken = said or error, broke or broken
+            try:
+                self._stager.collect(snapshot.nodes[node], action.tag, job.spec.outputs, into, report=note)
+            except Exception as error:  # of any kind: the end of the job waits for the news
+                failures.append(error)
             self._transfers.done(action.tag, node)
-        self._post(Collected(action.tag, action.nodes, error, broken))
+        said = _said(failures[-1]) if failures else ""
+        self._post(Collected(action.tag, said, any(isinstance(error, PASSING) for error in failures)))
 
     def _collect_checkpoint(self, action: CollectCheckpoint, snapshot: Snapshot) -> None:
         job = snapshot.jobs[split_tag(action.tag)[0]]
@@ -205,27 +213,27 @@ class WorkingHands:
             _error_of(lambda: TreeStore(folder).drop([action.digest]) if action.digest else shutil.rmtree(folder))
 
 
-def _tried(work: Callable[[], object]) -> tuple[str, bool]:
-    """What went wrong, as `_error_of` says it, and whether it was the line that broke."""
-    broken: list[BrokenOff] = []
-
-    def watched() -> None:
-        try:
-            work()
-        except BrokenOff as error:
-            broken.append(error)
-            raise
-
-    return _error_of(watched), bool(broken)
+def _cancel_all(cancellations: Sequence[Cancellation]) -> None:
+    for cancellation in cancellations:
+        cancellation.cancel()
 
 
 def _error_of(work: Callable[[], object]) -> str:
     """What went wrong, as a sentence; "" if nothing did. A worker's end is always told: the gang waits for it."""
+    failure = _failure_of(work)
+    return _said(failure) if failure else ""
+
+
+def _failure_of(work: Callable[[], object]) -> Exception | None:
     try:
         work()
-    except BeowulfError as error:
-        return error.message
     except Exception as error:
-        log.exception("staging broke")
-        return f"{type(error).__name__}: {error}"
-    return ""
+        return error
+    return None
+
+
+def _said(error: Exception) -> str:
+    if isinstance(error, BeowulfError):
+        return error.message
+    log.error("staging broke", exc_info=error)
+    return f"{type(error).__name__}: {error}"

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from beowulf import __version__, probe, scheduler
-from beowulf.controller.answer import jobs_named
 from beowulf.controller.commands import Command
 from beowulf.controller.logs import LogFiles
 from beowulf.controller.loop import Controller
@@ -28,7 +27,7 @@ from beowulf.measure import Bench
 from beowulf.model.errors import NotFound
 from beowulf.model.job import Job, JobId, JobSpec, JobState
 from beowulf.model.node import Endpoint, NodeId, NodeState
-from beowulf.model.snapshot import Snapshot
+from beowulf.model.snapshot import Snapshot, jobs_named
 from beowulf.probe import Course, LinkProblem, Load
 from beowulf.store import Store, StoredEvent, StoredReport
 from beowulf.sync.trees import TreeStore
@@ -134,7 +133,8 @@ class RunningHead:
             return f"{waiting.code}: {waiting.sentence}" if waiting else job.reason
         if job.state is JobState.CONFIGURING:
             return self._transfers.sentence(job.tag) or job.reason
-        return job.reason
+        late = self._controller.outputs_late(job.tag) if job.state is JobState.COMPLETING else ""
+        return f"its outputs are not home yet: {late}" if late else job.reason
 
     def log_files(self, job_id: JobId, attempt: int | None) -> Mapping[str, Path]:
         job = self._job(job_id)

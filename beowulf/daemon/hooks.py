@@ -33,6 +33,7 @@ TRIED_FOR_S = 24 * 3600.0
 FIRST_RETRY_S, LAST_RETRY_S = 1.0, 300.0
 BATCH = 500
 LOOK_EVERY_S = 60.0  # even where nobody woke us
+AGAIN_S = 10.0  # after what keeps a hook from its place in the events
 SIGNATURE = "X-Beowulf-Signature"
 
 
@@ -76,9 +77,18 @@ class Hooks:
         self.wake()
 
     def _run(self, hook: Hook, waker: threading.Event) -> None:
+        """A disk that is full, or a database that does not answer, ends no hook: it goes on from where it was."""
+        while not self._stopping.is_set():
+            try:
+                self._go_on(hook, waker)
+            except Exception as error:
+                log.error("hook interrupted", hook=_shown(hook), why=repr(error))
+                self._stopping.wait(AGAIN_S)
+
+    def _go_on(self, hook: Hook, waker: threading.Event) -> None:
         place = self._folder / f"{_name(hook)}.seq"
         after = _read(place)
-        if after is None:  # a new hook hears of what happens from now on
+        if after is None or after > self._position():  # new, or the database is an older one than before
             after = self._position()
             _write(place, after)
         while not self._stopping.is_set():
@@ -178,7 +188,11 @@ def _read(place: Path) -> int | None:
 
 
 def _write(place: Path, seq: int) -> None:
-    place.parent.mkdir(parents=True, exist_ok=True)
+    """On a full disk the place stays where it was: after a restart some news come twice."""
     fresh = place.with_suffix(".new")
-    fresh.write_text(f"{seq}\n")
-    fresh.replace(place)
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        fresh.write_text(f"{seq}\n")
+        fresh.replace(place)
+    except OSError as error:
+        log.warning("a hook's place is not kept", place=str(place), why=str(error))

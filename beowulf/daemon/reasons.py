@@ -36,13 +36,19 @@ def why_answer(job: Job, found: Explanation, kept: Kept | None) -> dict[str, Any
 
 
 def burst_answer(found: Comparison | None) -> dict[str, Any]:
-    """Here and the best offers side by side; empty where nothing is on offer. Times: None where nobody knows."""
+    """Here, the best offers and the chosen one side by side; empty where nothing is on offer. Times: None where nobody
+    knows. ``more``: how many offers were left out."""
     if found is None:
         return {}
+    best, others = found.rows[:OFFERS_SHOWN], found.rows[OFFERS_SHOWN:]
+    chosen = tuple(row for row in others if row.quote == found.choice)
+    shown = (*best[: OFFERS_SHOWN - len(chosen)], *chosen)
     return {
         "sentence": found.sentence,
+        "deadline": _known(found.deadline_at),
         "here": {"start": _known(found.here_start), "end": _known(found.here_end)},
-        "offers": [_offer(row, row.quote == found.choice) for row in found.rows[:OFFERS_SHOWN]],
+        "offers": [_offer(row, row.quote == found.choice) for row in shown],
+        "more": len(found.rows) - len(shown),
     }
 
 

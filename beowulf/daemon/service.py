@@ -20,7 +20,7 @@ from beowulf.burst.offers import market_of
 from beowulf.cloud import registry
 from beowulf.cloud.shelf import read_accelerators, read_catalogue
 from beowulf.controller.commands import BringHome, Caller, RecordProfile
-from beowulf.controller.inputs import LogsComplete
+from beowulf.controller.inputs import LogHeld, LogsComplete
 from beowulf.controller.logs import LogFiles
 from beowulf.controller.loop import Controller
 from beowulf.controller.policy import Policy
@@ -39,6 +39,7 @@ from beowulf.daemon.metrics_server import MetricsServer
 from beowulf.daemon.samples import Samples
 from beowulf.daemon.transfers import Transfers
 from beowulf.measure import Bench
+from beowulf.model.errors import BadInput
 from beowulf.model.node import NodeId, Profile
 from beowulf.probe import GPU_LOAD, LinkProblem, read_gpu_load
 from beowulf.specs.settings import Settings, parse_settings
@@ -58,7 +59,11 @@ COMMIT_LIMIT_S = 60.0
 def read_settings(home: Home) -> Settings:
     if not home.settings.exists():
         return Settings()
-    return with_market(parse_settings(home.settings.read_text(), name=str(home.settings)), home)
+    try:
+        text = home.settings.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"cannot be read: {error}", where=str(home.settings)) from error
+    return with_market(parse_settings(text, name=str(home.settings)), home)
 
 
 class Service:
@@ -84,8 +89,11 @@ class Service:
         self._logs = LogFiles(home.jobs, self._fleet.send, self._logs_complete)
         trees = TreeStore(home.trees)
         depots = registry.depots(policy.renting.clouds, self._store.cluster)
-        stager = Stager(over(self._fleet), trees, WheelHouse(home.wheels), depots=depots, admit=self._admit)
-        self._housekeeping = Housekeeping(lambda: self._controller.snapshot, stager, trees)
+        wheels = WheelHouse(home.wheels)
+        stager = Stager(over(self._fleet), trees, wheels, depots=depots, admit=self._admit)
+        self._housekeeping = Housekeeping(
+            lambda: self._controller.snapshot, stager, trees, wheels, home.jobs, self._store.thin
+        )
         self._hands = WorkingHands(
             home,
             self._fleet,
@@ -209,8 +217,9 @@ class Service:
         except (KeyError, ValueError) as error:
             log.error("log frame dropped", node=event.node, error=repr(error))
             return
-        except OSError as error:  # disk full: not acknowledged, so the node keeps it and sends it again
+        except OSError as error:  # disk full: not acknowledged, so the node keeps it, and is asked for it again
             log.error("log not written", node=event.node, error=str(error))
+            self._controller.post(LogHeld(tag, event.node))
             return
         self._controller.wake()
 

@@ -10,7 +10,7 @@ from beowulf.launch.launchers import (
     processes,
 )
 from beowulf.launch.mpi import RANKS_FILE
-from beowulf.launch.starting import Launcher, NodeStart, Process, Refusal
+from beowulf.launch.starting import Launcher, NodeStart, Process, Refusal, too_long
 
 __all__ = [
     "LAUNCHERS",
@@ -25,4 +25,5 @@ __all__ = [
     "needs_port",
     "needs_prepare",
     "processes",
+    "too_long",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from beowulf.launch.hostlist import compressed
-from beowulf.launch.speeds import relative_speeds
+from beowulf.launch.speeds import line_rates, relative_speeds
 from beowulf.launch.starting import Gang
 from beowulf.model.allocation import RankSlot, Share
 from beowulf.model.job import Communication, Launcher
@@ -108,8 +108,12 @@ def communication(wanted: Communication) -> dict[str, str]:
 
 
 def _speeds(gang: Gang) -> dict[str, str]:
-    speeds = relative_speeds(gang.allocation, gang.nodes)
-    return {"BEOWULF_SPEEDS": ",".join(f"{speed:.4g}" for speed in speeds)} if speeds else {}
+    """By rank; nothing where nothing was measured."""
+    found = {
+        "BEOWULF_SPEEDS": relative_speeds(gang.allocation, gang.nodes),
+        "BEOWULF_LINES": line_rates(gang.allocation, gang.nodes),
+    }
+    return {name: ",".join(f"{rate:.4g}" for rate in rates) for name, rates in found.items() if rates}
 
 
 def rank_environment(gang: Gang, index: int, share: Share, slot: RankSlot) -> dict[str, str]:

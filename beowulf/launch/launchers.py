@@ -89,7 +89,8 @@ def needs_port(job: Job, allocation: Allocation) -> bool:
 def needs_prepare(job: Job, allocation: Allocation) -> bool:
     """Whether ``prepare`` has anything to do before ``start``: files, an environment or a port."""
     spec = job.spec
-    has_files = bool(spec.workdir or spec.mounts or spec.environment.requirements or spec.environment.python)
+    env = spec.environment
+    has_files = bool(spec.workdir or spec.mounts or env.requirements or env.python or env.venv)
     return has_files or job.checkpoint is not None or needs_port(job, allocation)
 
 

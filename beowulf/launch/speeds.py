@@ -1,4 +1,4 @@
-"""How fast each rank of a gang is beside the others, from what ``beowulf nodes bench`` measured."""
+"""How fast each rank of a gang and its line are beside the others, from what ``beowulf nodes bench`` measured."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from beowulf.model.allocation import Allocation, RankSlot, Share
 from beowulf.model.node import Node, NodeId
+from beowulf.split.straggler import line_rate
 
 PACKAGES = ("torch", "numpy", "python")
 
@@ -36,3 +37,15 @@ def _rate(node: Node, share: Share, slot: RankSlot, package: str) -> float:
         return sum(found) if len(found) == len(slot.gpus) else 0.0
     cpu = measured.get("cpu")
     return cpu.gflops * len(slot.cpus) / cpu.threads if cpu and cpu.threads else 0.0
+
+
+def line_rates(allocation: Allocation, nodes: Mapping[NodeId, Node]) -> tuple[float, ...]:
+    """By rank, the MB/s its node has to the gang's others, 0 where nobody measured; empty where nobody did at all."""
+    gang = set(allocation.nodes)
+    rates = {
+        slot.rank: line_rate(((link.peer, link.megabytes_per_s) for link in nodes[share.node].profile.links), gang)
+        for share in allocation.shares
+        if share.node in nodes
+        for slot in share.ranks
+    }
+    return tuple(rates.get(rank, 0.0) for rank in range(allocation.world_size)) if any(rates.values()) else ()

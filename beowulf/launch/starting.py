@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from beowulf.agent.wire import MAX_HEADER_BYTES
 from beowulf.model.allocation import Allocation, Share
 from beowulf.model.job import Job, JobSpec
 from beowulf.model.node import Node, NodeId
 from beowulf.model.tracking import Tracking
 
 LOG_CAP_BYTES = 1 << 30
+FIELDS_BYTES = 4096  # of a `start` frame, for what the controller adds
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +55,23 @@ class NodeStart:
     log_cap_bytes: int = LOG_CAP_BYTES
 
     def frame(self) -> dict[str, Any]:
-        """The fields as the wire wants them: tuples become lists when written as JSON."""
-        return asdict(self)
+        """The fields as the wire wants them: tuples become lists when written as JSON. What all processes run is
+        written once: 128 ranks of one script would fill a frame with it."""
+        fields = asdict(self)
+        if len(self.processes) > 1 and len({process.argv for process in self.processes}) == 1:
+            fields["argv"] = self.processes[0].argv
+            for process in fields["processes"]:
+                del process["argv"]
+        return fields
+
+
+def too_long(frame: Mapping[str, Any]) -> str:
+    """Why a node cannot be told to start that, as a sentence; "": it can."""
+    size = len(json.dumps(frame, separators=(",", ":")))
+    if size <= MAX_HEADER_BYTES - FIELDS_BYTES:
+        return ""
+    most = f"{size / 2**20:.1f} MiB of script, arguments and variables, where {MAX_HEADER_BYTES >> 20} MiB is the most"
+    return f"{most}: put what is long into a file"
 
 
 @dataclass(frozen=True, slots=True)

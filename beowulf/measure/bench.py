@@ -11,7 +11,7 @@ from typing import Any
 
 from beowulf.measure.line import between
 from beowulf.measure.rounds import Pair, apart, machines, rounds
-from beowulf.measure.talk import NotMeasured, RunsCommands, Talk
+from beowulf.measure.talk import NotMeasured, RunsCommands, Talk, number
 from beowulf.model.errors import BeowulfError, Refused
 from beowulf.model.node import DeviceSpeed, LineSpeed, NodeId, Profile
 from beowulf.model.snapshot import Snapshot
@@ -190,8 +190,8 @@ def _device(found: dict[str, Any]) -> DeviceSpeed:
         return DeviceSpeed(
             str(found["device"])[:40],
             str(found["method"])[:80],
-            round(float(found["gflops"]), 4),
-            round(float(found["memory_gb_s"]), 3),
+            round(number(found["gflops"]), 4),
+            round(number(found["memory_gb_s"]), 3),
             int(found["threads"]),
         )
     except (KeyError, TypeError, ValueError) as error:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from beowulf.measure.talk import NotMeasured, RunsCommands, Talk
+from beowulf.measure.talk import NotMeasured, RunsCommands, Talk, number
 from beowulf.model.node import LineSpeed, NodeId
 
 LINE_S, LINE_WAIT_S, LINE_LIMIT_S = 0.4, 5.0, 20.0
@@ -28,8 +28,11 @@ def between(listening: Talk, calling: Talk, place_of: Callable[[int], tuple[str,
             listening.answer(LINE_LIMIT_S)
         raise
     listening.answer(LINE_LIMIT_S)
-    round_trip_ms = round(float(found["round_trip_ms"]), 4)
-    there, back = round(float(found["there_mb_s"]), 3), round(float(found["back_mb_s"]), 3)
+    try:
+        round_trip_ms = round(number(found["round_trip_ms"]), 4)
+        there, back = round(number(found["there_mb_s"]), 3), round(number(found["back_mb_s"]), 3)
+    except (KeyError, TypeError, ValueError) as error:
+        raise NotMeasured(f"its figures cannot be read: {error!r}") from error
     return LineSpeed(listening.node, there, round_trip_ms), LineSpeed(calling.node, back, round_trip_ms)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -42,9 +43,14 @@ class Talk:
         """Raises `NotMeasured`."""
         try:
             channel = fleet.bulk(node, ("/bin/sh", "-c", bootstrap_command(program="bench")))
-            channel.write(packed("bench"))
         except (OSError, BeowulfError) as error:
             raise NotMeasured(str(error)) from error
+        try:
+            with _told():
+                channel.write(packed("bench"))
+        except BaseException:
+            channel.close()
+            raise
         return cls(node, channel)
 
     def ask(self, kind: str, limit_s: float, **fields: Any) -> dict[str, Any]:
@@ -78,6 +84,14 @@ class Talk:
 
     def close(self) -> None:
         self._channel.close()
+
+
+def number(value: Any) -> float:
+    """Raises `ValueError` or `TypeError` for what is no finite number: nothing could be kept of it."""
+    found = float(value)
+    if not math.isfinite(found):
+        raise ValueError(f"{found} is no measurement")
+    return found
 
 
 @contextmanager

@@ -90,7 +90,6 @@ class Facts:
     agent_python: str = ""
     mpi: str = ""  # "Open MPI 4.1.4"; "": none
     clock_skew_s: float = 0.0  # node minus head
-    has_rsync: bool = False
     logind_kills: bool = False  # KillUserProcesses=yes
     ssh_server: str = ""
     complaints: tuple[str, ...] = ()  # probes that gave up, as sentences
@@ -125,7 +124,8 @@ class LineSpeed:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What `beowulf nodes bench` measured; ``measured_at`` 0: never."""
+    """What `beowulf nodes bench` measured; ``measured_at`` 0: never. ``links`` also hold ways between sites, measured
+    before a gang starts over them."""
 
     measured_at: float = 0.0
     devices: tuple[DeviceSpeed, ...] = ()

@@ -95,6 +95,12 @@ def tasks_of(snapshot: Snapshot, job_id: str) -> list[Job]:
     return sorted(tasks, key=job_order)
 
 
+def jobs_named(snapshot: Snapshot, job_id: str) -> list[Job]:
+    """The job itself, or all tasks of an array."""
+    job = snapshot.jobs.get(job_id)
+    return [job] if job is not None else tasks_of(snapshot, job_id)
+
+
 def restore(
     jobs: Iterable[Job],
     nodes: Iterable[Node],

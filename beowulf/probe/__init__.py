@@ -5,6 +5,7 @@ Pure: a node's answers, clocks and link state are arguments.
 
 from beowulf.probe.course import Course, Use, extended, use_of
 from beowulf.probe.doctor import compare, doctor
+from beowulf.probe.drift import as_before
 from beowulf.probe.finding import Finding, LinkProblem, Severity
 from beowulf.probe.load import GPU_LOAD, GpuLoad, Load, gpu_load_question, load_between, read_gpu_load
 from beowulf.probe.others import Seen, look, on_gpus, on_threads
@@ -21,6 +22,7 @@ __all__ = [
     "Seen",
     "Severity",
     "Use",
+    "as_before",
     "compare",
     "doctor",
     "extended",

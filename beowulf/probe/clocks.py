@@ -5,11 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from beowulf.probe.answers import Answer, whole
-
-# Bits of nvidia-smi's clocks_event_reasons.active. The power cap (0x4) is left out: any busy card runs into it.
-GPU_REASONS = ((0x60, "heat"), (0x80, "its power supply"), (0x8, "its own protection"))
-HELD_BELOW = 0.9
-"""A processor whose clock may reach less than this part of its best is told."""
+from beowulf.split.clocks import HELD_BELOW, REASONS, gpu_reason
 
 
 def read_clocks(answer: Answer) -> tuple[str, ...]:
@@ -25,10 +21,9 @@ def _line(line: str) -> Iterator[str]:
             yield f"its clock is held at {allowed // 1000} of {best // 1000} MHz"
     elif kind == "gpu":
         fields = [field.strip() for field in rest.split(",")]
-        reasons = _bits(fields[1]) if len(fields) >= 4 else 0
-        cause = next((word for bits, word in GPU_REASONS if reasons & bits), "")
-        if cause:
-            yield f"GPU {fields[0]} is slowed by {cause} ({fields[2]} of {fields[3]} MHz)"
+        reason = gpu_reason(_bits(fields[1])) if len(fields) >= 4 else ""
+        if reason:
+            yield f"GPU {fields[0]} is slowed by {REASONS[reason]} ({fields[2]} of {fields[3]} MHz)"
 
 
 def _bits(text: str) -> int:

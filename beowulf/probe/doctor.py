@@ -211,12 +211,6 @@ def _logind(node: Node) -> Iterator[Finding]:
         )
 
 
-def _rsync(node: Node) -> Iterator[Finding]:
-    if not node.facts.has_rsync and not node.endpoint.local:
-        why = "a changed work folder travels whole instead of by its differences"
-        yield _finding(node, NOTE, "rsync is not installed", why, "beowulf ssh {node} -- sudo apt install rsync")
-
-
 CHECKS: tuple[Callable[[Node], Iterator[Finding]], ...] = (
     _python,
     _disks,
@@ -226,7 +220,6 @@ CHECKS: tuple[Callable[[Node], Iterator[Finding]], ...] = (
     _libc,
     _instructions,
     _logind,
-    _rsync,
 )
 
 

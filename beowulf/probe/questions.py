@@ -88,8 +88,11 @@ done
 
 ADDRESSES = "ip -o addr show 2>/dev/null || ifconfig -a"
 
+# All peers in one go; busybox's ip takes no batch.
 ROUTES = """
-for peer; do echo "peer $peer"; ip -o route get "$peer" 2>/dev/null; done
+for peer; do echo "peer $peer"; done
+found=$(for peer; do echo "route get $peer"; done | ip -o -force -batch - 2>/dev/null)
+if [ -n "$found" ]; then echo "$found"; else for peer; do ip -o route get "$peer" 2>/dev/null; done; fi
 echo table; cat /proc/net/route
 echo local; cat /proc/net/fib_trie 2>/dev/null
 """
@@ -144,15 +147,16 @@ done
 :
 """
 
+# Of several names for one program the first is asked: each answer is the start of a Python.
 PYTHONS = """
-seen=
-for minor in 15 14 13 12 11 10 9 8 7 6 ""; do
+set --
+for minor in "" 15 14 13 12 11 10 9 8 7 6; do
   name=python3${minor:+.$minor}
-  for path in "$(command -v $name 2>/dev/null)" /usr/bin/$name /usr/local/bin/$name /opt/$name/bin/$name; do
+  for path in /usr/bin/$name "$(command -v $name 2>/dev/null)" /usr/local/bin/$name /opt/$name/bin/$name; do
     [ -x "$path" ] || continue
-    case $seen in *":$path:"*) continue ;; esac
-    seen=$seen:$path:
-    "$path" -c 'import sys; print("%d.%d.%d %s" % (*sys.version_info[:3], sys.executable))' 2>/dev/null &
+    for known; do [ "$path" -ef "$known" ] && continue 2; done
+    set -- "$@" "$path"
+    "$path" -S -c 'import sys; print("%d.%d.%d %s" % (*sys.version_info[:3], sys.executable))' 2>/dev/null &
   done
 done
 wait
@@ -168,7 +172,6 @@ cat /etc/systemd/logind.conf /usr/lib/systemd/logind.conf.d/*.conf /etc/systemd/
 """
 
 TOOLS = """
-command -v rsync
 sshd=$(command -v sshd) && "$sshd" -V </dev/null 2>&1 | grep -o -E 'OpenSSH_[0-9][^ ,]*' | head -n 1
 :
 """

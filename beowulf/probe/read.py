@@ -39,7 +39,6 @@ def read(
     memory_mib, memory_free_mib = read_memory(said.of("memory"))
     interfaces, route_interface = read_network(said)
     gpus, gpu_complaints = read_accelerators(said)
-    rsync, sshd = _tools(said.of("tools"))
     return Facts(
         hostname=identity.get("hostname", ""),
         machine_id=identity.get("machine_id", ""),
@@ -67,9 +66,8 @@ def read(
         agent_python=agent_python,
         mpi=_mpi(said.of("mpi")),
         clock_skew_s=round(node_time - head_time, 3),
-        has_rsync=rsync,
         logind_kills=_logind_kills(said.of("logind"), identity.get("user", "")),
-        ssh_server=ssh_server.removeprefix("SSH-2.0-").removeprefix("SSH-1.99-") or sshd,
+        ssh_server=ssh_server.removeprefix("SSH-2.0-").removeprefix("SSH-1.99-") or _sshd(said.of("tools")),
         complaints=(*_hung(said), *gpu_complaints),
     )
 
@@ -135,7 +133,6 @@ def _logind_kills(answer: Answer, user: str) -> bool:
     return kills and user not in spared
 
 
-def _tools(answer: Answer) -> tuple[bool, str]:
-    """``(rsync there, sshd's version)``."""
-    sshd = next((line for line in answer.lines if line.startswith("OpenSSH_")), "")
-    return any(line.endswith("/rsync") for line in answer.lines), sshd
+def _sshd(answer: Answer) -> str:
+    """Its version, by itself."""
+    return next((line for line in answer.lines if line.startswith("OpenSSH_")), "")

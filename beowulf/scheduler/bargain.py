@@ -22,7 +22,7 @@ from beowulf.scheduler.wording import apart, moment, spoken, usd
 NEVER = float("inf")
 LEAST_GAIN_S = 300.0
 LEAST_GAIN = 0.1  # of the time it still takes here
-MARGIN = 0.05  # of the time it takes there
+MARGIN = 0.05  # of the time it takes there, but for what a limit ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,8 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """``rows``: those that could be taken first, the cheapest before. ``again_at``: when time alone changes this."""
+    """``rows``: those that could be taken first, the cheapest before. ``again_at``: when time alone changes this.
+    ``deadline_at``: inf where the job has none."""
 
     here_start: float
     here_end: float
@@ -63,6 +64,7 @@ class Comparison:
     choice: Quote | None = None
     sentence: str = ""
     again_at: float = NEVER
+    deadline_at: float = NEVER
 
 
 Choice: TypeAlias = tuple[Quote | None, str, float]
@@ -76,7 +78,7 @@ def compare(wish: Wish, offers: Sequence[Offer], rules: MarketRules, now: float)
     rows += _stretched(wish, wish.stretch, rows, rules, now) if wish.stretch is not None else []
     rows.sort(key=_order)
     able = [row.quote for row in rows if not row.but]
-    comparison = Comparison(wish.here_start, wish.here_end, tuple(rows))
+    comparison = Comparison(wish.here_start, wish.here_end, tuple(rows), deadline_at=wish.deadline_at)
     if not rows:
         return replace(comparison, sentence="no machine on offer fits the job")
     if not able:
@@ -196,16 +198,18 @@ def _cheapness(quoted: Quote) -> tuple[float, float]:
 
 def _at_last(quoted: Quote, spare_s: float, wish: Wish, rules: MarketRules, now: float) -> Choice:
     """Bought once waiting any longer would be too long; at once by a job that was there already."""
-    margin_s = in_hand_s(quoted.end_at - now)
+    takes_s, errand = quoted.end_at - now, wish.errand
+    # A limit is the same wherever the job runs; where that is faster, less of it is counted, by a prediction.
+    margin_s = in_hand_s(takes_s - errand.most_s if errand.limited and not errand.speed else takes_s)
     if spare_s - margin_s > rules.tick_s and not wish.racing:
         until = now + spare_s - margin_s
         return None, f"may wait for machines here until {moment(until)}; then {_offered(quoted)}", until
     return quoted, f"{_offered(quoted)}, in time for {moment(wish.deadline_at)}", NEVER
 
 
-def in_hand_s(takes_s: float) -> float:
-    """What is kept in hand of the time for something that takes so long: machines come late, and predictions err."""
-    return max(LEAST_GAIN_S, MARGIN * takes_s)
+def in_hand_s(unsure_s: float) -> float:
+    """What is kept in hand of the time for something that takes about so long: machines come late, predictions err."""
+    return max(LEAST_GAIN_S, MARGIN * unsure_s)
 
 
 def race_of(wish: Wish, fastest: Quote, spot: bool, rules: MarketRules, now: float) -> Race:

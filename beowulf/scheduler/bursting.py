@@ -7,39 +7,33 @@ the queue before the next one is looked at, and its worst case out of everybody'
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
-from functools import lru_cache
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from immutables import Map
 
 from beowulf.model.cloud import Offer
 from beowulf.model.job import Job, JobId
-from beowulf.model.market import UNLIMITED, Accelerator, Left, MarketRules
-from beowulf.model.node import Endpoint, Facts, Gpu, Node, NodeId, NodeState
+from beowulf.model.market import UNLIMITED, Left, MarketRules
+from beowulf.model.node import NodeId
 from beowulf.scheduler.answers import CANCELLED, DEPENDENCY, QUOTA, Grow, Plan
 from beowulf.scheduler.bargain import NEVER, Comparison, Wish, compare
 from beowulf.scheduler.board import Board
-from beowulf.scheduler.errand import Quote, errand_of, watched
-from beowulf.scheduler.estimates import UNKNOWN, History, estimate, length_s
+from beowulf.scheduler.errand import Errand, Quote, errand_of, watched
+from beowulf.scheduler.estimates import expected_s, length_s
 from beowulf.scheduler.foresight import starts_of
 from beowulf.scheduler.gang import apart_now
+from beowulf.scheduler.imagined import fits, speed_here
 from beowulf.scheduler.owned import bought, disappointed
 from beowulf.scheduler.policies import policy_of
 from beowulf.scheduler.queueing import Queue
 from beowulf.scheduler.request import Request, request_of, unswept
-from beowulf.scheduler.room import Offer as Fit
-from beowulf.scheduler.room import empty_room, not_wanted
-from beowulf.scheduler.room import offer as answer
 from beowulf.scheduler.state import State
 from beowulf.scheduler.stretching import consents, free_beside, kept_beside, stretch_of
 
 LOOKED_AT = 200  # jobs per plan
 BOUGHT = 64  # gangs per plan
 FORESEEN = 200  # plans ahead
-KEPT_BY_SYSTEM = 0.08  # of the memory that is sold, kernel and firmware keep about so much at the most
-KEPT_BY_DRIVER = 0.07
-
 HINDERED = (QUOTA, DEPENDENCY, CANCELLED)  # more machines would not help
 
 
@@ -133,7 +127,7 @@ class Buyer:
     def _compared(self, job: Job, start_at: float) -> Comparison:
         rules = replace(self._rules, machines=self._room)
         beside = could_join(self._state, job, self._taken, self._now)
-        return compared(self._state, job, start_at, rules, self._now, beside=beside, promised=job.id in self._promised)
+        return compared(self._state, job, Here(start_at, job.id in self._promised, beside), rules, self._now)
 
     def _buy(self, job: Job, compared: Comparison) -> Grow:
         chosen = compared.choice
@@ -154,7 +148,7 @@ class Buyer:
             return None
         first = mine[0]
         same = replace(self._rules, offers=(first.offer,), machines=self._room)
-        again = compared(self._state, job, NEVER, same, self._now, nodes=lacking)
+        again = compared(self._state, job, Here(), same, self._now, lacking)
         chosen = next((row.quote for row in again.rows if not row.but and row.quote.market is first.market), None)
         if chosen is None:
             return None
@@ -192,54 +186,49 @@ def could_join(state: State, job: Job, others: Taken, now: float) -> tuple[NodeI
     return tuple(fit.node.id for fit in found)
 
 
-def compared(
-    state: State,
-    job: Job,
-    start_at: float,
-    rules: MarketRules,
-    now: float,
-    *,
-    nodes: int = 0,
-    beside: tuple[NodeId, ...] = (),
-    promised: bool = False,
-) -> Comparison:
-    """Here or there, for one job. ``nodes``: only so many of the gang are to be had there.
+@dataclass(frozen=True, slots=True)
+class Here:
+    """What a job has here: when it would start (inf: nobody knows), whether a reservation holds that, and the free
+    nodes that machines might join."""
 
-    ``beside``: nodes here that machines may join. ``promised``: a reservation holds ``start_at``.
-    """
+    start_at: float = NEVER
+    promised: bool = False
+    beside: tuple[NodeId, ...] = ()
+
+
+def compared(state: State, job: Job, here: Here, rules: MarketRules, now: float, nodes: int = 0) -> Comparison:
+    """Here or there, for one job. ``nodes``: only so many of the gang are to be had there; 0: all."""
     request = request_of(job.spec, job.owner, (), job.most_nodes)
-    count = nodes or job.spec.min_nodes
-    vain = disappointed(state.snapshot, job)
-    few = min(count, job.spec.min_nodes - len(beside))
-    offers = tuple(
-        one
-        for one in (rules.offers if few <= rules.machines else ())
-        if (one.site, one.machine_type) not in vain and fits(request, one, rules)
-    )
-    run_s = run_of(job, state.history)
-    most_s = length_s(job.spec, job.owner, state.history) if job.spec.burst.deadline_s else 0.0
-    errand = replace(errand_of(job, run_s, speed_here(state, request, rules), rules, most_s), nodes=count)
-    here_end = start_at + (errand.most_s or errand.run_s) if start_at < UNKNOWN else NEVER
+    errand = _errand(state, job, request, rules, nodes or job.spec.min_nodes)
+    offers = _offers(state, job, request, rules, min(errand.nodes, job.spec.min_nodes - len(here.beside)))
     wish = Wish(
-        errand,
-        job.spec.burst,
-        job.submitted_at,
-        start_at,
-        here_end,
-        money(job, rules.left),
-        promised,
-        _racing(state, job),
+        errand=errand,
+        burst=job.spec.burst,
+        submitted_at=job.submitted_at,
+        here_start=here.start_at,
+        here_end=here.start_at + (errand.most_s or errand.run_s) if here.start_at < NEVER else NEVER,
+        money_usd=money(job, rules.left),
+        promised=here.promised,
+        racing=_racing(state, job),
         watched=watched(offers, rules),
-        stretch=stretch_of(state.snapshot, job, beside, offers) if beside else None,
+        stretch=stretch_of(state.snapshot, job, here.beside, offers) if here.beside else None,
     )
-    return compare(wish, offers if count <= rules.machines else (), rules, now)
+    return compare(wish, offers if errand.nodes <= rules.machines else (), rules, now)
 
 
-def run_of(job: Job, history: History) -> float:
-    """By earlier runs of its kind, or else by its limit; inf where nobody knows."""
-    limit = length_s(job.spec, job.owner, history)
-    guess = estimate(job.spec, job.owner, history)
-    return min(guess.run_s, limit) if guess else limit
+def _errand(state: State, job: Job, request: Request, rules: MarketRules, nodes: int) -> Errand:
+    """By earlier runs as to money, and by the limit as to a deadline."""
+    most_s = length_s(job.spec, job.owner, state.history) if job.spec.burst.deadline_s else 0.0
+    run_s = expected_s(job.spec, job.owner, state.history)
+    return replace(errand_of(job, run_s, speed_here(state, request, rules), rules, most_s), nodes=nodes)
+
+
+def _offers(state: State, job: Job, request: Request, rules: MarketRules, fewest: int) -> tuple[Offer, ...]:
+    """Those whose machines fit, ``fewest`` of which may be had, and that have not been rented for the job in vain."""
+    if fewest > rules.machines:
+        return ()
+    vain = disappointed(state.snapshot, job)
+    return tuple(one for one in rules.offers if (one.site, one.machine_type) not in vain and fits(request, one, rules))
 
 
 def money(job: Job, left: Left) -> float:
@@ -257,41 +246,6 @@ def spent(left: Left, job: Job, amount_usd: float) -> Left:
     jobs = {**left.jobs, job.id: left.jobs.get(job.id, 0.0) + amount_usd}
     month = left.month_usd - amount_usd
     return Left(month, less(left.users, job.owner), less(left.projects, job.spec.budget), left.job_usd, jobs)
-
-
-@lru_cache(maxsize=20_000)
-def imaginary(offer: Offer, kind: Accelerator) -> Node:
-    """The node that a machine of this offer would be, with the least it may have."""
-    gpu_mib = int(offer.accelerator_memory_mib * (1.0 - KEPT_BY_DRIVER))
-    plain = Gpu(0, offer.accelerator, kind.vendor, offer.accelerator, gpu_mib, compute_capability=kind.capability)
-    gpus = tuple(replace(plain, index=index) for index in range(offer.accelerators))
-    memory_mib = int(offer.memory_mib * (1.0 - KEPT_BY_SYSTEM))
-    facts = Facts(cpus=tuple(range(offer.cpus)), memory_mib=memory_mib, gpus=gpus)
-    name = f"{offer.machine_type}@{offer.site}"
-    return Node(name, Endpoint(name), 0, site=offer.site, rented=True, state=NodeState.UP, facts=facts)
-
-
-def fits(request: Request, offer: Offer, rules: MarketRules) -> bool:
-    """Accelerators that need programs of their own are for jobs that name them."""
-    return _fits(request, offer, rules.accelerators.get(offer.accelerator, Accelerator()))
-
-
-@lru_cache(maxsize=20_000)  # many jobs ask for the same of the same offers, plan after plan
-def _fits(request: Request, offer: Offer, kind: Accelerator) -> bool:
-    if offer.accelerators and kind.vendor != "nvidia" and not request.resources.gpu_kinds:
-        return False
-    node = imaginary(offer, kind)
-    return not_wanted(request, node) is None and isinstance(answer(request, empty_room(node), 0), Fit)
-
-
-def speed_here(state: State, request: Request, rules: MarketRules) -> float:
-    """Of the slowest accelerator here that would do; 0 where the job wants none, or nobody knows."""
-    if not request.resources.gpus:
-        return 0.0
-    nodes = [node for node in state.snapshot.nodes.values() if node.schedulable and not node.rented]
-    able = [node for node in nodes if isinstance(answer(request, empty_room(node), 0), Fit)]
-    kinds = {gpu.kind for node in able for gpu in node.facts.gpus}
-    return min((rules.accelerators.get(kind, Accelerator()).speed for kind in kinds), default=0.0)
 
 
 def _racing(state: State, job: Job) -> bool:

@@ -11,9 +11,11 @@ from beowulf.model.node import LineSpeed
 from beowulf.model.rules import Rules
 from beowulf.model.snapshot import Snapshot
 from beowulf.scheduler.bargain import NEVER, Comparison
-from beowulf.scheduler.bursting import FORESEEN, compared, could_join, run_of, speed_here, taken
+from beowulf.scheduler.bursting import FORESEEN, Here, compared, could_join, taken
 from beowulf.scheduler.errand import errand_of
+from beowulf.scheduler.estimates import expected_s
 from beowulf.scheduler.foresight import starts_of
+from beowulf.scheduler.imagined import speed_here
 from beowulf.scheduler.owned import bought
 from beowulf.scheduler.planning import decide
 from beowulf.scheduler.request import request_of
@@ -34,7 +36,7 @@ def comparison(snapshot: Snapshot, now: float, job_id: JobId, rules: Rules) -> C
     decided, job = decide(state, now), snapshot.jobs[job_id]
     promised = any(one.job_id == job_id and one.at < NEVER for one in decided.reservations)
     beside = could_join(state, job, taken(state, decided), now)
-    return compared(state, job, start_at, market, now, beside=beside, promised=promised)
+    return compared(state, job, Here(start_at, promised, beside), market, now)
 
 
 def too_slow(snapshot: Snapshot, job: Job, line: LineSpeed, rules: Rules) -> str:
@@ -46,7 +48,7 @@ def too_slow(snapshot: Snapshot, job: Job, line: LineSpeed, rules: Rules) -> str
     machine = next(snapshot.machines[name] for name in names if name in snapshot.machines)
     state, here = fresh(snapshot, rules), tuple(name for name in names if name not in snapshot.machines)
     request = request_of(job.spec, job.owner)
-    run_s = run_of(job, state.history)
+    run_s = expected_s(job.spec, job.owner, state.history)
     errand = errand_of(job, run_s, speed_here(state, request, rules.market), rules.market)
     measured = replace(stretch_of(snapshot, job, here, ()), lines={machine.offer.site: line})
     found = errand_over(replace(errand, nodes=len(names)), measured, machine.offer, rules.market)

@@ -31,6 +31,7 @@ class Errand:
     up_mb: float = 0.0
     down_mb: float = 0.0
     done_s: float = 0.0  # of the same, what earlier attempts did and a checkpoint holds
+    limited: bool = False  # ``most_s`` is a limit, at which it is ended
     resumes: bool = False  # it goes on from checkpoints when a machine is taken back
     shared_mb: float = 0.0  # what its ranks there tell those elsewhere, for the price of the way
 
@@ -62,6 +63,7 @@ def errand_of(job: Job, run_s: float, speed: float, rules: MarketRules, most_s: 
         done_s=done,
         up_mb=inputs_mb(spec, rules) + resumed_mb,
         down_mb=results_mb(spec, rules),
+        limited=spec.max_duration_s > 0.0,
         resumes=spec.checkpoint is not None,
     )
 

@@ -88,6 +88,11 @@ def length_s(spec: JobSpec, owner: str, history: History, before: float = UNKNOW
     return predicted_s(runs, before) + spec.kill_grace_s if runs else UNKNOWN
 
 
+def expected_s(spec: JobSpec, owner: str, history: History) -> float:
+    """How long a job takes by earlier runs of its kind, and no longer than its limit; inf where neither is known."""
+    return min(predicted_s(history.get(kind_of(spec, owner), ())), length_s(spec, owner, history))
+
+
 def end_of(job: Job, attempt: Attempt, history: History) -> float:
     """When the attempt is over; in the past for one that is being ended, which is any moment; inf: nobody knows."""
     if attempt.ending is not None:

@@ -65,7 +65,7 @@ class Outlook:
         if len(places) + len(asleep) >= request.min_nodes:
             return never_gathers(request, self._idle.offers(request, None), asleep)
         if not self._state.order:
-            return Refusal(NODE_NOT_AVAILABLE, "the cluster has no nodes yet")
+            return Refusal(NODE_NOT_AVAILABLE, "the cluster has no nodes yet: beowulf init adds them")
         have = [name for name in self._state.order if isinstance(self.when_idle(request, name), Offer)]
         lacking = Lacking()
         for name in self._state.order:

@@ -32,7 +32,8 @@ def may_wait_s(spec: JobSpec, length_s: float, market: MarketRules) -> float:
     down_mb_per_s = min((line.down_mb_per_s for line in market.lines.values()), default=1.0)
     carried_s = inputs_mb(spec, market) / up_mb_per_s + results_mb(spec, market) / down_mb_per_s
     away_s = max(market.boot_s.values(), default=0.0) + carried_s + length_s
-    return max(0.0, spec.burst.deadline_s - away_s - in_hand_s(away_s) - market.tick_s)
+    unsure_s = away_s - length_s if spec.max_duration_s else away_s
+    return max(0.0, spec.burst.deadline_s - away_s - in_hand_s(unsure_s) - market.tick_s)
 
 
 def exchanged(

@@ -9,8 +9,9 @@ from beowulf.model.errors import BadInput
 from beowulf.model.node import Endpoint, Gpu, Node, NodeId
 from beowulf.model.snapshot import Snapshot
 from beowulf.specs.complaints import Wrong
+from beowulf.specs.gpus import gpu_kind
 from beowulf.specs.hosts import host_names
-from beowulf.specs.quantities import gpu_kind, memory_mib
+from beowulf.specs.quantities import memory_mib
 
 WHERE = "--what-if"
 GRAMMAR = "'+2 RTX3090', '+2 A40 48GB', '+1 node like n02', '-n03', '-n[01-04]'; several: '+2 RTX3090 and -n03'"

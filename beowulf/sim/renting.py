@@ -11,13 +11,15 @@ from datetime import UTC, datetime
 
 from beowulf.burst import keeping, ledger
 from beowulf.model.cloud import Machine, MachineId, MachineState, Market
+from beowulf.model.job import Job
 from beowulf.model.market import DEFAULT, Accelerator, MarketRules
 from beowulf.model.node import Endpoint, NodeState
 from beowulf.model.renting import Caps
 from beowulf.model.rules import Rules
 from beowulf.model.snapshot import Change, Snapshot, noted
 from beowulf.scheduler import Grow
-from beowulf.scheduler.bursting import imaginary
+from beowulf.scheduler.errand import results_mb
+from beowulf.scheduler.imagined import imaginary
 
 
 def of_the_day(rules: Rules, at: float) -> Rules:
@@ -43,16 +45,9 @@ def ordered(
     job, made = snapshot.jobs[wish.job_id], []
     for _ in range(wish.count):
         number = snapshot.machines_made + 1
+        name = f"{wish.offer.provider}-{number}"
         machine = Machine(
-            id=f"{wish.offer.provider}-{number}",
-            number=number,
-            token="",
-            offer=wish.offer,
-            market=wish.market,
-            job_id=job.id,
-            parameters="",
-            intended_at=now,
-            lease_s=market.lease_s,
+            *(name, number, "", wish.offer, wish.market, job.id, "", now, market.lease_s),
             state=MachineState.BOOTING,
             created_at=now,
             owner=job.owner,
@@ -60,6 +55,7 @@ def ordered(
             max_hourly_usd=wish.offer.price(wish.market),
             lease_until=now + market.ready_timeout_s + market.lease_s + market.tick_s,
             beside=wish.beside,
+            home_most_bytes=wish.home_bytes,
         )
         if ledger.over_budget(machine, snapshot.machines.values(), job, caps, now):
             break
@@ -91,6 +87,17 @@ def joined(snapshot: Snapshot, machine_id: MachineId, market: MarketRules, now: 
         ),
         Change(nodes=(machine_id,)),
     )
+
+
+def brought_home(snapshot: Snapshot, job: Job, market: MarketRules) -> Snapshot:
+    """What a job that ended there made is counted in equal parts, before its machines go."""
+    nodes = job.attempts[-1].allocation.nodes
+    there = [snapshot.machines[name] for name in nodes if name in snapshot.machines]
+    each = int(results_mb(job.spec, market) * 1e6 / len(nodes))
+    if not there or not each:
+        return snapshot
+    counted = {one.id: replace(one, home_bytes=one.home_bytes + each) for one in there}
+    return noted(replace(snapshot, machines=snapshot.machines.update(counted)), Change())
 
 
 def renewed(snapshot: Snapshot, machine_id: MachineId, caps: Caps, now: float) -> Snapshot | None:

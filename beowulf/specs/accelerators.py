@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from beowulf.model.market import Accelerator
-from beowulf.specs import quantities, words
+from beowulf.specs import gpus, quantities, words
 from beowulf.specs.kinds import Fields, Key, Many, MapOf, Record, Word
 from beowulf.specs.scheduling import decimal
 from beowulf.specs.table_file import read_entries
@@ -39,7 +39,7 @@ class Kind:
 
 KIND = Record(
     (
-        Key("kind", Word("T4", quantities.gpu_kind, words.TEXT), "The short name that job files use."),
+        Key("kind", Word("T4", gpus.gpu_kind, words.TEXT), "The short name that job files use."),
         Key("vendor", words.choice(*VENDORS), "Whose programs it needs."),
         Key("memory", words.memory, "Of one."),
         Key("capability", words.line, "NVIDIA's compute capability."),

@@ -9,7 +9,7 @@ from datetime import date
 
 from beowulf.model.cloud import Offer
 from beowulf.specs import document as doc
-from beowulf.specs import quantities, words
+from beowulf.specs import gpus, words
 from beowulf.specs.complaints import Complaints, Wrong
 from beowulf.specs.kinds import Fields, Key, Many, Record, Word
 
@@ -59,7 +59,7 @@ OFFER = Record(
         Key("machine_type", machine_type_word, "As the provider names it."),
         Key("cpus", words.whole(1, 65_536), "Hardware threads."),
         Key("memory", words.memory, "Of the machine."),
-        Key("accelerator", Word("T4", quantities.gpu_kind, words.TEXT), "The short name that job files use."),
+        Key("accelerator", Word("T4", gpus.gpu_kind, words.TEXT), "The short name that job files use."),
         Key("accelerators", words.whole(1, 1024), "How many.", "1 where one is named"),
         Key("accelerator_memory", words.memory, "Of one."),
         Key("network_gbit", words.whole(1, 100_000), "Gigabits a second."),

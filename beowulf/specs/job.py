@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from beowulf.model.errors import BadInput
 from beowulf.model.job import (
     Checkpointing,
     Communication,
-    Dependency,
     Environment,
     JobSpec,
     Launcher,
@@ -23,10 +23,12 @@ from beowulf.model.job import (
 from beowulf.specs import burst, sbatch
 from beowulf.specs import document as doc
 from beowulf.specs.complaints import Complaints, Place, Wrong, shown
+from beowulf.specs.gpus import Accelerators
+from beowulf.specs.job_checks import check
 from beowulf.specs.job_keys import JOB
 from beowulf.specs.job_options import OPTIONS
 from beowulf.specs.kinds import Fields, Record
-from beowulf.specs.quantities import Accelerators, requirement
+from beowulf.specs.quantities import requirement
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,7 @@ def _request(root: doc.Node, name: str, overrides: Iterable[tuple[str, str]], to
     fields = JOB.read(_overlaid(root, overrides, to), "", to)
     if fields is None:
         fields = Fields(root.place)
-    _check(fields, to)
+    check(fields, to)
     to.raise_if_any()
     env: Fields = fields.get("env", Fields(root.place))
     requirements = env.get("requirements", None)
@@ -113,97 +115,42 @@ def _request(root: doc.Node, name: str, overrides: Iterable[tuple[str, str]], to
     )
 
 
-def _check(fields: Fields, to: Complaints) -> None:
-    """What no key can see alone."""
-    env: Fields = fields.get("env", Fields(fields.place))
-    torchrun: Fields = fields.get("torchrun", Fields(fields.place))
-    if "run" not in fields.places:
-        to.add(fields.place, "nothing to run: add 'run: COMMAND'")
-    if "venv" in env.places and "requirements" in env.places:
-        to.add(env.at("venv"), "env.venv and env.requirements exclude each other: keep one")
-    if torchrun.get("elastic", False) and fields.get("launcher", "command") != "torchrun":
-        to.add(torchrun.at("elastic"), "torchrun.elastic needs 'launcher: torchrun'")
-    communication: Fields = fields.get("communication", Fields(fields.place))
-    if "allow" in communication.places and communication.get("mode", "auto") != "auto":
-        to.add(communication.at("allow"), "communication.allow is for 'mode: auto': a named mode is all that is used")
-    if communication.get("mode", "") == "auto" and "allow" not in communication.places:
-        to.add(communication.at("mode"), "communication.mode 'auto' needs 'allow': the modes it may leave exact for")
-    _check_horovod(fields, communication, to)
-    _check_part(fields.get("resources", Fields(fields.place)), to)
-    burst.check(fields, to)
-    low, high = fields.get("num_nodes", (1, 1))
-    if fields.get("on_rank_loss", "fail") == "shrink" and low == high:
-        to.add(fields.at("on_rank_loss"), "on_rank_loss: shrink needs a range of num_nodes: 'num_nodes: 2..8'")
-    checkpoint: Fields = fields.get("checkpoint", Fields(fields.place))
-    if "checkpoint" in fields.places and "path" not in checkpoint.places:
-        to.add(fields.at("checkpoint"), "checkpoint names no folder: add 'path: ckpt/'")
-    resources: Fields = fields.get("resources", Fields(fields.place))
-    if "compute_capability" in resources.places and not resources.get("accelerators", Accelerators(0)).count:
-        to.add(resources.at("compute_capability"), "compute_capability needs accelerators: how many GPUs")
-    both: set[str] = set(fields.get("nodelist", ())) & set(fields.get("exclude", ()))
-    if both:
-        to.add(fields.at("exclude"), f"exclude {shown(min(both))} is also in nodelist")
-
-
-def _check_part(resources: Fields, to: Complaints) -> None:
-    gpus = resources.get("accelerators", Accelerators(1))
-    if "gpu_memory" in resources.places and (gpus.count != 1 or gpus.fraction):
-        to.add(resources.at("gpu_memory"), "gpu_memory is a part of one GPU: leave out the count of accelerators")
-
-
-def _check_horovod(fields: Fields, communication: Fields, to: Complaints) -> None:
-    horovod: Fields = fields.get("horovod", Fields(fields.place))
-    launcher = fields.get("launcher", "command")
-    if "controller" in horovod.places and launcher != "horovod":
-        to.add(horovod.at("controller"), "horovod.controller needs 'launcher: horovod'")
-    key = "allow" if "allow" in communication.places else "mode"
-    if launcher == "horovod" and (key == "allow" or communication.get("mode", "exact") not in ("exact", "fp16")):
-        to.add(
-            communication.at(key), f"communication.{key}: Horovod does exact and fp16; else take 'launcher: torchrun'"
-        )
-
-
 def _spec(fields: Fields, file: str) -> JobSpec:
     run: str | tuple[str, ...] = fields.get("run", "")
     low, high = fields.get("num_nodes", (1, 1))
     nothing = Fields(fields.place)
     retry = fields.get("retry", nothing)
-    dependencies: tuple[Dependency, ...] = fields.get("dependency", ())
+    alike: dict[str, Any] = {name: fields.values[key] for key, name in AS_READ.items() if key in fields.values}
     return JobSpec(
         name=fields.get("name", "") or _name_of(file),
         script=run if isinstance(run, str) else "",
         argv=() if isinstance(run, str) else run,
         launcher=Launcher(fields.get("launcher", "command")),
-        setup=fields.get("setup", ""),
         min_nodes=low,
         max_nodes=high,
-        procs_per_node=fields.get("procs_per_node", 0),
         resources=_resources(fields.get("resources", nothing)),
         environment=_environment(fields.get("env", nothing)),
-        envs=fields.get("envs", {}),
-        outputs=fields.get("outputs", ()),
-        max_duration_s=fields.get("max_duration", 0.0),
-        kill_grace_s=fields.get("kill_grace", JobSpec("", "").kill_grace_s),
-        priority=fields.get("priority", 0),
-        queue=fields.get("queue", "default"),
-        project=fields.get("project", ""),
-        service_class=fields.get("service_class", ""),
-        dependencies=dependencies,
         retry=Retry(retry.get("on", Retry().on), retry.get("max", Retry().max)),
         checkpoint=_checkpoint(fields.get("checkpoint", nothing)),
-        on_rank_loss=fields.get("on_rank_loss", "fail"),
         torch_elastic=fields.get("torchrun", nothing).get("elastic", False),
         horovod_controller=fields.get("horovod", nothing).get("controller", "mpi"),
         communication=_communication(fields.get("communication", nothing)),
-        nodelist=fields.get("nodelist", ()),
-        exclude=fields.get("exclude", ()),
-        group=fields.get("group", ""),
-        site=fields.get("site", ""),
-        family=fields.get("family", ""),
-        steps=fields.get("steps", 0),
-        mix_devices=fields.get("mix_devices", False),
         burst=burst.read(fields.get("burst", nothing), fields.get("spot_policy", "auto")),
+        **alike,
     )
+
+
+# Keys whose value is a field of `JobSpec` as it was read, with the field's own default.
+SAME_NAME = (
+    "setup", "procs_per_node", "envs", "outputs", "priority", "queue", "project", "service_class", "on_rank_loss",
+    "nodelist", "exclude", "group", "site", "family", "steps", "mix_devices",
+)  # fmt: skip
+AS_READ: Mapping[str, str] = {
+    **{key: key for key in SAME_NAME},
+    "max_duration": "max_duration_s",
+    "kill_grace": "kill_grace_s",
+    "dependency": "dependencies",
+}
 
 
 def _resources(fields: Fields) -> Resources:

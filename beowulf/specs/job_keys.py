@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from beowulf.specs import paths, quantities, words
+from beowulf.specs import gpus, paths, quantities, words
 from beowulf.specs.burst import BURST, SPOT_POLICY
 from beowulf.specs.complaints import Wrong
+from beowulf.specs.gpus import Accelerators
 from beowulf.specs.kinds import Key, Many, MapOf, OneOf, Record, Word
-from beowulf.specs.quantities import Accelerators
 
 
 def _argv(given: list[str]) -> tuple[str, ...]:
@@ -32,23 +32,23 @@ def _flat(given: list[tuple[Any, ...]]) -> tuple[Any, ...]:
 
 
 def _counted(given: dict[str, tuple[int, float]]) -> Accelerators:
-    return quantities.any_of(
+    return gpus.any_of(
         Accelerators(count, () if kind == "any" else (kind,), 0, fraction)
         for kind, (count, fraction) in sorted(given.items())
     )
 
 
-_one_accelerator = words.matched("RTX3090:1", quantities.accelerators, r"^[A-Za-z0-9._+ :-]+$", number=True)
+_one_accelerator = words.matched("RTX3090:1", gpus.accelerators, r"^[A-Za-z0-9._+ :-]+$", number=True)
 _count = Word(
     "a number (2), or a part of one (0.5)",
-    quantities.accelerator_count,
+    gpus.accelerator_count,
     {"type": "number", "exclusiveMinimum": 0, "maximum": 1024},
 )
 _accelerators = OneOf(
     "NAME:COUNT (RTX3090:1; any:2; 24GB:1; RTX3090:0.5), a list of these (any of them will do), or {RTX3090: 1}",
     scalar=_one_accelerator,
-    sequence=Many(_one_accelerator, "RTX3090:1", single=False, gather=quantities.any_of),
-    table=MapOf(quantities.gpu_kind, _count, "{RTX3090: 1}", _counted),
+    sequence=Many(_one_accelerator, "RTX3090:1", single=False, gather=gpus.any_of),
+    table=MapOf(gpus.gpu_kind, _count, "{RTX3090: 1}", _counted),
 )
 _run = OneOf(
     "shell text, or a list of exact arguments",
@@ -92,7 +92,7 @@ RESOURCES = Record(
         Key("gpu_memory", words.memory, "So much of one GPU's memory, beside other jobs where the node allows it."),
         Key(
             "compute_capability",
-            words.matched("7.0+", quantities.capability, r"^[0-9]{1,2}\.[0-9]\+?$", number=True),
+            words.matched("7.0+", gpus.capability, r"^[0-9]{1,2}\.[0-9]\+?$", number=True),
             "The GPUs' compute capability, at least.",
         ),
     ),

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
 
 from beowulf.model.job import Dependency
 from beowulf.specs.complaints import Wrong, shown
 
 MAX_DURATION_S = 10 * 366 * 86400
-MAX_MEMORY_MIB = 1 << 30  # one PiB
+MAXMEMORY_MIB = 1 << 30  # one PiB
 MAX_TASKS = 100_000
 MAX_INDEX = 10_000_000
 MAX_USD = 10_000_000.0
@@ -22,27 +21,19 @@ _SPOKEN = re.compile(
     r"(?:([0-9]{1,9})d)?(?:([0-9]{1,9})h)?(?:([0-9]{1,9})m(?:in)?)?(?:([0-9]{1,9}(?:\.[0-9]{1,6})?)s)?"
 )
 _CLOCK = re.compile(r"(?:([0-9]{1,6})-)?([0-9]{1,6})(?::([0-9]{2}))?(?::([0-9]{2}))?")
-_MEMORY = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)\s*([kmgt]?)(i?b)?(\+|\.\.)?", re.IGNORECASE)
+MEMORY = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)\s*([kmgt]?)(i?b)?(\+|\.\.)?", re.IGNORECASE)
 _MIB = {"k": 1 / 1024, "m": 1, "g": 1024, "t": 1024 * 1024, "": 1024}
 _INDICES = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9})(?::([0-9]{1,9}))?)?")
 _JOB_ID = re.compile(r"[0-9]{1,12}(?:_[0-9]{1,9})?")
+_MLFLOW = re.compile(
+    r"https?://[^\s/?#]\S*|databricks(://[^\s/]+)?|(postgresql|mysql|mssql|sqlite)(\+[a-z0-9_]+)?://\S+|file:/\S+"
+)
 _SITE = re.compile(r"[A-Za-z0-9._-]{1,64}([:/][A-Za-z0-9._-]{1,64})?")
-_GPU_NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,62}")
 _ENV_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
 _OURS = re.compile(
     r"BEOWULF_.*|SLURM_.*|OMPI_COMM_WORLD_.*|PMIX_.*|(LOCAL_|NODE_|GROUP_|ROLE_)?RANK|(LOCAL_|GROUP_|ROLE_)?WORLD_SIZE"
     r"|NNODES|MASTER_(ADDR|PORT)|CUDA_VISIBLE_DEVICES|TF_CONFIG"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Accelerators:
-    """So many GPUs per node, of any of these kinds (empty: any), each with at least this memory."""
-
-    count: int
-    kinds: tuple[str, ...] = ()
-    memory_mib: int = 0
-    fraction: float = 0.0  # of one, beside other jobs; 0: whole ones
 
 
 def line(text: str) -> str:
@@ -119,11 +110,11 @@ def threads(text: str) -> int:
 
 def memory_mib(text: str) -> int:
     """``512MB``, ``16GB``, ``16+``; a bare number counts in GB. Rounded up; 1 GB is 1024 MiB."""
-    match = _MEMORY.fullmatch(text)
+    match = MEMORY.fullmatch(text)
     if not match or (match[3] and not match[2]):
         raise Wrong("is not an amount (16GB, 512MB, 16+; a bare number counts in GB)")
     amount = math.ceil(float(match[1]) * _MIB[match[2].lower()])
-    if not 1 <= amount <= MAX_MEMORY_MIB:
+    if not 1 <= amount <= MAXMEMORY_MIB:
         raise Wrong("is not an amount between 1 MB and 1024 TB")
     return amount
 
@@ -200,74 +191,6 @@ def dependencies(text: str) -> tuple[Dependency, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def accelerators(text: str) -> Accelerators:
-    """``RTX3090:2``, ``RTX3090``, ``any:2``, ``:2``, ``2``, ``24GB:1``, ``RTX3090:24GB:1``; ``RTX3090:0.5`` is half."""
-    if not text.strip():
-        raise Wrong("is empty")
-    count, memory, fraction = 1, 0, 0.0
-    kinds: tuple[str, ...] = ()
-    seen: set[str] = set()
-    for part in text.split(":"):
-        what = _part_of_accelerator(part)
-        if what in seen:
-            raise Wrong("is not an accelerator: NAME, MEMORY and COUNT may each be given once (RTX3090:24GB:1)")
-        seen.add(what)
-        if what == "count":
-            count, fraction = accelerator_count(part)
-        elif what == "memory":
-            memory = memory_mib(part)
-        elif part not in ("", "any"):
-            kinds = (part,)
-    return Accelerators(count, kinds, memory, fraction)
-
-
-def accelerator_count(text: str) -> tuple[int, float]:
-    """``2`` → (2, 0.0); ``0.5`` → (1, 0.5): a part of one."""
-    if "." not in text:
-        return integer(1, 1024)(text), 0.0
-    fraction = float(text)
-    if fraction.is_integer() and 1 <= fraction <= 1024:
-        return int(fraction), 0.0
-    if not 0.01 <= fraction < 1:
-        raise Wrong("is neither a whole number of accelerators nor a part of one, from 0.01 to 0.99")
-    return 1, fraction
-
-
-def _part_of_accelerator(part: str) -> str:
-    if re.fullmatch(r"[0-9]{1,12}|[0-9]{0,4}\.[0-9]{1,4}", part):
-        return "count"
-    if _MEMORY.fullmatch(part):
-        return "memory"
-    if _GPU_NAME.fullmatch(part) or not part:
-        return "name"
-    raise Wrong("is not an accelerator (RTX3090:1, any:2, 24GB:1, RTX3090:24GB:1, RTX3090:0.5)")
-
-
-def gpu_kind(text: str) -> str:
-    if not _GPU_NAME.fullmatch(text):
-        raise Wrong("is not the name of an accelerator (RTX3090, H200, any)")
-    return text
-
-
-def capability(text: str) -> str:
-    """``7.0+`` → ``7.0``; without the plus it says the same."""
-    found = re.fullmatch(r"([0-9]{1,2}\.[0-9])\+?", text)
-    if not found:
-        raise Wrong("is no compute capability (7.0+)")
-    return found[1]
-
-
-def any_of(choices: Iterable[Accelerators]) -> Accelerators:
-    """One wish from several: their kinds together. Counts and memory must agree."""
-    wishes = list(choices)
-    if not wishes:
-        raise Wrong("is empty")
-    if len({(wish.count, wish.memory_mib, wish.fraction) for wish in wishes}) > 1:
-        raise Wrong("must ask for the same count (and memory) of each kind in a list")
-    kinds = () if any(not wish.kinds for wish in wishes) else tuple(kind for wish in wishes for kind in wish.kinds)
-    return Accelerators(wishes[0].count, tuple(dict.fromkeys(kinds)), wishes[0].memory_mib, wishes[0].fraction)
-
-
 def env_key(text: str) -> str:
     if not _ENV_KEY.fullmatch(text):
         raise Wrong("is not a variable's name (letters, digits and '_', not beginning with a digit)")
@@ -305,6 +228,16 @@ def money_usd(text: str) -> float:
     if not 0.0 < float(amount) <= MAX_USD:
         raise Wrong(f"is not between 0 and {MAX_USD:.0f} US dollars")
     return float(amount)
+
+
+def mlflow_address(text: str) -> str:
+    """What `mlflow.set_tracking_uri` documents, but for bare folders: a server, Databricks, a database, ``file:/…``."""
+    if not _MLFLOW.fullmatch(text):
+        raise Wrong(
+            "is no address that MLflow knows (http://HOST:PORT, https://…, databricks://PROFILE, "
+            "postgresql://… or another database, file:/FOLDER)"
+        )
+    return text
 
 
 def site(text: str) -> str:

@@ -17,7 +17,8 @@ _JOB = """\
 # The job file
 
 YAML 1.2, one document, at most 1 MiB. Unknown keys, repeated keys, tags, anchors and aliases are refused; every
-complaint says `file:line:column`, and all of them are reported at once. `beowulf submit --dry-run FILE` only checks.
+complaint says `file:line:column`, and all of them are reported at once, before a head is asked. `beowulf plan FILE` (or
+`submit --dry-run`) says what would become of the job and queues nothing.
 Options of `beowulf submit` win over the file and pass the same checks. For completion in an editor, begin the file with
 `# yaml-language-server: $schema=../docs/schemas/job.schema.json`.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from beowulf.model.cloud import Offer
 from beowulf.model.market import UNLIMITED
 from beowulf.model.renting import Caps, Cloud, Renting
-from beowulf.specs import quantities, words
+from beowulf.specs import gpus, quantities, words
 from beowulf.specs.complaints import Complaints
 from beowulf.specs.kinds import Fields, Key, Many, MapOf, Record, Word
 
@@ -18,7 +18,7 @@ MACHINE = Record(
         Key("machine_type", words.name, "As the site names it: a partition of Slurm's."),
         Key("cpus", words.whole(1, 65_536), "Hardware threads of one."),
         Key("memory", words.memory, "Of one."),
-        Key("accelerator", Word("A100", quantities.gpu_kind, words.TEXT), "The short name that job files use."),
+        Key("accelerator", Word("A100", gpus.gpu_kind, words.TEXT), "The short name that job files use."),
         Key("accelerators", words.whole(1, 1024), "How many of them in one.", "1 where one is named"),
         Key("accelerator_memory", words.memory, "Of one of them."),
     ),

@@ -150,10 +150,14 @@ def _one(place: Place, words: list[str], complaints: Complaints) -> Iterator[tup
     option = SHORT.get(option, option)
     if not equals and option not in FLAGS:
         if not words:
-            complaints.add(place, f"{option} wants a value")
+            complaints.add(place, f"{option} wants a value" if option in known_options() else _strange(option))
             return
         value = words.pop(0)
     yield place, option, value
+
+
+def _strange(option: str) -> str:
+    return f"{shown(option)} is not taken from Slurm's options ({', '.join(sorted(known_options()))})"
 
 
 def _take(asked: _Asked, place: Place, option: str, value: str, complaints: Complaints) -> None:
@@ -167,8 +171,7 @@ def _take(asked: _Asked, place: Place, option: str, value: str, complaints: Comp
         return
     found = KEYS.get(option)
     if found is None:
-        known = ", ".join(sorted(known_options()))
-        complaints.add(place, f"{shown(option)} is not taken from Slurm's options ({known})")
+        complaints.add(place, _strange(option))
         return
     path, translate = found
     try:

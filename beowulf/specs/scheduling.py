@@ -18,7 +18,7 @@ from beowulf.model.rules import (
     ServiceClass,
     Weights,
 )
-from beowulf.specs import quantities, words
+from beowulf.specs import gpus, quantities, words
 from beowulf.specs.complaints import Complaints, Wrong, shown
 from beowulf.specs.kinds import Fields, Key, Many, MapOf, Record, Word
 
@@ -76,7 +76,7 @@ QUOTA = Record(
         Key("user", _scope, "Whose jobs count; left out: everybody's together."),
         Key("queue", _scope, "Of which queue; left out: of all together."),
         Key("project", _scope, "Of which project; left out: of all together."),
-        Key("accelerator", Word("RTX3090", quantities.gpu_kind, words.TEXT), "Of which kind of GPU."),
+        Key("accelerator", Word("RTX3090", gpus.gpu_kind, words.TEXT), "Of which kind of GPU."),
         Key("gpus", _most, "At most so many GPUs at once.", also=("accelerators",)),
         Key("cpus", _most, "At most so many hardware threads at once."),
         Key("jobs", _most, "At most so many running jobs."),
@@ -111,7 +111,7 @@ SCHEDULER = Record(
         ),
         Key(
             "device_costs",
-            MapOf(quantities.gpu_kind, words.money, "{V100: 2.48}"),
+            MapOf(gpus.gpu_kind, words.money, "{V100: 2.48}"),
             "US dollars for one device (or thread) of a kind and hour, for `placement: cost`.",
         ),
         Key("reservations", words.whole(0, 1000), "Waiting jobs that get one; 0: as the policy says.", "0"),

@@ -8,7 +8,7 @@ from beowulf.model.renting import Renting
 from beowulf.model.rules import Rules
 from beowulf.model.tracking import Tracking
 from beowulf.specs import document as doc
-from beowulf.specs import hooks, paths, renting, scheduling, words
+from beowulf.specs import hooks, paths, quantities, renting, scheduling, words
 from beowulf.specs.complaints import Complaints
 from beowulf.specs.hooks import Hook
 from beowulf.specs.kinds import Fields, Key, Record, Word
@@ -49,7 +49,11 @@ QUARANTINE = Record(
 )
 TRACKING = Record(
     (
-        Key("mlflow", hooks.URL, "An MLflow server: ranks find it as MLFLOW_TRACKING_URI."),
+        Key(
+            "mlflow",
+            Word("http://HOST:PORT, or another address MLflow knows", quantities.mlflow_address, words.TEXT),
+            "An MLflow server: ranks find it as MLFLOW_TRACKING_URI.",
+        ),
         Key("experiment", words.name, "MLFLOW_EXPERIMENT_NAME of all jobs.", "the job's project, else its name"),
         Key(
             "tensorboard",

@@ -8,10 +8,13 @@ waits for nothing but the gradients, so the least wait of all is the network's p
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
+
+from beowulf.split import clocks as processors
+from beowulf.split.clocks import Clock, low_clock, read_clock
 
 NO_CLOCKS: Mapping[str, str] = {}
 NO_RATES: Mapping[str, float] = {}
@@ -20,14 +23,15 @@ WORTH_PERCENT = 5.0
 LONGEST_S = 1e9
 NETWORK_PERCENT = 25.0
 """Gradients always travel: only a larger part of the step than this is told."""
-FIELDS = ("step_s", "compute_s", "input_s", "sync_s", "k")
+FIELDS = ("step_s", "compute_s", "input_s", "sync_s", "k", *processors.FIELDS)
 SLOW_LINE = 0.5
 """A node whose line has less than this part of the median rate is named."""
 
 
 @dataclass(frozen=True)
 class Timing:
-    """One rank's mean step, in seconds. ``sync_s``: what it waited; ``k``: its micro-batches per step (0: not told)."""
+    """One rank's mean step, in seconds. ``sync_s``: what it waited; ``k``: its micro-batches per step (0: not told);
+    ``clock``: of its processor (None: the rank says nothing of it)."""
 
     rank: int
     node: str
@@ -36,6 +40,7 @@ class Timing:
     input_s: float = 0.0
     sync_s: float = 0.0
     k: int = 0
+    clock: Clock | None = None
 
     @property
     def busy_s(self) -> float:
@@ -65,7 +70,8 @@ def timing(rank: int, node: str, report: Mapping[str, Any]) -> Timing | None:
     step_s = values["step_s"] or values["compute_s"] + values["input_s"] + values["sync_s"]
     if not step_s:
         return None
-    return Timing(rank, node, step_s, values["compute_s"], values["input_s"], values["sync_s"], int(values["k"]))
+    clock = read_clock(values) if "clock" in report else None
+    return Timing(rank, node, step_s, values["compute_s"], values["input_s"], values["sync_s"], int(values["k"]), clock)
 
 
 def _is_amount(value: Any) -> bool:
@@ -77,8 +83,8 @@ def find(
 ) -> Straggler | None:
     """The verdict; None where nothing holds the gang back by `WORTH_PERCENT` or more, or there is one rank only.
 
-    ``clocks``: by node, why its clocks are low (``GPU 0 is slowed by heat``). ``rates``: by node, what its line
-    carries, in any unit. Ties go to the lowest rank.
+    ``clocks``: by node, why its clocks are low (``GPU 0 is slowed by heat``), for ranks that say nothing of theirs.
+    ``rates``: by node, what its line carries, in any unit. Ties go to the lowest rank.
     """
     ranks = sorted(timings, key=lambda one: one.rank)
     if len(ranks) < 2:
@@ -103,6 +109,9 @@ def _percent(part_s: float, step_s: float) -> float:
 def _rank(slowest: Timing, others: Sequence[Timing], loss: float, clock: str) -> Straggler:
     input_s = slowest.input_s - median(one.input_s for one in others)
     compute_s = slowest.compute_s - median(one.compute_s for one in others)
+    if slowest.clock is not None:
+        seen = [one.clock for one in others if one.clock is not None]
+        clock = low_clock(slowest.clock, seen, slowest.compute_s, compute_s)
     cause = "input" if input_s > compute_s else "clock" if clock else "compute"
     detail = {
         "input": f"its input takes {slowest.input_s:.3g} s per step, the others' {_middle(others, 'input_s'):.3g} s",
@@ -151,12 +160,20 @@ def from_reports(
     return find(found, clocks, rates)
 
 
-def from_rows(rows: Sequence[Sequence[float]], nodes: Sequence[str] = ()) -> Straggler | None:
+def from_rows(
+    rows: Sequence[Sequence[float]], nodes: Sequence[str] = (), rates: Mapping[str, float] = NO_RATES
+) -> Straggler | None:
     """`find` inside the gang itself: one row of `FIELDS` per rank, as a gather brings them. ``nodes``: by rank."""
     told = [{name: row[place] for place, name in enumerate(FIELDS)} for row in rows]
     timings = [timing(rank, _name(nodes, rank), one) for rank, one in enumerate(told)]
     known = [one for one in timings if one is not None]
-    return find(known) if len(known) == len(timings) else None
+    return find(known, NO_CLOCKS, rates) if len(known) == len(timings) else None
+
+
+def line_rate(links: Iterable[tuple[str, float]], gang: Container[str]) -> float:
+    """What a node's line carries to its peers of the ``gang``: the median of its ``links`` (peer, rate); 0: unknown."""
+    carried = [rate for peer, rate in links if peer in gang and rate > 0.0]
+    return median(carried) if carried else 0.0
 
 
 def _name(nodes: Sequence[str], rank: int) -> str:

@@ -27,10 +27,12 @@ from beowulf.store.load import load_snapshot, read_meta
 from beowulf.store.migrations import migrate
 from beowulf.store.place import Place, take_lock
 from beowulf.store.rows import Report, StoredEvent, StoredReport, report_from, report_row
+from beowulf.store.thinning import BATCH, thin_nodes, thin_reports
 from beowulf.store.write import write_group
 
 RECENT_ENDED = 10_000
 LOCKED_WAIT_S = 120.0
+PAUSE_S = 0.05  # between two batches: who commits comes first
 
 T = TypeVar("T")
 
@@ -77,7 +79,8 @@ class Store:
             _check_health(connection, place)
             migrate(connection, str(place.database))
             meta = _identify(connection, place, cluster)
-            epoch = int(connection.scalar(select(func.max(tables.epochs.c.epoch))) or 0) + 1
+            # Not only one more: a backup that is put back must not begin below what the nodes have obeyed since.
+            epoch = max(int(connection.scalar(select(func.max(tables.epochs.c.epoch))) or 0) + 1, int(now))
             row = {"epoch": epoch, "at": now, "pid": os.getpid(), "host": socket.gethostname()}
             connection.execute(insert(tables.epochs), row)
             last = int(connection.scalar(select(func.max(tables.events.c.seq))) or 0)
@@ -113,6 +116,18 @@ class Store:
             if reports:
                 rows = [report_row(report) for report in reports]
                 connection.execute(upsert(tables.reports).on_conflict_do_nothing(), rows)
+
+    def thin(self, before: float) -> None:
+        """Leaves of what was told again and again before that moment what `thinning` says. For any thread; commits wait
+        for one batch at the most. Raises as `commit`."""
+        for thin in (thin_reports, thin_nodes):
+            while self._thinned(thin, before) == BATCH:
+                time.sleep(PAUSE_S)
+
+    def _thinned(self, thin: Callable[[Connection, float], int], before: float) -> int:
+        with self._writing, _transaction(self.engine, self._place, write=True) as connection:
+            self._check_epoch(connection)
+            return thin(connection, before)
 
     def _check_epoch(self, connection: Connection) -> None:
         newest = connection.scalar(select(func.max(tables.epochs.c.epoch)))

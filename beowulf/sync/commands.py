@@ -43,5 +43,6 @@ def run(command: Sequence[str], cancellation: Cancellation, environment: Mapping
     cancellation.check()
     if child.returncode:
         tail = complaint.strip()[-SAID_LIMIT:] or said.strip()[-SAID_LIMIT:]
-        raise StagingError(f"{' '.join(command[:3])} ended with {child.returncode}: {tail}")
+        told = "; ".join(line.strip() for line in tail.splitlines() if line.strip())
+        raise StagingError(f"{' '.join(command[:3])} ended with {child.returncode}: {told}")
     return said

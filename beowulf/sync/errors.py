@@ -11,8 +11,8 @@ class StagingError(BeowulfError):
     """Files, environment or outputs did not get where they should; one sentence that names the node."""
 
 
-class BrokenOff(StagingError):
-    """The line or the node went away: another time it may do."""
+class Interrupted(StagingError):
+    """The line broke, or there was none: the same may well succeed later."""
 
 
 class Cancelled(StagingError):

@@ -12,7 +12,8 @@ from typing import TypeAlias
 
 from beowulf.agent.bulk_frames import StreamReader
 from beowulf.model.node import NodeId
-from beowulf.model.tree import TreeEntry, complaint, total_bytes
+from beowulf.model.tree import TreeEntry, complaint, parents, total_bytes
+from beowulf.sync.durable import settle
 from beowulf.sync.errors import StagingError
 from beowulf.sync.session import Session
 from beowulf.sync.trees import remove_leftovers, scratch
@@ -47,7 +48,10 @@ class Collected:
 def collect(
     talk: Session, tag: str, paths: tuple[str, ...], into: Path, limits: Limits, moved: Callable[[int, int], None]
 ) -> Collected:
-    """Nothing changes in ``into`` before all has arrived; then each file appears whole, in place of an older one."""
+    """Nothing changes in ``into`` before all has arrived; then each file appears whole, in place of an older one.
+
+    It is there after a power cut, too: the node is told to forget its own next.
+    """
     talk.send({"type": "collect", "tag": tag, "paths": list(paths), "limit_bytes": limits.size_bytes})
     found = json.loads(talk.receive_whole())
     entries = [_entry(fields) for fields in found["entries"]]
@@ -61,7 +65,9 @@ def collect(
     with scratch(into.parent) as temporary:
         _receive(StreamReader(talk.receive_stream()), temporary, entries, lambda done: moved(done, total))
         talk.answer()
+        settle([temporary / entry.path for entry in entries if entry.kind == "file"])
         merge(temporary, into)
+        settle([into.parent, into, *sorted({into / above for entry in entries for above in parents(entry.path)})])
     files = sum(entry.kind == "file" for entry in entries)
     return Collected(files, total, tuple(found["missing"]), tuple(found["skipped"]))
 

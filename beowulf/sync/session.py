@@ -10,9 +10,10 @@ from beowulf.agent.bulk_frames import Frames, LinkBroken, OtherFailed
 from beowulf.model.errors import NotFound, Unreachable
 from beowulf.model.node import Node, NodeId
 from beowulf.sync.cancel import Cancellation
-from beowulf.sync.errors import BrokenOff, Cancelled, StagingError
+from beowulf.sync.errors import Cancelled, Interrupted, StagingError
 
 VERSION = 1
+LIST_BYTES = 128 << 20
 T = TypeVar("T")
 # What a channel, or what comes over it, can fail with.
 BROKEN = (OSError, EOFError, ValueError, LinkBroken, Unreachable)
@@ -82,7 +83,14 @@ class Session:
             yield from self._frames.receive_stream()
 
     def receive_whole(self) -> bytes:
-        return b"".join(self.receive_stream())
+        """Of a list, which is no place for gigabytes: a folder of a million files is 100 MB."""
+        pieces, size = [], 0
+        for piece in self.receive_stream():
+            size += len(piece)
+            if size > LIST_BYTES:
+                raise StagingError(f"{self.node}: the list of what lies there is over {LIST_BYTES >> 20} MiB")
+            pieces.append(piece)
+        return b"".join(pieces)
 
     def goodbye(self) -> None:
         """Lets the node tidy up before its channel closes."""
@@ -123,9 +131,9 @@ class Session:
             self._cancellation.check()
             raise self._gone(str(error) or type(error).__name__) from error
 
-    def _gone(self, detail: str) -> BrokenOff:
+    def _gone(self, detail: str) -> StagingError:
         self._cancellation.check()
-        return BrokenOff(f"{self.node}: the transfer broke off: {detail}")
+        return Interrupted(f"{self.node}: the transfer broke off: {detail}")
 
 
 @contextmanager
@@ -134,7 +142,7 @@ def session(open_bulk: OpenBulk, node: Node, cancellation: Cancellation) -> Iter
     try:
         channel = open_bulk(node.id)
     except (OSError, Unreachable, NotFound) as error:
-        raise BrokenOff(f"{node.id}: no channel for files: {error}") from error
+        raise Interrupted(f"{node.id}: no channel for files: {error}") from error
     try:
         with cancellation.interrupting(channel.close):
             talk = Session(node.id, channel, cancellation)

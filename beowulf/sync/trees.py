@@ -15,6 +15,7 @@ from pathlib import Path
 
 from beowulf.model.errors import BadInput, NotFound
 from beowulf.model.tree import TreeEntry, digest, manifest, read_manifest, total_bytes
+from beowulf.sync.durable import settle
 from beowulf.sync.expiry import Cached
 from beowulf.sync.unpack import unpack_tar
 
@@ -42,8 +43,11 @@ class TreeStore:
         return self.folder / name
 
     def put(self, name: str, chunks: Iterable[bytes]) -> tuple[TreeEntry, ...]:
-        """Unpacks a tar (not compressed) as tree ``name``. Raises `BadInput` when it is not that tree, or not safe."""
-        target = self._checked(name)
+        """Unpacks a tar (not compressed) as tree ``name``. Raises `BadInput` when it is not that tree, or not safe.
+
+        After a power cut it is there whole or not at all; when this returned, it is.
+        """
+        self._checked(name)
         with scratch(self.folder) as temporary:
             tree = temporary / "tree"
             tree.mkdir()
@@ -51,10 +55,7 @@ class TreeStore:
             found = digest(entries)
             if found != name:
                 raise BadInput(f"the packed folder is not what was announced: {found[:12]}, not {name[:12]}")
-            (temporary / "manifest").write_bytes(manifest(entries))
-            with self._changing, contextlib.suppress(FileExistsError):
-                os.replace(temporary / "manifest", self._manifests / name)
-                rename_folder(tree, target)
+            self._keep(name, tree, entries, temporary)
         return tuple(entries)
 
     def adopt(self, folder: Path, entries: Sequence[TreeEntry]) -> str:
@@ -64,15 +65,16 @@ class TreeStore:
         """
         name = digest(entries)
         with scratch(self.folder) as temporary:
-            (temporary / "manifest").write_bytes(manifest(entries))
-            for path in (temporary / "manifest", *(folder / entry.path for entry in entries if entry.kind == "file")):
-                _flush(path)
-            with self._changing, contextlib.suppress(FileExistsError):
-                os.replace(temporary / "manifest", self._manifests / name)
-                rename_folder(folder, self.folder / name)
-        for above in (self._manifests, self.folder):
-            _flush(above)
+            self._keep(name, folder, entries, temporary)
         return name
+
+    def _keep(self, name: str, folder: Path, entries: Sequence[TreeEntry], temporary: Path) -> None:
+        (temporary / "manifest").write_bytes(manifest(entries))
+        settle([temporary / "manifest", *(folder / entry.path for entry in entries if entry.kind == "file")])
+        with self._changing, contextlib.suppress(FileExistsError):
+            os.replace(temporary / "manifest", self._manifests / name)
+            rename_folder(folder, self.folder / name)
+        settle([self._manifests, self.folder])
 
     def manifest(self, name: str) -> bytes:
         self.path(name)
@@ -119,14 +121,6 @@ def entries_of(folder: Path) -> list[TreeEntry]:
                 content = hashlib.file_digest(file, "sha256").hexdigest()
             found.append(TreeEntry(name, "file", bool(facts.st_mode & 0o100), content, size=facts.st_size))
     return found
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def rename_folder(source: Path, target: Path) -> None:

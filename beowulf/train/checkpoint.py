@@ -116,6 +116,7 @@ class Checkpoints:
     def save(self) -> None:
         """All ranks together, between two steps. What is written is what holds now; training goes on meanwhile."""
         self._session.merge_statistics()
+        self._session.moments.join()
         if self._bell is None:
             return
         self._idle.wait()

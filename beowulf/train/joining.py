@@ -39,12 +39,10 @@ def session(
     reseed(seed_of(seed))
     here = place(environment)
     device = limited(here.on(here.device() if device is None else device), os.environ)
-    # Speeds of another number of ranks are those of the gang before it shrank or grew.
-    speeds = [float(word) for word in environment.get("BEOWULF_SPEEDS", "").split(",") if word.strip()]
     wanted = environment.get(VARIABLE, "") if communication is None else communication
     choice = read_choice(wanted) if isinstance(wanted, str) else wanted
     joined = reduction or _reduction(here, device, choice, environment)
-    pace = Pace(joined, speeds if len(speeds) == joined.world else (), caps)
+    pace = Pace(joined, _speeds(environment, joined.world), caps)
     bw = Session(seed, device, joined, pace, Reports(environment.get("BEOWULF_REPORT")), loss_scaling)
     bw.checkpoints = Checkpoints(
         bw,
@@ -53,6 +51,12 @@ def session(
         asking=environment.get("BEOWULF_CHECKPOINT_SIGNAL", "USR1"),
     )
     return bw
+
+
+def _speeds(environment: Mapping[str, str], world: int) -> Sequence[float]:
+    """Those of another number of ranks are of the gang before it shrank or grew: none, then."""
+    speeds = [float(word) for word in environment.get("BEOWULF_SPEEDS", "").split(",") if word.strip()]
+    return speeds if len(speeds) == world else ()
 
 
 def _reduction(here: Place, device: torch.device, choice: Choice, environment: Mapping[str, str]) -> Reduction:

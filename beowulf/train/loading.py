@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -30,6 +30,8 @@ class MicroBatches(Dataset):  # type: ignore[type-arg]
 
     def __getitem__(self, run: tuple[Micro, ...]) -> Any:
         first, *more = (self._drawn(micro) for micro in run)
+        if more and not all(isinstance(samples, list) for samples in (first, *more)):
+            raise ValueError("bw.loader(together=…): the dataset's __getitems__ has to return a list of samples")
         return self.collate([sample for samples in (first, *more) for sample in samples] if more else first)
 
     def _drawn(self, micro: Micro) -> Any:
@@ -43,6 +45,19 @@ class MicroBatches(Dataset):  # type: ignore[type-arg]
 
 def as_it_is(batch: Any) -> Any:
     return batch
+
+
+def _refuse(dataset: Any, batch_size: int, micro_batch: int, together: int, options: Mapping[str, Any]) -> None:
+    """ValueError for what has no global order, or none that a `Loader` could keep."""
+    if isinstance(dataset, IterableDataset) or not hasattr(dataset, "__len__"):
+        raise ValueError("bw.loader needs a dataset with a length and an index, for one global order of its samples")
+    if not 1 <= micro_batch <= batch_size:
+        raise ValueError(f"micro_batch={micro_batch} has to be from 1 to batch_size={batch_size}")
+    if together < 1:
+        raise ValueError(f"together={together} has to be at least 1")
+    clash = sorted({"sampler", "batch_sampler", "generator", "persistent_workers"} & set(options))
+    if clash:
+        raise ValueError(f"bw.loader decides {', '.join(clash)} itself: leave it out")
 
 
 class Loader:
@@ -66,17 +81,7 @@ class Loader:
         collate_fn: Callable[[Any], Any] | None = None,
         **options: Any,
     ) -> None:
-        if isinstance(dataset, IterableDataset) or not hasattr(dataset, "__len__"):
-            raise ValueError(
-                "bw.loader needs a dataset with a length and an index, for one global order of its samples"
-            )
-        if not 1 <= micro_batch <= batch_size:
-            raise ValueError(f"micro_batch={micro_batch} has to be from 1 to batch_size={batch_size}")
-        if together < 1:
-            raise ValueError(f"together={together} has to be at least 1")
-        clash = sorted({"sampler", "batch_sampler", "generator", "persistent_workers"} & set(options))
-        if clash:
-            raise ValueError(f"bw.loader decides {', '.join(clash)} itself: leave it out")
+        _refuse(dataset, batch_size, micro_batch, together, options)
         self.dataset, self.batch_size, self.micro_batch = dataset, batch_size, micro_batch
         self.shuffle, self.drop_last, self.count, self.together = shuffle, drop_last, count, together
         self._items = MicroBatches(dataset, collate_fn or default_collate)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
 import inspect
 import os
 import socket
 import threading
+import weakref
 import zlib
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from typing import Any, Protocol
 
 import torch
@@ -87,7 +89,9 @@ class DistributedReduction:
         self.rank, self.world = dist.get_rank(), dist.get_world_size()
         self.factor = float(self.world)
         # A group of its own: DDP's first steps put messages of their own among the gradients.
-        self._beside = dist.new_group(backend=sites.BACKEND if place.sites else "gloo")
+        self._beside: Any = dist.new_group(backend=sites.BACKEND if place.sites else "gloo")
+        if not place.sites:
+            atexit.register(_leave, weakref.ref(self))
         # nccl refuses two ranks on one GPU, and a rank without any; gloo takes them all.
         together = bool(place.sites) or nccl_can([row[0] for row in self.gather([identity(device)])])
         self._gradients = None if together else dist.new_group(backend="gloo")
@@ -185,6 +189,25 @@ class DistributedReduction:
         if self._joined_here:
             dist.barrier(group=self._beside)
             dist.destroy_process_group()
+        self.leave()
+
+    def leave(self) -> None:
+        """End the group beside the gradients, without a word to the others.
+
+        While Python still runs: a thread of gloo that lets go of a tensor later aborts the process, after all its work
+        (https://github.com/pytorch/pytorch/issues/190489).
+        """
+        beside, self._beside = self._beside, None
+        with suppress(ValueError):  # it went with all the others
+            if beside is not None:
+                dist.destroy_process_group(beside)
+
+
+def _leave(reduction: weakref.ref[DistributedReduction]) -> None:
+    """At the end of a script that did not close its session."""
+    found = reduction()
+    if found is not None:
+        found.leave()
 
 
 class Nothing(nn.Module):

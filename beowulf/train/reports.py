@@ -26,8 +26,8 @@ class Reports:
         """What the script wants on the next line; a tensor is read only when that is written."""
         self._values.update(values)
 
-    def stepped(self, seconds: Mapping[str, float], *, step: int, k: int, samples: int) -> None:
-        for name, value in seconds.items():
+    def stepped(self, figures: Mapping[str, float], *, step: int, k: int, samples: int) -> None:
+        for name, value in figures.items():
             self._sums[name] = self._sums.get(name, 0.0) + value
         self._steps += 1
         self._facts = {"step": step, "k": k, "samples": self._facts.get("samples", 0) + samples}

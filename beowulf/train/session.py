@@ -14,9 +14,11 @@ from torch import nn
 from beowulf.train.accumulation import Accumulation, LossOf, unpacking
 from beowulf.train.cadence import Cadence
 from beowulf.train.checkpoint import Checkpoints
+from beowulf.train.clocks import clocks_of
 from beowulf.train.cursor import Cursor
 from beowulf.train.loading import Loader, Position
 from beowulf.train.memory import ran_out
+from beowulf.train.moments import Moments
 from beowulf.train.order import Batch
 from beowulf.train.pace import Pace
 from beowulf.train.reduction import Reduction
@@ -53,7 +55,9 @@ class Session:
         self.times = StepTimes(device)
         self.work: Work | None = None  # the step that is being done
         self.accumulation = Accumulation(self)
+        self.moments = Moments(self)
         self._given: Generator[Any, None, None] | None = None  # its micro-batches
+        self._clocks = clocks_of(device)
         self._straggling = Straggling(os.environ)
         self.cadence = Cadence(os.environ, self.rank)
 
@@ -178,8 +182,12 @@ class Session:
             self.cursor = self.cursor.stepped(work.batch.samples)
             self.moving, self.moved = False, self.times.mark()
         updated = self.moved
+        if self.apart:
+            self.moments.stepped(optimizers, work.samples)
         if self.reduction.stepped(self.step_lock) and self.apart:
             self._joined()
+            if not self.reduction.apart:  # one gradient for all from here on: unlike optimizers would step apart
+                self.moments.join()
         self._account(work, reduced, updated)
         self.work = None
         return moved
@@ -281,7 +289,8 @@ class Session:
     def _account(self, work: Work, reduced: Any, updated: Any) -> None:
         """Where this step's time went; whole steps teach the pace."""
         seconds = self.times.step(reduced, updated, work.input_s, works=bool(work.mine))
+        figures = {**seconds, **self._clocks.figures()}
         if self._whole:
             self.pace.took(self.times.alone_s)
-        self.reports.stepped(seconds, step=self.cursor.step, k=len(work.mine), samples=work.samples)
-        self._straggling.stepped(seconds, len(work.mine))
+        self.reports.stepped(figures, step=self.cursor.step, k=len(work.mine), samples=work.samples)
+        self._straggling.stepped(figures, len(work.mine))

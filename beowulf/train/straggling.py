@@ -10,16 +10,19 @@ from beowulf.train.reduction import Reduction
 
 
 class Straggling:
-    """``environment`` tells which node each rank is on."""
+    """``environment`` tells which node each rank is on, and what its line carries."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._nodes = rank_nodes(environment)
+        rates = [float(word) for word in environment.get("BEOWULF_LINES", "").split(",") if word.strip()]
+        self._rates = dict(zip(self._nodes, rates))
         self._sums = dict.fromkeys(FIELDS, 0.0)
         self._steps = 0
         self._told: tuple[int, str] | None = None
 
-    def stepped(self, seconds: Mapping[str, float], k: int) -> None:
-        for name, value in (*seconds.items(), ("k", k)):
+    def stepped(self, figures: Mapping[str, float], k: int) -> None:
+        """``figures``: this rank's step in seconds, and its processor's clock."""
+        for name, value in (*figures.items(), ("k", k)):
             self._sums[name] += value
         self._steps += 1
 
@@ -29,7 +32,7 @@ class Straggling:
         self._sums, self._steps = dict.fromkeys(FIELDS, 0.0), 0
         if reduction.world == 1:
             return
-        found = from_rows(reduction.gather(means), self._nodes)
+        found = from_rows(reduction.gather(means), self._nodes, self._rates)
         named = None if found is None else (found.rank, found.cause)
         if found is not None and named != self._told and reduction.rank == 0:
             print(f"beowulf: {found.sentence}", file=sys.stderr, flush=True)

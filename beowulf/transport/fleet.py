@@ -91,9 +91,13 @@ class Fleet:
         self._later(0.0, lambda: self._give_up(node))
 
     def send(self, node: NodeId, header: Mapping[str, Any], payload: bytes = b"") -> bool:
-        """Queue a frame; never waits. False: no link now, or its queue is full."""
+        """Queue a frame; never waits. False: no link now, its queue is full, or the frame is longer than frames are."""
         session = self._up.get(node)
-        return session is not None and session.post(wire.encode(dict(header), payload))
+        try:
+            return session is not None and session.post(wire.encode(dict(header), payload))
+        except wire.WireError as error:
+            log.error("%s is not told: %s", node, error)
+            return False
 
     def bulk(self, node: NodeId, command: Sequence[str], window_bytes: int = WINDOW_BYTES) -> BulkChannel:
         """Run a command on the node with its stdin, stdout and exit code; blocking. On a connection of its own, so that

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import socket
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +14,9 @@ from pathlib import Path
 import paramiko
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from paramiko.agent import AgentSSH
 
+AGENT_S = 2.0
 DEFAULT_NAMES = ("id_ed25519", "id_ecdsa", "id_rsa")
 
 
@@ -118,12 +121,25 @@ class KeyRing:
             keys.append(known[1])
 
     def _from_agent(self) -> list[NamedKey]:
-        if not self._use_agent or not os.environ.get("SSH_AUTH_SOCK"):
+        place = os.environ.get("SSH_AUTH_SOCK")
+        if not self._use_agent or not place:
             return []
         try:
-            return [NamedKey(f"ssh-agent: {key.comment}", key) for key in paramiko.Agent().get_keys()]
+            return [NamedKey(f"ssh-agent: {key.comment}", key) for key in PatientAgent(place).get_keys()]
         except (paramiko.SSHException, OSError):
             return []
+
+
+class PatientAgent(AgentSSH):
+    """The agent of the session that started the head may be a forwarded one, whose other end sleeps: it then takes
+    connections and never answers, and every handshake of every node would wait for it."""
+
+    def __init__(self, place: str) -> None:
+        super().__init__()
+        line = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        line.settimeout(AGENT_S)
+        line.connect(place)
+        self._connect(line)  # type: ignore[attr-defined]  # which the stubs leave out
 
 
 def _load(path: str) -> NamedKey | str:

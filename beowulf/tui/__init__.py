@@ -19,6 +19,9 @@ def run(client: Client, *, read_only: bool = False, mouse: bool = True) -> None:
     in_browser = "TEXTUAL_DRIVER" in os.environ  # textual-serve's: there are pipes in place of a terminal
     if not in_browser and not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise Refused("beowulf top needs a terminal", hint="in a script use: beowulf ps, beowulf nodes list")
-    from beowulf.tui.app import Top  # Textual takes a third of a second to import
+    from beowulf.tui.feed import Feed
 
-    Top(client, read_only=read_only).run(mouse=mouse)
+    feed = Feed(client)  # the head answers while this imports: Textual takes a third of a second
+    from beowulf.tui.app import Top
+
+    Top(client, feed, read_only=read_only).run(mouse=mouse)

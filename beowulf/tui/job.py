@@ -27,8 +27,9 @@ from beowulf.tui.keys import key_pairs
 from beowulf.tui.log import JobLog
 from beowulf.tui.orders import CancelWanted
 from beowulf.tui.palette import Commands
-from beowulf.tui.themes import following
 from beowulf.views import Table, job_details, printable, why_outlook, why_sentence
+from beowulf.views.course import course_curves
+from beowulf.views.curves import curves
 from beowulf.views.gang import GANG_COLUMNS, gang_rows
 from beowulf.views.jobs import attempt_nodes, newest_attempt
 from beowulf.views.straggler import job_straggler
@@ -38,7 +39,10 @@ Json: TypeAlias = Mapping[str, Any]
 EVERY_S = 2.0
 LAST_REPORTS = 2000
 TAIL_LINES = 500
-TABS = ("story", "gang", "curves", "log")
+TABS = ("story", "gang", "curves", "log", "use")
+
+NOT_REPORTED = "no numbers were reported yet (bw.report(loss=…), or lines in $BEOWULF_REPORT)"
+NOT_SEEN = "nothing was seen of its machines yet: the head looks at every heartbeat while it runs"
 
 
 @dataclass
@@ -48,6 +52,7 @@ class Known(Message):
     job: Json
     reports: Sequence[Json]
     lines: Sequence[tuple[str, str]]
+    course: Json
     why: Json
 
     def can_replace(self, message: Message) -> bool:
@@ -70,11 +75,11 @@ class JobScreen(Screen[None]):
         Binding("2", "tab('gang')", "Gang", show=False),
         Binding("3", "tab('curves')", "Curves", show=False),
         Binding("4,l", "tab('log')", "Log", key_display="l"),
+        Binding("5,u", "tab('use')", "Use of its machines", show=False),
         Binding("slash", "search", "Search the log", key_display="/"),
         Binding("r", "rank", "Rank"),
         Binding("y", "copy", "Copy"),
         Binding("x", "cancel", "Cancel"),
-        Binding("t", "theme", "Theme", show=False),
         Binding("question_mark", "help", "Help", key_display="?"),
     ]
 
@@ -99,9 +104,11 @@ class JobScreen(Screen[None]):
             with TabPane("2 Gang", id="gang"), VerticalScroll():
                 yield Static(id="ranks")
             with TabPane("3 Curves", id="curves"):
-                yield CurvePlot(id="plot")
+                yield CurvePlot(NOT_REPORTED, most=3, id="reported")
             with TabPane("4 Log", id="log"):
                 yield JobLog(id="lines")
+            with TabPane("5 Use", id="use"):
+                yield CurvePlot(NOT_SEEN, most=4, id="used")
         yield Input(placeholder="words to look for; enter keeps, esc clears", id="search")
         yield KeyLine()
 
@@ -122,10 +129,11 @@ class JobScreen(Screen[None]):
             waits = job.get("state") == "PENDING"
             reports = [] if waits else self._client.reports(self.job_id, last=LAST_REPORTS)
             lines = [] if waits else self._client.tail_logs(self.job_id, TAIL_LINES)
+            course = {} if waits else self._client.course(self.job_id)
             why = self._client.why(self.job_id) if waits else {}
             for name in {*attempt_nodes(newest_attempt(job))} - set(self._members):
                 self._members[name] = self._client.node(name)
-            self.post_message(Known(job, reports, lines, why))
+            self.post_message(Known(job, reports, lines, course, why))
         except (BeowulfError, OSError) as error:
             self.app.call_from_thread(self._unanswered, str(error))
 
@@ -151,7 +159,8 @@ class JobScreen(Screen[None]):
         ranks = gang_rows(known.job, known.reports, self._members)
         table = _table(Table("Ranks", GANG_COLUMNS, tuple(ranks)), self._slow(known)[0])
         self.query_one("#ranks", Static).update(table)
-        self.query_one(CurvePlot).show(known.reports)
+        self.query_one("#reported", CurvePlot).show(curves(known.reports))
+        self.query_one("#used", CurvePlot).show(course_curves(known.course))
         self._draw_log(known)
 
     def _sentences(self) -> list[str]:
@@ -219,11 +228,8 @@ class JobScreen(Screen[None]):
         self.app.copy_to_clipboard("\n".join(lines))
         self.notify(f"{len(lines)} line{'s' * (len(lines) != 1)} copied")
 
-    def action_theme(self) -> None:
-        self.app.theme = following(self.app.theme)
-
     def action_help(self) -> None:
-        self.app.push_screen(Pairs("Keys", key_pairs(self)))
+        self.app.push_screen(Pairs("Keys", key_pairs(self.app, self)))
 
     def action_cancel(self) -> None:
         self.app.post_message(CancelWanted([self.job_id]))

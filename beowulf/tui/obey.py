@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 from beowulf.views import printable
 
 if TYPE_CHECKING:
+    from beowulf.tui.app import Top
     from beowulf.tui.overview import Overview
 
 Order: TypeAlias = "Callable[[Overview, Sequence[str]], object]"
@@ -23,12 +24,17 @@ OF_NODES: Mapping[str, Order] = {
 }
 ALONE: Mapping[str, Order] = {
     "new": lambda screen, _: screen.action_new(),
-    "theme": lambda screen, _: screen.action_theme(),
+    "theme": lambda screen, _: _app(screen).action_theme(),
+    "mouse": lambda screen, _: _app(screen).action_mouse(),
     "help": lambda screen, _: screen.action_help(),
     "quit": lambda screen, _: screen.app.exit(),
 }
 VERBS = (*OF_JOBS, *OF_NODES, *ALONE)
 SHORT = {"q": "quit", "q!": "quit"}
+
+
+def _app(screen: Overview) -> Top:
+    return cast("Top", screen.app)
 
 
 def obey(screen: Overview, command: str) -> None:

@@ -34,7 +34,6 @@ from beowulf.tui.panes import ClusterPane, JobsPane
 from beowulf.tui.prompt import COMMAND, FILTER, Prompt
 from beowulf.tui.staging import StagingPane
 from beowulf.tui.summary import summary
-from beowulf.tui.themes import following
 from beowulf.views import node_details, printable
 
 PANES: tuple[type[Pane], ...] = (ClusterPane, JobsPane, GpusPane, CloudPane, StagingPane, EventsPane)
@@ -72,12 +71,11 @@ class Overview(Screen[None]):
         Binding("slash", "filter", "Filter", key_display="/"),
         Binding("colon", "command", "Command", show=False, key_display=":"),
         Binding("n", "new", "New job", show=False),
-        Binding("t", "theme", "Theme", show=False),
         Binding("escape", "leave", "Leave", show=False),
         Binding("question_mark", "help", "Help", key_display="?"),
     ]
 
-    def __init__(self, client: Client, clock: Callable[[], float], *, read_only: bool) -> None:
+    def __init__(self, client: Client, feed: Feed, clock: Callable[[], float], *, read_only: bool) -> None:
         super().__init__()
         self.VERTICAL_BREAKPOINTS = [(0, "-short"), (10, "-tall")]
         self.client = client
@@ -87,7 +85,7 @@ class Overview(Screen[None]):
         self.cloud = CloudPane(client)
         self.panes: list[Pane] = [ClusterPane(), JobsPane(), GpusPane(), self.cloud, StagingPane(), EventsPane(client)]
         self.pane = self.panes[JOBS]
-        self._feed = Feed(client, self._heard, self._lost)
+        self._feed = feed
         self._due = False
 
     def compose(self) -> ComposeResult:
@@ -99,26 +97,25 @@ class Overview(Screen[None]):
         yield KeyLine()
 
     def on_mount(self) -> None:
-        self._feed.start()
+        self._feed.listen(self._heard)
         self.set_interval(TICK_S, self._draw_soon)
         self.action_view(JOBS)
 
     def on_unmount(self) -> None:
         self._feed.stop()
 
-    def _heard(self, line: Json) -> None:
-        self.post_message(Told(line))
-
-    def _lost(self, reason: str) -> None:
-        self.post_message(Unanswered(reason))
+    def _heard(self, heard: Json | str) -> None:
+        self.post_message(Unanswered(heard) if isinstance(heard, str) else Told(heard))
 
     @on(Told)
     def _told(self, message: Told) -> None:
-        first = not self.state.heard
+        first, came = not self.state.heard, self.state.coming or bool(message.line["whole"])
         self.state.take(message.line)
         self.remove_class("stale")
         self._draw() if first else self._draw_soon()
-        if message.line["whole"]:
+        if self.state.coming:
+            self.call_after_refresh(self._feed.go_on)
+        if came and not self.state.coming:
             self.call_after_refresh(_leave_alone)
 
     @on(Unanswered)
@@ -177,9 +174,6 @@ class Overview(Screen[None]):
     def action_next(self, step: int) -> None:
         self.action_view((self.panes.index(self.pane) + step) % len(self.panes))
 
-    def action_theme(self) -> None:
-        self.app.theme = following(self.app.theme)
-
     def action_filter(self) -> None:
         self.query_one(Prompt).open(FILTER, "words to look for; enter keeps, esc clears", self.pane.words)
 
@@ -211,7 +205,7 @@ class Overview(Screen[None]):
         self._close_prompt()
 
     def action_help(self) -> None:
-        self.app.push_screen(Pairs("Keys", key_pairs(self, self.pane)))
+        self.app.push_screen(Pairs("Keys", key_pairs(self.app, self, self.pane)))
 
     @on(Grid.Chosen)
     def _chosen(self) -> None:

@@ -16,7 +16,8 @@ def summary(state: State, bill: Bill, *, read_only: bool) -> Text:
     if not state.heard:
         return Text("asking the head …")
     found = totals(state.parts.values(), state.index.states)
-    said = " · ".join(filter(None, ("read only" if read_only else "", found.sentence)))
+    coming = "more jobs are coming …" if state.coming else ""
+    said = " · ".join(filter(None, ("read only" if read_only else "", found.sentence, coming)))
     alert = (f" · {found.alert}", "bold red") if found.alert else ""
     money = f" · {bill.sentence}" if bill.sentence else ""
     return Text.assemble(("beowulf", "bold"), "  ", said, alert, money, no_wrap=True, overflow="ellipsis")

@@ -37,13 +37,15 @@ class GuardedServer(Server):
         pass
 
     def serve(self, debug: bool = False) -> None:
-        """Until Ctrl-C. Prints the address once it can be opened. Raises `Refused` where the port is taken."""
+        """Prints the address once it can be opened. Raises `KeyboardInterrupt` at Ctrl-C, there being no other end, and
+        `Refused` where the port is taken."""
         try:
             web.run_app(
                 self._make_app(), host=self.host, port=self.port, print=lambda *_: print(self.address, flush=True)
             )
         except OSError as error:
             raise Refused(f"port {self.port} cannot be used: {error.strerror}", hint="beowulf web --port N") from error
+        raise KeyboardInterrupt  # aiohttp took the one that ended it for a usual end
 
     def _guard(self) -> Middleware:
         @web.middleware

@@ -1,4 +1,4 @@
-"""How busy a job's machines were over its life, drawn in a line of characters per figure."""
+"""How busy a job's machines were over its life: a line of characters per figure, or curves."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ from collections.abc import Callable, Sequence
 
 from beowulf.views.amounts import duration, mebibytes
 from beowulf.views.bars import spark
+from beowulf.views.curves import Curve
 from beowulf.views.fields import Json, items, number
 from beowulf.views.table import Table
 
 COURSE_COLUMNS = ("USE", "MEAN", "MOST", "COURSE")
 WIDTH = 60
+UNITS = ((3600.0, "hours"), (60.0, "minutes"), (1.0, "seconds"))
+FEW = 5  # of a unit: a shorter drawing counts in the next one
 
 
 def course_table(course: Json, width: int = WIDTH) -> Table:
@@ -26,6 +29,21 @@ def course_table(course: Json, width: int = WIDTH) -> Table:
             rows.append((name, said(mean), said(max(told)), spark(drawn, len(drawn), top).rstrip()))
     long_s = number(course, "width_s") * max((len(items(course, field)) for _, field, _, _ in FIGURES), default=0)
     return Table(f"Use of its machines in {duration(long_s)}", COURSE_COLUMNS, tuple(rows))
+
+
+def course_curves(course: Json) -> list[Curve]:
+    """The same figures for a drawing with axes; none where nothing was seen."""
+    width_s, found = number(course, "width_s"), []
+    for name, field, _, most in FIGURES:
+        values = [float(value) for value in items(course, field)]
+        unit_s, unit = next((one for one in UNITS if len(values) * width_s >= FEW * one[0]), UNITS[-1])
+        if any(value >= 0 for value in values):
+            scale, said = (100.0, "%") if most else (1 / 1024, "GiB")
+            shown = tuple(value * scale if value >= 0 else None for value in values)
+            at = tuple((place + 0.5) * width_s / unit_s for place in range(len(values)))
+            top = max(most or max(values), 1.0) * scale
+            found.append(Curve(f"{name}, {said}", at, shown, f"{unit} since it began", top))
+    return found
 
 
 def _narrowed(values: Sequence[float], width: int) -> list[float]:

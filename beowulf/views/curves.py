@@ -5,23 +5,31 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from beowulf.split.clocks import FIELDS as CLOCKS
 from beowulf.views.fields import Json, inner, number
 from beowulf.views.text import printable
 
-NOT_DRAWN = frozenset({"rank", "step", "epoch", "k", "samples", "compute_s", "input_s", "sync_s", "time", "at"})
+NOT_DRAWN = frozenset(
+    {"rank", "step", "epoch", "k", "samples", "compute_s", "input_s", "sync_s", *CLOCKS, "time", "at"}
+)
 FIRST = ("loss", "accuracy", "samples_per_s", "step_s")
 
 
 class Curve(NamedTuple):
-    """``at``: optimizer steps where ranks tell them, else seconds since the first report."""
+    """``at`` are optimizer steps where ranks tell them, else seconds since the first report, or what ``along`` says.
+
+    ``values``: None where nothing is known. ``most``: where a drawing ends that begins at 0; 0: as the values come.
+    """
 
     name: str
     at: tuple[float, ...]
-    values: tuple[float, ...]
+    values: tuple[float | None, ...]
+    along: str = ""
+    most: float = 0.0
 
     @property
     def newest(self) -> float:
-        return self.values[-1]
+        return next(value for value in reversed(self.values) if value is not None)
 
 
 def curves(reports: Sequence[Json]) -> list[Curve]:
@@ -39,7 +47,11 @@ def curves(reports: Sequence[Json]) -> list[Curve]:
             if name not in NOT_DRAWN and isinstance(value, (int, float)) and not isinstance(value, bool):
                 points.setdefault(printable(name), []).append((at, float(value)))
     names = sorted(points, key=lambda name: (FIRST.index(name) if name in FIRST else len(FIRST), name))
-    return [Curve(name, *map(tuple, zip(*points[name], strict=True))) for name in names]
+    return [Curve(name, *_columns(points[name])) for name in names]
+
+
+def _columns(points: Sequence[tuple[float, float]]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    return tuple(at for at, _ in points), tuple(value for _, value in points)
 
 
 def _step(body: Mapping[str, object], otherwise: float) -> float:

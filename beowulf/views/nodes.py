@@ -113,11 +113,17 @@ def short_os(name: str) -> str:
 
 def node_details(node: Json, now: float) -> list[tuple[str, str]]:
     """``(label, value)`` pairs of everything known; empty ones are left out."""
-    facts, endpoint = inner(node, "facts"), inner(node, "endpoint")
-    row = node_row(node)
+    pairs = [*_identity(node, now), *_machine(node), *profile_details(inner(node, "profile"), now)]
+    complaints = [("Complaint", str(sentence)) for sentence in items(inner(node, "facts"), "complaints")]
+    return [(label, printable(value)) for label, value in (*pairs, *complaints) if value]
+
+
+def _identity(node: Json, now: float) -> list[tuple[str, str]]:
+    """What it is here, and how it is reached."""
+    row, endpoint = node_row(node), inner(node, "endpoint")
     changed = number(node, "changed_at")
     where = "local" if endpoint.get("local") else f"{text(endpoint, 'host')}:{int(number(endpoint, 'port'))}"
-    pairs = [
+    return [
         ("Node", row.id),
         ("State", f"{row.state}{f' since {ago(now - changed)}' if changed else ''}"),
         ("Reason", row.reason),
@@ -125,6 +131,13 @@ def node_details(node: Json, now: float) -> list[tuple[str, str]]:
         ("Address", where),
         ("Groups", ", ".join(map(str, items(node, "groups")))),
         ("Host key", text(node, "host_key")),
+    ]
+
+
+def _machine(node: Json) -> list[tuple[str, str]]:
+    """What it has, and how much of it is in use."""
+    facts = inner(node, "facts")
+    return [
         (
             "System",
             f"{text(facts, 'os')}, Linux {text(facts, 'kernel')} {text(facts, 'arch')}, glibc {text(facts, 'glibc')}",
@@ -143,10 +156,7 @@ def node_details(node: Json, now: float) -> list[tuple[str, str]]:
         ("sshd", text(facts, "ssh_server")),
         ("Clock", _skew(number(facts, "clock_skew_s"))),
         *(("Slowed", str(sentence)) for sentence in items(facts, "slowed")),
-        *profile_details(inner(node, "profile"), now),
-        *(("Complaint", str(sentence)) for sentence in items(facts, "complaints")),
     ]
-    return [(label, printable(value)) for label, value in pairs if value]
 
 
 def _sharing(node: Json) -> str:

@@ -13,8 +13,7 @@ WIDE_COLUMNS = ("GFLOP/S", "MEM GB/S", "NET MB/S", "PING MS", "BY", "MEASURED")
 def wide_cells(node: Json, now: float) -> tuple[str, ...]:
     """The cells of `WIDE_COLUMNS`: the best device; the median line to its peers."""
     profile = inner(node, "profile")
-    if not number(profile, "measured_at"):
-        return ("-",) * len(WIDE_COLUMNS)
+    measured_at = number(profile, "measured_at")
     best: Json = max(items(profile, "devices"), key=lambda one: number(one, "gflops"), default={})
     lines = [one for one in items(profile, "links") if number(one, "megabytes_per_s")]
     return (
@@ -23,17 +22,18 @@ def wide_cells(node: Json, now: float) -> tuple[str, ...]:
         _figure(median(number(one, "megabytes_per_s") for one in lines) if lines else 0.0),
         _figure(median(number(one, "round_trip_ms") for one in lines) if lines else 0.0),
         f"{text(best, 'device')}, {text(best, 'method')}" if best else "-",
-        ago(now - number(profile, "measured_at")),
+        ago(now - measured_at) if measured_at else "-",
     )
 
 
 def profile_details(profile: Json, now: float) -> list[tuple[str, str]]:
-    """``(label, value)`` lines of a node's page; none before the first measurement."""
+    """``(label, value)`` lines of a node's page; none before the first measurement.
+
+    A line to another site is also measured without a bench, when a gang starts over it.
+    """
     measured_at = number(profile, "measured_at")
-    if not measured_at:
-        return []
     return [
-        ("Measured", ago(now - measured_at)),
+        *([("Measured", ago(now - measured_at))] if measured_at else []),
         *(("Speed", _device(one)) for one in items(profile, "devices")),
         *(("Line", _line(one)) for one in items(profile, "links")),
     ]

@@ -25,7 +25,7 @@ class JobDetails(NamedTuple):
     timeline: Table
     attempts: Table
     reports: Table  # newest of each rank; no rows where ranks reported nothing
-    first_failure: str  # "rank 2 on n3 was killed by signal 9"; "" where none failed or the sentence says so
+    first_failure: str  # "rank 2 on n3 was ended by signal 9"; "" where none failed or the sentence says so
 
 
 def job_details(
@@ -53,7 +53,7 @@ def first_failure(attempt: Json) -> str:
     process = text(first, "process")
     who = f"rank {process}" if process.isdigit() else process
     signal = int(number(first, "signal"))
-    how = f"was killed by signal {signal}" if signal else f"ended with exit code {int(number(first, 'code'))}"
+    how = f"was ended by signal {signal}" if signal else f"ended with exit code {int(number(first, 'code'))}"
     return printable(f"{who} on {text(first, 'node')} {how}")
 
 

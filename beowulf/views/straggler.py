@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from statistics import median
 
-from beowulf.split.straggler import Straggler, from_reports
+from beowulf.split.straggler import Straggler, from_reports, line_rate
 from beowulf.views.fields import Json, inner, items, number, text
 from beowulf.views.jobs import newest_attempt
 from beowulf.views.text import printable
@@ -34,10 +33,9 @@ def rank_nodes(job: Json) -> dict[int, str]:
 def _rates(gang: Sequence[Json]) -> dict[str, float]:
     """By node, the median MB/s to its peers of the gang, as `beowulf nodes bench` measured it."""
     names = {text(node, "id") for node in gang}
-    rates: dict[str, float] = {}
-    for node in gang:
-        links = items(inner(node, "profile"), "links")
-        carried = [number(link, "megabytes_per_s") for link in links if text(link, "peer") in names]
-        if any(carried):
-            rates[text(node, "id")] = median(rate for rate in carried if rate)
-    return rates
+    return {text(node, "id"): line_rate(_links(node), names) for node in gang}
+
+
+def _links(node: Json) -> list[tuple[str, float]]:
+    links = items(inner(node, "profile"), "links")
+    return [(text(link, "peer"), number(link, "megabytes_per_s")) for link in links]

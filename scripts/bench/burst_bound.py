@@ -17,8 +17,8 @@ from scipy.sparse import csr_array
 
 from beowulf.model.market import MarketRules
 from beowulf.model.snapshot import Snapshot
-from beowulf.scheduler.bursting import fits
 from beowulf.scheduler.errand import MB_PER_MIB
+from beowulf.scheduler.imagined import fits
 from beowulf.scheduler.request import request_of
 from beowulf.sim import Trace, TraceJob
 

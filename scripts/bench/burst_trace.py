@@ -13,13 +13,15 @@ from beowulf.model.renting import Caps
 from beowulf.model.rules import Rules
 from beowulf.model.snapshot import Snapshot
 from beowulf.scheduler import Grow, Plan, errand_of, quote_of
-from beowulf.scheduler.bursting import fits, run_of
-from beowulf.scheduler.estimates import History
+from beowulf.scheduler.estimates import History, expected_s
+from beowulf.scheduler.imagined import fits
 from beowulf.scheduler.request import request_of
 from beowulf.sim import Outcome, Ran, Trace, TraceJob, replay
 
 RICH = Caps(month_usd=1e9)
 PATIENCE_S = 600.0  # of the way to burst that ours is held against
+IDLE_S = 60.0  # a machine is given back after
+MB_PER_MIB = 1.048576
 
 
 @dataclass(frozen=True)
@@ -34,16 +36,35 @@ class Setting:
     mb_per_s: float = 50.0
     now: float = 0.0  # of the trace's begin, in the year of the prices
 
+    @property
+    def rule(self) -> str:
+        return f"{self.factor:g} times the limit and {self.grace_s / 3600:g} h after the submit"
+
     def rules(self, policy: str = "easy") -> Rules:
         market = MarketRules(
             offers=self.offers,
             boot_s={DEFAULT: self.boot_s},
             lines={DEFAULT: Line(self.mb_per_s, self.mb_per_s)},
             machines=10_000,
-            idle_s=60.0,
+            idle_s=IDLE_S,
             stale_after_s=10 * 365 * 86400.0,
         )
         return Rules(policy, market=market)
+
+
+@dataclass(frozen=True)
+class Bed:
+    """A lab, what comes to it, and what may be rented at the prices of ``day``."""
+
+    cluster: Snapshot
+    read: Trace
+    setting: Setting
+    day: str
+
+    @property
+    def threads(self) -> int:
+        """Of each node."""
+        return max(len(node.usable_cpus) for node in self.cluster.nodes.values())
 
 
 def with_deadlines(trace: Trace, setting: Setting, seed: int) -> Trace:
@@ -91,7 +112,7 @@ def _running_usd(one: Ran, offer: Offer) -> float:
 
 
 def _gigabytes(job: TraceJob) -> float:
-    return job.spec.burst.results_mib * 1.048576 / 1000.0
+    return job.spec.burst.results_mib * MB_PER_MIB / 1000.0
 
 
 def ours(trace: Trace, cluster: Snapshot, setting: Setting) -> Outcome:
@@ -115,7 +136,7 @@ def impatient(trace: Trace, cluster: Snapshot, setting: Setting) -> Outcome:
 
 def cheapest(job: Job, market: MarketRules, now: float) -> Grow | None:
     request = request_of(job.spec, job.owner, (), 0)
-    errand = errand_of(job, run_of(job, History()), 0.0, market)
+    errand = errand_of(job, expected_s(job.spec, job.owner, History()), 0.0, market)
     able = [one for one in market.offers if fits(request, one, market)]
     quotes = [quote_of(errand, one, Market.ON_DEMAND, market, now) for one in able]
     best = min(quotes, key=lambda one: one.cost_usd, default=None)
@@ -137,7 +158,9 @@ def clairvoyant(trace: Trace, cluster: Snapshot, setting: Setting) -> Outcome:
     """Knows how long every job will run: nothing is rented out of fear of a limit. What comes later it does not know,
     so it is no lower bound."""
     knowing = tuple(_told(job) for job in trace.jobs)
-    return replay(Trace(knowing, trace.left_out), cluster, setting.rules(), caps=RICH)
+    found = replay(Trace(knowing, trace.left_out), cluster, setting.rules(), caps=RICH)
+    as_said = {id(told): job for told, job in zip(knowing, trace.jobs, strict=True)}
+    return replace(found, ran=tuple(replace(one, job=as_said[id(one.job)]) for one in found.ran))
 
 
 def _told(job: TraceJob) -> TraceJob:

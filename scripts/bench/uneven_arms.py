@@ -10,7 +10,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
-from uneven_model import SEED, Digits, network, optimizer_of
+from uneven_model import SEED, Digits, joined, network, optimizer_of
 
 from beowulf import train
 from beowulf.train.modes import Choice, read_choice
@@ -48,7 +48,7 @@ class Stock:
             self._begin(self._epoch + 1)
         part = self._batch // dist.get_world_size()
         first = self._at + dist.get_rank() * part
-        inputs, wanted = self._digits.__getitems__(self._order[first : first + part].tolist())
+        inputs, wanted = self._digits.take(self._order[first : first + part].tolist())
         self._at += self._batch
         self._optimizer.zero_grad()
         nn.functional.cross_entropy(self._model(inputs), wanted).backward()
@@ -86,7 +86,7 @@ class Ours:
 
     def _training(self, digits: Digits, batch: int, micro: int) -> Iterator[None]:
         bw, optimizer = self.session, optimizer_of(self.module)
-        loader = bw.loader(digits, batch, micro, together=batch, drop_last=True, collate_fn=lambda pair: pair)
+        loader = bw.loader(digits, batch, micro, together=batch, drop_last=True, collate_fn=joined)
         for _ in bw.epochs(1000):
             for _, micro_batches in bw.steps(loader):
                 for inputs, wanted in micro_batches:

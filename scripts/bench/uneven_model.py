@@ -29,9 +29,18 @@ class Digits:
     def __len__(self) -> int:
         return len(self.wanted)
 
-    def __getitems__(self, indices: list[int]) -> tuple[Tensor, Tensor]:
+    def take(self, indices: list[int]) -> tuple[Tensor, Tensor]:
         chosen = torch.tensor(indices)
         return self.inputs[chosen], self.wanted[chosen]
+
+    def __getitems__(self, indices: list[int]) -> list[tuple[Tensor, Tensor]]:
+        """All of them as one piece: `joined` has less to do then."""
+        return [self.take(indices)]
+
+
+def joined(pieces: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    inputs, wanted = zip(*pieces, strict=True)
+    return torch.cat(inputs), torch.cat(wanted)
 
 
 def network(width: int) -> nn.Module:

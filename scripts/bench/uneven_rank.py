@@ -59,7 +59,7 @@ class Rank:
         self.found.setdefault("alones", []).append(everyone)
 
     def _alone(self, model: nn.Module, optimizer: torch.optim.Optimizer, samples: int) -> tuple[int, float]:
-        inputs, wanted = self.digits.__getitems__(list(range(samples)))
+        inputs, wanted = self.digits.take(list(range(samples)))
         times = []
         for _ in range(3):
             dist.barrier()

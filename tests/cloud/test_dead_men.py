@@ -105,7 +105,7 @@ def launched_with_template(launching: Launching, vendor: str, lease_s: str, mark
     values = Values(
         cluster="cafe", machine=made.machine_id, user="beowulf", home="/home/beowulf", lease_s=lease_s,
         host_key_private=(launching.folder / "host-t1").read_text(), host_key_public=launching.host_key("t1"),
-        authorized_key=made.authorized_key,
+        authorized_key=made.authorized_key, market=market.value,
     )  # fmt: skip
     return replace(made, user_data=user_data((TEMPLATES / f"{vendor}.yaml").read_text(), values))
 

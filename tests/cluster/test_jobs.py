@@ -165,6 +165,17 @@ def test_a_job_over_its_time_is_ended(head: RealHead) -> None:
     assert done["word"] == "TIMEOUT"
 
 
+def test_an_environment_that_is_not_there_is_told_and_nothing_runs_without_it(head: RealHead) -> None:
+    for nodes in (1, 2):
+        spec = JobSpec("v", "echo ran", min_nodes=nodes, max_nodes=nodes, environment=Environment(venv="/no/where"))
+        job = head.ended(head.submit(spec))
+        assert (
+            job["word"] == "FAILED"
+            and "env.venv /no/where cannot be used: there is no /no/where/bin/python" in (job["reason"])
+        )
+        assert head.text(job["id"], "0") == b""
+
+
 def test_an_array_and_what_depends_on_it(head: RealHead) -> None:
     array = head.submit(JobSpec("sweep", "echo task $SLURM_ARRAY_TASK_ID"), array=tuple(range(1, 21)))
     from beowulf.model.job import Dependency

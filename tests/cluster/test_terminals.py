@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -49,12 +50,19 @@ def talker(lab: Lab, head: RealHead) -> str:
     return job_id
 
 
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as one:
+        return int(one.getsockname()[1])
+
+
 def calm(done: subprocess.CompletedProcess[bytes]) -> None:
     assert b"Traceback" not in done.stderr and b"Error" not in done.stderr, done.stderr.decode("utf-8", "replace")
 
 
-def test_poor_locales_no_colour_and_no_terminal(head: RealHead, talker: str) -> None:
-    for words in (*VERBS, ("show", talker), ("why", talker), ("logs", talker)):
+def test_poor_locales_no_colour_and_no_terminal(head: RealHead, talker: str, tmp_path: Path) -> None:
+    file = tmp_path / "job.yaml"
+    file.write_text("run: echo schön  # → UTF-8, whatever the locale\n", encoding="utf-8")
+    for words in (*VERBS, ("plan", str(file)), ("show", talker), ("why", talker), ("logs", talker)):
         done = subprocess.run(
             (*CLI, *words), env={**head.env(), **POOR}, stdin=subprocess.DEVNULL, capture_output=True, timeout=60
         )
@@ -82,18 +90,29 @@ def test_a_reader_that_leaves(head: RealHead, talker: str, words: tuple[str, ...
 
 
 @pytest.mark.parametrize(
-    "words", [("logs", "-f", "JOB"), ("events", "-f"), ("ps", "--watch"), ("run", "--", "sleep", "600")]
+    "words",
+    [
+        ("logs", "-f", "JOB"),
+        ("events", "-f"),
+        ("ps", "--watch"),
+        ("web", "--port", "FREE"),
+        ("submit", "--wait", "sleeps.yaml"),
+        ("run", "--", "sleep", "600"),
+    ],
 )
-def test_ctrl_c_is_130_and_ends_no_job(head: RealHead, talker: str, words: tuple[str, ...]) -> None:
+def test_ctrl_c_is_130_and_ends_no_job(head: RealHead, talker: str, words: tuple[str, ...], tmp_path: Path) -> None:
+    (tmp_path / "sleeps.yaml").write_text("name: sleep\nrun: sleep 600\n")
+    known = {"JOB": talker, "FREE": str(free_port())}
     process = subprocess.Popen(
-        (*CLI, *(talker if word == "JOB" else word for word in words)),
+        (*CLI, *(known.get(word, word) for word in words)),
         env={**head.env(), "PYTHONUNBUFFERED": "1"},
+        cwd=tmp_path,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
     try:
-        if words[0] == "run":
+        if words[0] in ("run", "submit"):
             head.wait_for(lambda: any(job["name"] == "sleep" for job in head.client.jobs(state="RUNNING")), "the run")
         else:
             assert process.stdout is not None and process.stdout.read(1)

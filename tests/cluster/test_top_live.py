@@ -21,6 +21,9 @@ from textual.pilot import Pilot
 from beowulf.lab import Lab
 from beowulf.model.job import JobSpec
 from beowulf.tui.app import Top
+from beowulf.tui.feed import Feed
+
+MOUSE = {mode << 5 for mode in (1000, 1003, 1006)}  # as pyte keeps private modes: clicks, moves, their form
 
 
 def test_a_job_really_cancelled_and_a_node_really_drained(lab: Lab, head: RealHead) -> None:
@@ -29,7 +32,7 @@ def test_a_job_really_cancelled_and_a_node_really_drained(lab: Lab, head: RealHe
     head.wait_for(lambda: head.client.job(job_id)["state"] == "RUNNING", "it to run")
 
     async def main() -> None:
-        app = Top(head.client)
+        app = Top(head.client, Feed(head.client))
         async with app.run_test(size=(140, 40)) as pilot:
             await seen(pilot, lambda: job_id in app.overview.state.jobs)
             await pilot.press("slash", *"sleeper run", "enter")
@@ -72,6 +75,11 @@ def test_a_small_terminal_hostile_lines_and_ctrl_c(lab: Lab, head: RealHead) -> 
     stream = pyte.ByteStream(screen)
     try:
         shown(ours, stream, lambda: any(line.split()[:1] == [job_id] for line in screen.display))
+        assert screen.mode >= MOUSE
+        os.write(ours, b"m")
+        shown(ours, stream, lambda: not MOUSE & screen.mode)
+        os.write(ours, b"m")
+        shown(ours, stream, lambda: screen.mode >= MOUSE)
         os.write(ours, b"l")
         shown(ours, stream, lambda: any("plain" in line for line in screen.display))
         assert screen.title != "owned"

@@ -25,9 +25,9 @@ def main(trace: Path, mode: str, steps: int, stuck: int) -> None:
     choice = Choice((mode,), {mode: {"period": PERIOD}})
     with train.session(seed=3, communication=choice) as bw, (trace / f"{bw.rank}.jsonl").open("a") as book:
         model = bw.wrap(network())
-        optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
         loader = bw.loader(Numbered(), batch_size=BATCH, micro_batch=MICRO)
-        bw.restore()
+        bw.restore(optimizer=optimizer)
         print(json.dumps({"began": bw.cursor.step}), file=book, flush=True)
         for _ in bw.epochs(100):
             for step, micro_batches in bw.steps(loader):

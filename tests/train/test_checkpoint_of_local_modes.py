@@ -34,10 +34,13 @@ def wait_for(condition: Callable[[], bool], gang: Ranks) -> None:
         time.sleep(0.05)
 
 
-def kept(folder: Path, rank: int) -> tuple[int, dict[str, Any]]:
+def kept(folder: Path, rank: int) -> tuple[int, dict[str, Any], list[Any]]:
+    """Step, weights, momentum."""
     found = files.newest(str(folder / f"node{rank}"))
     assert found is not None
-    return found.step, torch.load(found.state, weights_only=True)["model"]
+    state = torch.load(found.state, weights_only=True)
+    remembered = state["kept"]["optimizer"]["state"]
+    return found.step, state["model"], [remembered[number]["momentum_buffer"] for number in sorted(remembered)]
 
 
 def same(weights: dict[str, Any], line: dict[str, Any]) -> bool:
@@ -53,14 +56,17 @@ def test_asked_for_a_checkpoint_the_ranks_agree_on_one_and_else_keep_what_they_l
     gang.processes[0].send_signal(signal.SIGUSR1)
     wait_for(lambda: any("checkpoint" in line for line in reports(tmp_path, 1)), gang)
     wait_for(lambda: any("checkpoint" in line for line in reports(tmp_path, 0)), gang)
-    (step, mine), (other_step, other) = kept(tmp_path, 0), kept(tmp_path, 1)
+    (step, mine, momentum), (other_step, other, theirs) = kept(tmp_path, 0), kept(tmp_path, 1)
     assert step == other_step
     assert all(torch.equal(mine[name], other[name]) for name in mine), "it is of no rank in particular"
+    assert all(map(torch.equal, momentum, theirs)) and any(one.any() for one in momentum), (
+        "nor is the optimizer's state"
+    )
     (tmp_path / "trace" / "quick").touch()
     wait_for(lambda: book(tmp_path, 0)[-1].get("step", 0) >= STUCK, gang)  # and rank 1 does not come any more
     gang.processes[0].send_signal(signal.SIGUSR1)
     wait_for(lambda: gang.kept(0) > step, gang)
-    later, mine = kept(tmp_path, 0)
+    later, mine, _ = kept(tmp_path, 0)
     assert STUCK - local_ranks.PERIOD < later < STUCK
     assert same(mine, after(tmp_path, 0, later)) and same(mine, after(tmp_path, 1, later))
     assert not same(mine, after(tmp_path, 0, STUCK))

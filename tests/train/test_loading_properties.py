@@ -116,6 +116,23 @@ def test_what_a_sample_draws_is_no_matter_of_split_or_pass(
     assert len(alone) == size and shared == alone
 
 
+class Whole(Numbers):
+    """Its samples come as one tensor, not as a list."""
+
+    def __getitems__(self, indices: list[int]) -> Any:
+        return torch.tensor(indices)
+
+
+def test_samples_that_come_in_one_piece_go_through_the_model_one_micro_batch_at_a_time() -> None:
+    def first(together: int) -> Any:
+        loader = Loader(Whole(8), 8, 2, shuffle=False, together=together, collate_fn=lambda piece: piece)
+        return next(loader.running(Position(5, 0, 0, 0), (4,), lambda count: (count,)))
+
+    assert first(1).tolist() == [0, 1]
+    with pytest.raises(ValueError, match="__getitems__ has to return a list of samples"):
+        first(4)
+
+
 def batch_count(size: int, batch_size: int, micro: int) -> int:
     """Micro-batches of an epoch's last batch."""
     return -(-(size % batch_size or batch_size) // micro)

@@ -6,9 +6,15 @@ from collections.abc import Sequence
 
 import pytest
 
+from beowulf.split.straggler import FIELDS
 from beowulf.train.straggling import Straggling
 
-ENVIRONMENT = {"SLURM_JOB_NODELIST": "n[1-2]", "LOCAL_WORLD_SIZE": "1", "WORLD_SIZE": "2"}
+ENVIRONMENT = {
+    "SLURM_JOB_NODELIST": "n[1-2]",
+    "LOCAL_WORLD_SIZE": "1",
+    "WORLD_SIZE": "2",
+    "BEOWULF_LINES": "110,11",
+}
 
 
 class Gathered:
@@ -19,10 +25,12 @@ class Gathered:
     def __init__(self) -> None:
         self.other_s = 2.0
         self.gathers = 0
+        self.clock: dict[str, float] = {}
 
     def gather(self, values: Sequence[float]) -> list[list[float]]:
         self.gathers += 1
-        return [list(values), [2.0, self.other_s, 0.0, 2.0 - self.other_s, 4.0]]
+        other = {"step_s": 2.0, "compute_s": self.other_s, "sync_s": 2.0 - self.other_s, "k": 4.0, **self.clock}
+        return [list(values), [other.get(name, 0.0) for name in FIELDS]]
 
 
 def test_rank_0_tells_each_straggler_once(capsys: pytest.CaptureFixture[str]) -> None:
@@ -37,8 +45,10 @@ def test_rank_0_tells_each_straggler_once(capsys: pytest.CaptureFixture[str]) ->
 
     assert epoch(2.0).startswith("beowulf: rank 1 on n2 holds the gang back by 50 % (compute)")
     assert epoch(1.9) == ""
-    assert "the network holds" in epoch(1.0)
+    assert "rank 1 on n2 holds the gang back by 50 % (network): its line carries" in epoch(1.0)
     assert "rank 1" in epoch(2.0)
+    gang.clock = {"clock": 0.4, "heat": 1.0}
+    assert "(clock): its processor runs at 40 % of its clock, slowed by heat" in epoch(2.0)
     gang.rank = 1
     assert epoch(1.0) == epoch(2.0) == ""
 

@@ -15,7 +15,7 @@ VARIABLE = "BEOWULF_COMMUNICATION"
 class Choice:
     """The modes a training may use, the most exact first. More than one: measure them and keep the cheapest.
 
-    ``settings`` are keyword arguments of a mode by its name: ``{"powersgd": {"rank": 4}, "diloco": {"period": 64}}``.
+    ``settings`` are keyword arguments of a mode by its name: ``{"powersgd": {"rank": 16}, "diloco": {"period": 64}}``.
     """
 
     modes: tuple[str, ...] = ("exact",)

@@ -37,7 +37,8 @@ class Communication:
 
     Every rank calls ``before_step`` before the backward pass that synchronises and ``after_step`` after each optimizer
     step, a skipped one too, since both count. Before parameters are looked at (evaluation, checkpoint, end) every rank
-    calls ``settle``. Gradients must come scaled as `Part` says.
+    calls ``settle``. Gradients must come scaled as `Part` says. The optimizer is the caller's: after steps of a mode
+    with a period each rank's remembers its own gradients, which takes equal parameters apart again (`train.moments`).
     """
 
     def __init__(

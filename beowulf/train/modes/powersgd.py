@@ -21,6 +21,7 @@ from beowulf.train.modes.mode import Lock, Part, pending
 if TYPE_CHECKING:
     from torch._C._distributed_c10d import GradBucket
 
+RANK = 8
 # A row that shrinks to less than this when those before it are taken out is noise, which scaling up would make a
 # direction of its own. What it held stays in the error and is sent later.
 LEAST_REMAINDER = 1e-3
@@ -38,7 +39,7 @@ class PowerSGD:
     carried: Sequence[Tensor] = ()
 
     def __init__(
-        self, group: dist.ProcessGroup | None = None, *, rank: int = 4, exact_steps: int = 10, seed: int = 0
+        self, group: dist.ProcessGroup | None = None, *, rank: int = RANK, exact_steps: int = 10, seed: int = 0
     ) -> None:
         self._group = group
         self._rank = rank

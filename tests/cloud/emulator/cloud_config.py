@@ -26,7 +26,8 @@ def read_config(user_data):
         raise ValueError("user data does not begin with #cloud-config")
     import yaml  # only here: hosts have no more than the standard library
 
-    config = yaml.safe_load(user_data) or {}
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # a tenth of the time, where it was built
+    config = yaml.load(user_data, Loader=loader) or {}
     unknown = set(config) - KNOWN
     if unknown:
         raise ValueError(f"cloud-config keys the emulator does not know: {', '.join(sorted(unknown))}")

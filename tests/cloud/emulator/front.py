@@ -7,7 +7,7 @@ from typing import Any
 
 from emulator.keeper import Keeper
 from emulator.messages import Reply, Request, Vendor, json_reply
-from emulator.world import World
+from emulator.world import LIVE, World
 
 HANG_UP = Reply(0)
 
@@ -54,6 +54,8 @@ class Front:
         if verb == "machines":
             rows = [{**asdict(one), "billed_s": world.billed_s(one)} for one in world.machines()]
             return json_reply(rows)
+        if verb == "addresses":
+            return json_reply({one.id: one.address for one in world.machines() if one.address and one.state in LIVE})
         if verb == "calls":
             return json_reply(world.calls())
         if verb == "needed":

@@ -5,24 +5,21 @@ Hosts outlive this process: what is needed to find them again lies in their fold
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import hashlib
 import ipaddress
 import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
 import threading
-import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
 
-from emulator import init
+from emulator import image, warm
 from emulator.cloud_config import read_config
 from emulator.messages import Reply, Request
 from emulator.server import Server
@@ -41,6 +38,8 @@ class Hosts:
         self._metadata: dict[str, Server] = {}
         self._network: ipaddress.IPv4Network | None = None
         self._making = threading.Lock()
+        self._warm = warm.Warm()
+        self._standing: dict[str, warm.Standing] = {}
 
     # Names and addresses
 
@@ -87,81 +86,77 @@ class Hosts:
     # One host
 
     def prepare(self, machine: Machine, address: str) -> None:
-        """Its network and its disk. Done again after a crash half-way."""
-        space, disk, number = self._space(machine.id), self._disk(machine.id), machine.number
-        if self.alive(machine.id):
+        """Its network, its disk and its first process, which has no power yet. Done again after a crash half-way."""
+        if self.alive(machine.id) or machine.id in self._standing:
             return
-        if not os.path.exists(f"/run/netns/{space}"):
-            _run("ip", "netns", "add", space)
-        if "eth0" not in _run("ip", "-n", space, "-o", "link", "show").stdout:
-            _batch(
-                self._switch,
-                f"link add port{number} type veth peer name eth0 netns {space}",
-                f"link set port{number} master bridge up",
-            )
-            _batch(
-                space,
-                f"addr add {self.address(number)}/16 dev eth0",
-                "link set lo up",
-                "link set eth0 up",
-                f"addr add {METADATA_ADDRESS}/32 dev lo scope host",
-                f"route add default via {self._net()[1]}",
-            )
-        shutil.rmtree(disk, ignore_errors=True)
-        for name, mode in init.FOLDERS.items():
-            (disk / name).mkdir(parents=True)
-            (disk / name).chmod(mode)
-        _run("cp", "-a", "/etc", str(disk))
-        init.settle_etc(disk / "etc", machine.id, address)
-
-    def boot(self, machine: Machine) -> None:
-        """Comes back when the host's first process lives; its sshd listens soon after."""
+        self._connect(machine)
         disk = self._disk(machine.id)
-        if self.alive(machine.id):
-            return
+        image.lay_out(disk, machine.id, address)
         order = {
             "disk": str(disk),
             "network": f"/run/netns/{self._space(machine.id)}",
             "name": machine.id,
-            "address": machine.address,
             "boot_id": str(uuid.uuid4()),
             "open": _closed_python(),
             "config": read_config(machine.user_data),
         }
         (disk / "order.json").write_text(json.dumps(order))
-        python = "/usr/bin/python3" if os.access("/usr/bin/python3", os.X_OK) else sys.executable
-        done = subprocess.run(
-            (python, "-I", "-S", "-B", init.__file__, str(disk / "order.json")),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd="/",
+        try:
+            self._standing[machine.id] = self._warm.host(disk / "order.json")
+        except RuntimeError as error:
+            raise RuntimeError(f"{machine.id} does not boot: {error}") from error
+
+    def _connect(self, machine: Machine) -> None:
+        space, port = self._space(machine.id), f"port{machine.number}"
+        if os.path.exists(f"/run/netns/{space}"):  # the port first: what is in a namespace goes some time after it
+            _run("ip", "-n", self._switch, "link", "del", port, check=False)
+            _run("ip", "netns", "del", space)
+        _run("ip", "netns", "add", space)
+        _batch(
+            self._switch,
+            f"link add {port} type veth peer name eth0 netns {space}",
+            f"link set {port} master bridge up",
         )
-        if done.returncode != 0:
-            raise RuntimeError(f"{machine.id} does not boot: {done.stderr}")
+        _batch(
+            space,
+            f"addr add {self.address(machine.number)}/16 dev eth0",
+            "link set lo up",
+            "link set eth0 up",
+            f"addr add {METADATA_ADDRESS}/32 dev lo scope host",
+            f"route add default via {self.gateway()}",
+        )
+
+    def boot(self, machine: Machine) -> None:
+        """Of a host that was prepared: its power comes on; its sshd listens soon after."""
+        standing = self._standing.pop(machine.id, None)
+        if standing is None:  # it outlived an emulator that was killed before it could say so
+            return
+        # Its number is on disk before it may live.
+        new = self._disk(machine.id) / "init.new"
+        new.write_text(f"{standing.pid} {standing.started}\n")
+        new.rename(new.with_suffix(""))
+        standing.switch_on()
 
     def alive(self, machine_id: str) -> bool:
-        return self._init(machine_id) is not None
+        init = self._init(machine_id)
+        return init is not None and warm.lives(*init)
 
-    def _init(self, machine_id: str) -> int | None:
-        """The number of the host's first process, if it lives."""
+    def _init(self, machine_id: str) -> tuple[int, str] | None:
+        """The number of the first process of a host that had power, and when that process started."""
         try:
             pid, started = (self._disk(machine_id) / "init").read_text().split()
-            fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
         except (OSError, ValueError):
             return None
-        return int(pid) if fields[19] == started and fields[0] not in "ZX" else None
+        return int(pid), started
 
     def cut(self, machine_id: str) -> None:
-        """Every process of the host dies at once: its first process holds the PID namespace."""
-        pid = self._init(machine_id)
-        if pid is None:
-            return
-        with contextlib.suppress(ProcessLookupError):  # it went down by itself
-            os.kill(pid, signal.SIGKILL)
-        while self.alive(machine_id):
-            time.sleep(0.005)
+        """Its power goes, whether it ever came on or not."""
+        standing = self._standing.pop(machine_id, None)
+        if standing is not None:
+            standing.give_up()
+        init = self._init(machine_id)
+        if init is not None:
+            warm.end(*init)
 
     def clear(self, machine_id: str) -> None:
         """Its network and its disk go; ``console.log`` stays for whoever asks why."""
@@ -233,9 +228,9 @@ def _free_subnet(token: str) -> str:
     raise RuntimeError("no free subnet for the emulated cloud")
 
 
-def _run(*argv: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+def _run(*argv: str, stdin: str = "", check: bool = True) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PATH": os.environ.get("PATH", "") + ":/usr/sbin:/sbin"}
-    return subprocess.run(argv, input=stdin, check=True, text=True, capture_output=True, env=environment, cwd="/")
+    return subprocess.run(argv, input=stdin, check=check, text=True, capture_output=True, env=environment, cwd="/")
 
 
 def _batch(namespace: str, *lines: str) -> None:

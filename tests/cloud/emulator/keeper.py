@@ -57,12 +57,19 @@ class Keeper:
         self._hosts.cut(machine.id)
 
     def _run(self) -> None:
+        counted_at = 0.0
         while not self._stopped.is_set():
             self._world.changed.wait(LOOK_S)
             self._world.changed.clear()
-            for machine in self._world.machines():
-                if machine.id not in self._busy and machine.state not in (ENDED, STOPPED):
+            machines = [one for one in self._world.machines() if one.state not in (ENDED, STOPPED)]
+            for machine in machines:
+                if machine.id not in self._busy:
                     self._look(machine, self._world.now())
+            if self._real and time.monotonic() - counted_at >= LOOK_S:
+                counted_at = time.monotonic()
+                for machine in machines:
+                    if machine.state == RUNNING and not self._hosts.alive(machine.id):
+                        self._shut_down_itself(machine)
             time.sleep(0.005)
 
     def _look(self, machine: Machine, now: float) -> None:
@@ -77,8 +84,6 @@ class Keeper:
             world.end(machine, "its time limit")
         elif machine.state == ENDING and now >= machine.ending_at + world.rule("ending_s"):
             self._apart(machine, self._end)
-        elif machine.state == RUNNING and self._real and not self._hosts.alive(machine.id):
-            self._shut_down_itself(machine)
 
     def _shut_down_itself(self, machine: Machine) -> None:
         with self._world.changing():

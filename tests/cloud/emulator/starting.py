@@ -87,6 +87,10 @@ class Emulator:
         """Every machine there ever was, with ``state``, ``address``, ``details`` and ``billed_s``."""
         return list(self._ask("machines"))
 
+    def addresses(self) -> dict[str, str]:
+        """Instance → address, of those that live: little to ask for, again and again."""
+        return dict(self._ask("addresses"))
+
     def calls(self, action: str = "") -> list[dict[str, Any]]:
         """What was asked so far: ``at``, ``action``, ``status`` (0: the client got no reply)."""
         return [call for call in self._ask("calls") if action in ("", call["action"])]

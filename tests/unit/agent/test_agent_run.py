@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from agent_driver import Agent, process, wait_for
+from agent_driver import Agent, carrying, marker, process, wait_for
 
 SH = ["/bin/sh", "-c"]
 
@@ -34,9 +34,11 @@ def test_what_cannot_be_executed_says_why(agent: Agent) -> None:
     agent.start("1.1", [process(["/no/such/program"])])
     told = agent.expect("exited")
     assert told["code"] == 127
-    assert "/no/such/program" in told["error"] and "No such file" in told["error"]
+    assert told["error"] == "/no/such/program: No such file or directory"
     agent.start("1.2", [process(["true"], cwd="absent")])
-    assert "absent" in agent.expect("exited", attempt="1.2")["error"]
+    assert "/work/absent: No such file" in agent.expect("exited", attempt="1.2")["error"]
+    agent.start("1.3", [process(["no-such-program"])])
+    assert agent.expect("exited", attempt="1.3")["error"] == "no-such-program: no such program on PATH"
 
 
 def test_arguments_arrive_byte_for_byte(agent: Agent) -> None:
@@ -156,9 +158,7 @@ def test_signal_goes_to_the_ranks(agent: Agent) -> None:
 
 def test_signal_spares_whoever_does_not_take_it_up(agent: Agent) -> None:
     """A rank's shell would be ended by it, and the program that listens is its child."""
-    listens = (
-        "import signal, time\nsignal.signal(10, lambda *_: print('caught', flush=True))\nprint('up', flush=True)\n"
-    )
+    listens = "import os, signal, time\nsignal.signal(10, lambda *_: os.write(1, b'caught'))\nprint('up', flush=True)\n"
     script = f'python3 -c "{listens}time.sleep(0.5)\ntime.sleep(1000)" & sleep 1000 & wait $!'
     agent.start("1.1", [process([*SH, script])])
     agent.log_until("1.1", "0", b"up")
@@ -200,6 +200,29 @@ def test_reports_are_parsed_and_bad_lines_dropped(agent: Agent) -> None:
         offset = report["offset"]
     assert lines == [{"step": 1, "loss": None}, {"step": 2}]
     assert offset == len('{"step": 1, "loss": NaN}\nnonsense\n[1]\n{"step": 2}\n')
+
+
+def test_what_all_processes_run_is_told_once(agent: Agent) -> None:
+    ranks = [{key: value for key, value in process([], str(rank)).items() if key != "argv"} for rank in (0, 1)]
+    agent.start("1.1", ranks, argv=[*SH, "echo of $BEOWULF_REPORT"])
+    agent.expect("cleared")
+    wait_for(lambda: agent.read(0.1) and len(agent.logs) == 2 and all(b"\n" in log for log in agent.logs.values()))
+    assert [log.split(b"/")[-1] for _, log in sorted(agent.logs.items())] == [b"0.report\n", b"1.report\n"]
+
+
+def test_numbers_that_no_head_could_read_end_no_link(agent: Agent) -> None:
+    lines = ['{"step": 1, "loss": 1e999, "big": ' + "9" * 5000 + "}", "{}"]
+    script = "".join(f"echo '{line}' >> $BEOWULF_REPORT;" for line in lines)
+    script += 'd=$(dirname $BEOWULF_REPORT); for i in $(seq 60000); do echo "{}"; done > $d/1.report; echo done'
+    agent.start("1.1", [process([*SH, script], "0", rank=0)])
+    read: dict[str, int] = {}
+    found = agent.expect("report")
+    assert found["lines"][0] == {"step": 1, "loss": None, "big": None}
+    read[found["process"]] = len(found["lines"])
+    while sum(read.values()) < 60_002:
+        found = agent.expect("report")
+        read[found["process"]] = read.get(found["process"], 0) + len(found["lines"])
+    assert read == {"0": 2, "1": 60_000}
 
 
 def test_trees_are_copied_into_place(agent: Agent) -> None:
@@ -268,6 +291,14 @@ def test_questions_are_answered_side_by_side(agent: Agent, tmp_path: Path) -> No
     assert answers["none"]["code"] == 127
     assert answers["left"]["out"] == "done\n"
     assert frame["time"] > 1e9
+
+
+def test_questions_go_with_the_link_that_asked(agent: Agent) -> None:
+    mark = marker()
+    agent.send("ask", id="q1", questions=[{"name": "hung", "argv": [*SH, f"sleep {mark} & wait"], "timeout_s": 60}])
+    wait_for(lambda: len(carrying(mark)) == 2)
+    agent.kill_link()
+    wait_for(lambda: not carrying(mark))
 
 
 def test_the_agent_leaves_a_private_folder(agent: Agent) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from beowulf.api.sanity import check
 from beowulf.model.errors import BadInput
-from beowulf.model.job import JobSpec, Mount, Resources, Tree
+from beowulf.model.job import Burst, JobSpec, Mount, Resources, Tree
 
 SPEC = JobSpec("hello", "echo hi", outputs=("results/", "a/*.pt"), envs={"A": "b=c"})
 TREE = Tree("d" * 64, 1, 1, "here")
@@ -28,6 +28,10 @@ def test_ordinary_jobs_pass() -> None:
         ({"procs_per_node": 10**9}, "spec.procs_per_node"),
         ({"resources": Resources(gpus=-1)}, "spec.resources"),
         ({"max_duration_s": float("nan")}, "spec"),
+        ({"burst": Burst(budget_usd=float("nan"))}, "spec"),
+        ({"burst": Burst(deadline_s=float("inf"))}, "spec"),
+        ({"burst": Burst(max_price_usd=-1.0)}, "spec"),
+        ({"burst": Burst(results_mib=10**400)}, "spec.resources"),
         ({"name": "a\nb"}, "spec.name"),
         ({"name": ""}, "spec.name"),
         ({"argv": ("a\0b",)}, "spec.script"),

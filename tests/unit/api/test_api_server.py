@@ -23,7 +23,7 @@ from beowulf.model import event as ev
 from beowulf.model.allocation import Allocation, RankSlot, Share
 from beowulf.model.codec import plain
 from beowulf.model.errors import BadInput, Refused
-from beowulf.model.job import JobSpec
+from beowulf.model.job import JobSpec, Result
 from beowulf.model.node import Endpoint
 from beowulf.probe import Load
 
@@ -247,6 +247,29 @@ def test_changes_tell_the_whole_once_and_then_what_differs(path: Path, head: Fak
     placed = told(lines, "jobs")
     assert [job["state"] for job in placed["jobs"]] == ["CONFIGURING"]
     assert [(node["id"], node["used_cpus"]) for node in placed["nodes"]] == [("n1", 1)]
+
+
+def test_the_whole_of_many_jobs_comes_in_lines_of_a_page(
+    path: Path, head: FakeHead, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("beowulf.api.changes.PAGE", 2)
+    head.happen(ev.NodeAdded(1.0, "n1", Endpoint("10.0.0.1"), "key"))
+    for number in range(1, 7):
+        submit(head, str(number))
+    head.happen(ev.JobEnded(2.0, "2", Result.CANCELLED, ""))
+    head.happen(ev.JobPlaced(4.0, "5", 1, Allocation((Share("n1", (RankSlot(0, 0, (0,)),)),))))
+    head.measured.append(("n1", Load(1.0, cpu=0.5)))
+    lines = stream(path, "/v1/changes")
+    pages = [next(lines) for _ in range(3)]
+    assert [[job["id"] for job in page["jobs"]] for page in pages] == [["5", "1"], ["3", "4"], ["6", "2"]]
+    assert [(page["whole"], page["more"], page["cursor"]) for page in pages] == [
+        (True, True, 0),
+        (False, True, 0),
+        (False, False, head.position()),
+    ]
+    assert [len(page["nodes"]) for page in pages] == [1, 0, 0] and [*pages[-1]["loads"]] == ["n1"]
+    submit(head, "7")
+    assert [job["id"] for job in told(lines, "jobs")["jobs"]] == ["7"]
 
 
 def test_changes_go_on_from_a_cursor_and_tell_new_reasons(path: Path, head: FakeHead) -> None:

@@ -68,6 +68,9 @@ def test_jobs(client: Client, head: FakeHead) -> None:
     assert [job["id"] for job in client.jobs(limit=2)] == ["2_1", "2_2"]
     assert [job["id"] for job in client.jobs(state="configuring")] == ["1"]
     assert client.jobs(state="live", owner="nobody else") == []
+    assert client.jobs(state="ended") == [] and client.jobs(state="ended, live") != []
+    with pytest.raises(BadInput, match=r"runing is no state of a job \(pending, .*running, .*out_of_memory"):
+        client.jobs(state="runing")
     whole = client.job("1")
     assert (whole["word"], whole["spec"]["script"]) == ("CONFIGURING", "echo hi")
     assert client.why("1")["sentence"] == "1 needs 4 GPUs, 1 free"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 
 from beowulf.burst.offers import market_of
 from beowulf.cloud.shelf import from_gpuhunt, own_catalogue, read_accelerators, read_catalogue, update
-from beowulf.model.errors import BeowulfError
+from beowulf.model.errors import BadInput, BeowulfError, Unreachable
 from beowulf.model.market import OWN
 from beowulf.specs.settings import parse_settings
 
@@ -60,6 +61,24 @@ def test_what_its_provider_retired_comes_back_by_no_price_list(tmp_path: Path, m
     line = "{provider: azure, region: eastus, machine_type: Standard_NC6, cpus: 6, memory: 56GB, price: 0.9}"
     path.write_text(f"defaults: {{as_of: 2026-11-01, source: me}}\noffers:\n  - {line}\n")  # somebody's own, by hand
     assert read_catalogue(tmp_path) == ()
+
+
+def test_a_network_that_is_away_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """gpuhunt logs a traceback per provider, which Python prints where nobody took care of it."""
+
+    def away(self: object, version: object = None) -> None:
+        logging.getLogger("gpuhunt._internal.catalog").error("Traceback")
+        raise OSError("no route")
+
+    monkeypatch.setattr(gpuhunt.Catalog, "load", away)
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])  # pytest's own
+    with pytest.raises(Unreachable, match="prices cannot be had: no route"):
+        update(tmp_path, ["aws"], [])
+    with pytest.raises(BadInput, match="--provider: 'awz' is not known"):
+        update(tmp_path, ["awz"], [])
+    assert capsys.readouterr().err == ""
 
 
 def test_without_the_extra_it_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -227,10 +227,8 @@ class World:
         self.staged: list[tuple[str, str]] = []
         self.staging_errors: dict[str, str] = {}  # by node
         self.staging_breaks = False  # whether that was the line
-        self.brought: list[tuple[str, ...]] = []  # whose outputs were asked for, time after time
         self.surveys = 0  # for checkpoints
-        self.survey_errors: list[str] = []
-        self.bringing_errors: list[tuple[str, bool]] = []  # how that goes, one after the other; then well
+        self.survey_errors: list[str] = []  # how they go, one after the other; then well
 
     def head_up(self) -> None:
         self.store = Store.open(self.url, now=self.now, cluster="sim")
@@ -278,9 +276,7 @@ class World:
                     error = self.staging_errors.get(action.node, "")
                     self.inbox.append(Staged(action.node, action.tag, error, bool(error) and self.staging_breaks))
                 case Collect():
-                    self.brought.append(action.nodes)
-                    error, broken = self.bringing_errors.pop(0) if self.bringing_errors else ("", False)
-                    self.inbox.append(Collected(action.tag, action.nodes, error, broken))
+                    self.inbox.append(Collected(action.tag))
                 case CollectCheckpoint():
                     self.inbox.append(self.newest(action))
                 case Follow():

@@ -1,138 +1,135 @@
-"""Outputs come home from every node of a gang, whatever the lines do meanwhile; what they cost a job, and what not."""
+"""What a job made comes home, or the job did not end well: nodes forget it when it has ended."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from sim_nodes import World
+from sim_nodes import ME, World
 
-from beowulf.controller.inputs import LogsComplete
-from beowulf.model.job import Checkpointing, Job, JobSpec, Launcher, Retry
+from beowulf.controller import commands as co
+from beowulf.controller.draft import Action, Collect
+from beowulf.controller.inputs import Collected
+from beowulf.controller.policy import Policy
+from beowulf.model.job import JobSpec, ShareState
+from beowulf.model.snapshot import Snapshot
 
-PAIR = JobSpec("pair", "true", launcher=Launcher.TORCHRUN, min_nodes=2, max_nodes=2, outputs=("out",))
-BROKEN = ("n2: the transfer broke off: closed", True)
+MAKES = JobSpec("makes", "true", outputs=("results",))
 
 
-def begun(folder: Path, spec: JobSpec = PAIR) -> tuple[World, str]:
-    world = World(folder, ["n1", "n2"], 1)
-    world.longest_s = 0.2
+class Collecting(World):
+    """Says what comes of each try to bring outputs home, in order; the last of ``comes`` again and again."""
+
+    comes: Sequence[tuple[str, bool]] = (("", False),)
+    collected: list[tuple[str, ...]]
+
+    def perform(self, actions: Sequence[Action], snapshot: Snapshot) -> None:
+        for action in actions:
+            if isinstance(action, Collect):
+                error, passing = self.comes[min(len(self.collected), len(self.comes) - 1)]
+                self.collected.append(action.nodes)
+                self.inbox.append(Collected(action.tag, error, passing))
+            else:
+                super().perform([action], snapshot)
+
+    def wait(self, seconds: float, by: float = 1.0) -> None:
+        for _ in range(int(seconds / by)):
+            self.step(by)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Collecting:
+    world = Collecting(tmp_path, ["n1", "n2"], 1, policy=Policy(lost_after_s=300.0))
+    world.collected = []
+    world.longest_s = 5.0
     world.head_up()
     world.step(1.0)
-    return world, world.submit(spec)
+    return world
 
 
-def training(folder: Path) -> tuple[World, str]:
-    """A job of one node that has made a checkpoint and will fail."""
-    world = World(folder, ["n1"], 1, failure_rate=1.0)
-    world.longest_s = 0.2
-    world.head_up()
+def ended_on_the_node(world: Collecting, spec: JobSpec) -> str:
+    """A job whose ranks are done; word of that has come, and then the line was cut before the rest of its log came."""
+    job = world.submit(spec)
+    while not all(keeper.phase == "cleared" for node in nodes_of(world, job) for keeper in node.keepers.values()):
+        world.step(0.1)
+    for node in nodes_of(world, job):
+        world.unlink(node.name)
+        node.powered = False
+    attempt = world.snapshot.jobs[job].attempt
+    assert attempt is not None and set(attempt.shares.values()) == {ShareState.CLEARED} and not attempt.ended_at
+    return job
+
+
+def nodes_of(world: World, job: str) -> list:  # type: ignore[type-arg]
+    world.step(0.0)
+    attempt = world.snapshot.jobs[job].attempt
+    assert attempt is not None
+    return [world.nodes[name] for name in attempt.allocation.nodes]
+
+
+def back(world: World) -> None:
+    for node in world.nodes.values():
+        node.powered = True
     world.step(1.0)
-    job = world.submit(JobSpec("train", "true", checkpoint=Checkpointing("ckpt"), retry=Retry((), 0)))
-    world.nodes["n1"].keepers[f"{job}.1"].saved_step = 7
-    return world, job
 
 
-def job_of(world: World, job: str) -> Job:
-    return world.snapshot.jobs[job]
+@pytest.fixture
+def slow_logs(world: Collecting, monkeypatch: pytest.MonkeyPatch) -> Collecting:
+    copied = world.copy_logs
+    monkeypatch.setattr(world, "copy_logs", lambda node: copied(node) if world.now > 1100.0 else None)
+    return world
 
 
-def cleared(world: World, job: str, patch: pytest.MonkeyPatch) -> None:
-    """Its ranks have ended; the logs are not in."""
-    patch.setattr(world, "copy_logs", lambda node: None)
-    for _ in range(5):
-        world.step(1.0)
-    attempt = job_of(world, job).attempt
-    assert attempt is not None and attempt.cleared and not attempt.ended_at and world.brought == []
+def test_a_line_that_is_cut_at_the_end_loses_no_outputs(slow_logs: Collecting) -> None:
+    world = slow_logs
+    job = ended_on_the_node(world, MAKES)
+    world.wait(120.0)  # long after its log was given up
+    assert world.snapshot.jobs[job].live and world.collected == []
+    back(world)
+    world.wait(20.0)
+    assert world.snapshot.jobs[job].word == "COMPLETED" and len(world.collected) == 1
 
 
-def logs_are_in(world: World, job: str) -> None:
-    assert world.controller is not None
-    told, world.inbox = world.inbox, []
-    world.controller.turn([*told, *(LogsComplete(f"{job}.1", name) for name in world.nodes)])
+def test_a_node_that_stays_away_makes_the_job_fail(slow_logs: Collecting) -> None:
+    world = slow_logs
+    job = ended_on_the_node(world, MAKES)
+    world.wait(400.0)
+    found = world.snapshot.jobs[job]
+    assert found.word == "FAILED" and "outputs could not be brought home" in found.reason
 
 
-def pass_time(world: World, seconds: int) -> None:
-    for _ in range(seconds):
-        world.step(1.0)
-
-
-def test_a_node_that_is_away_for_a_moment_has_outputs_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    world, job = begun(tmp_path)
-    with monkeypatch.context() as patch:
-        cleared(world, job, patch)
-        world.unlink("n2")
-        logs_are_in(world, job)
-    assert world.brought == [] and job_of(world, job).live
-    pass_time(world, 5)
-    assert world.brought == [("n2", "n1")] and job_of(world, job).word == "COMPLETED"
-
-
-def test_a_line_that_breaks_under_them_is_tried_again(tmp_path: Path) -> None:
-    world, job = begun(tmp_path)
-    world.bringing_errors = [BROKEN, BROKEN]
-    pass_time(world, 30)
-    assert world.brought == [("n2", "n1")] * 3 and job_of(world, job).word == "COMPLETED"
-
-
-@pytest.mark.parametrize(("errors", "tries"), [([BROKEN] * 9, 5), ([("n2: more than is taken", False)], 1)])
-def test_what_does_not_come_fails_the_job(tmp_path: Path, errors: list[tuple[str, bool]], tries: int) -> None:
-    world, job = begun(tmp_path)
-    world.bringing_errors = errors
-    pass_time(world, 60)
-    ended = job_of(world, job)
-    assert (ended.word, len(world.brought)) == ("FAILED", tries)
-    assert ended.reason.startswith("the outputs could not be brought home: n2: ")
-
-
-def test_a_node_that_is_gone_with_them_is_a_lost_node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    world, job = begun(tmp_path)
-    with monkeypatch.context() as patch:
-        cleared(world, job, patch)
-        world.power_off("n2")
-        pass_time(world, 60)
-        logs_are_in(world, job)
-    pass_time(world, 2)
-    lost = job_of(world, job)
-    assert world.brought == [("n1",)] and lost.attempts[0].ending == "NODE_FAIL"
-    assert lost.attempts[0].reason == "n2 is gone, and its outputs with it"
-    assert lost.word == "PENDING" and lost.retries == 1  # run again, as after any lost node
+def test_outputs_of_the_nodes_that_are_left_come_home(slow_logs: Collecting) -> None:
+    world = slow_logs
+    job = ended_on_the_node(world, JobSpec("two", "true", min_nodes=2, max_nodes=2, outputs=("results",)))
     world.nodes["n2"].powered = True
-    pass_time(world, 30)
-    assert job_of(world, job).word == "COMPLETED"
+    world.wait(400.0)
+    found = world.snapshot.jobs[job]
+    assert world.collected == [("n2",)]
+    assert found.word == "FAILED" and "n1 cannot be reached" in found.reason
 
 
-@pytest.mark.parametrize(("errors", "kept"), [(0, True), (2, True), (3, False)])
-def test_the_last_checkpoint_is_asked_for_again(tmp_path: Path, errors: int, kept: bool) -> None:
-    world, job = training(tmp_path)
-    world.survey_errors = ["n1: the transfer broke off: closed"] * errors
-    pass_time(world, 30)
-    ended = job_of(world, job)
-    assert ended.word == "FAILED" and world.surveys == min(errors + 1, 3)
-    assert (ended.checkpoint is not None and ended.checkpoint.step == 7) is kept
+def test_a_full_disk_of_the_head_is_waited_for(world: Collecting) -> None:
+    world.comes = [("No space left on device", True)] * 12 + [("", False)]
+    job = world.submit(MAKES)
+    world.wait(20.0)
+    assert world.controller is not None
+    assert world.snapshot.jobs[job].live and world.controller.outputs_late(f"{job}.1") == "No space left on device"
+    world.wait(3600.0, by=10.0)
+    assert world.snapshot.jobs[job].word == "COMPLETED" and len(world.collected) == 13
 
 
-def test_the_last_checkpoint_of_a_node_that_is_away_is_waited_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    world, job = training(tmp_path)
-    with monkeypatch.context() as patch:
-        cleared(world, job, patch)
-        world.unlink("n1")
-        logs_are_in(world, job)
-    assert job_of(world, job).live and world.surveys == 0
-    pass_time(world, 5)
-    kept = job_of(world, job).checkpoint
-    assert kept is not None and kept.step == 7
+def test_what_will_never_do_is_told_at_once(world: Collecting) -> None:
+    world.comes = [("the outputs hold 99 bytes, the limit is 9", False)]
+    job = world.submit(MAKES)
+    world.wait(20.0)
+    assert world.snapshot.jobs[job].word == "FAILED" and "the limit is 9" in world.snapshot.jobs[job].reason
 
 
-@pytest.mark.parametrize(("broken", "word"), [(True, "NODE_FAIL"), (False, "FAILED")])
-def test_a_line_that_breaks_on_the_way_there_is_no_fault_of_the_jobs(tmp_path: Path, broken: bool, word: str) -> None:
-    world, _ = begun(tmp_path)
-    world.missing_rate = 1.0
-    world.staging_errors["n1"], world.staging_breaks = "n1: the transfer broke off: closed", broken
-    job = world.submit(replace(PAIR, retry=Retry(("node_fail",), 1)))
-    pass_time(world, 30)
-    ended = job_of(world, job)
-    assert ended.word == word and len(ended.attempts) == 1 + broken
+def test_who_cancels_waits_for_outputs_no_more(world: Collecting) -> None:
+    world.comes = [("No space left on device", True)]
+    job = world.submit(MAKES)
+    world.wait(20.0)
+    assert world.ask(co.Cancel(ME, job)).result() == [job]
+    world.wait(2.0)
+    assert not world.snapshot.jobs[job].live

@@ -7,9 +7,10 @@ import math
 from immutables import Map
 
 from beowulf.controller import replies
-from beowulf.controller.draft import Draft, Volatile
+from beowulf.controller.draft import Draft
 from beowulf.controller.policy import Policy
 from beowulf.controller.rented import Call, MachineCreated
+from beowulf.controller.volatile import Volatile
 from beowulf.model.cloud import Machine, MachineState, Market, Offer
 from beowulf.model.errors import Unclear
 from beowulf.model.snapshot import Snapshot

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from beowulf.controller import gang, inputs, stretching
-from beowulf.controller.draft import Draft, OpenWays, Send, StopStaging, Volatile, WayBroken, WaysOpened
+from beowulf.controller.draft import Draft, OpenWays, Send, StopStaging, WayBroken, WaysOpened
 from beowulf.controller.policy import Policy
+from beowulf.controller.volatile import Volatile
 from beowulf.model import event as ev
 from beowulf.model import rented
 from beowulf.model.allocation import Allocation, RankSlot, Share
@@ -97,6 +98,7 @@ def test_ranks_elsewhere_find_rank_0_on_their_own_loopback(draft: Draft) -> None
     assert {env["BEOWULF_SITES"] for env in met.values()} == {"0,0,1,1"}
     assert starts["aws-1"]["peers"] == ("aws-2.example",) and starts["n2"]["peers"] == ("n1.example",)
     assert draft.snapshot.nodes["aws-1"].profile.links == (GOOD,), "the next decision goes by what was measured"
+    assert draft.snapshot.nodes["aws-1"].profile.measured_at == 0.0, "nobody ran `nodes bench` there"
 
 
 @pytest.mark.parametrize(

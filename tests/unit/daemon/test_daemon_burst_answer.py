@@ -15,7 +15,7 @@ from beowulf.cli.root import beowulf
 from beowulf.daemon.reasons import burst_answer
 from beowulf.model.cloud import Market, Offer
 from beowulf.scheduler import Comparison, Quote, Row
-from beowulf.views.burst import COMPARISON_COLUMNS, comparison_lines, comparison_rows
+from beowulf.views.burst import COMPARISON_COLUMNS, comparison_lines, comparison_rows, comparison_words
 
 OFFER = Offer("aws", "us-east-1", "", "c5.large", 2, 4096, hourly_usd=0.085, as_of="2026-09-06", source="test")
 TAKEN = Quote(OFFER, Market.ON_DEMAND, 2, 1180.0, 4780.0, 0.42, 0.1, 1.0)
@@ -41,6 +41,21 @@ def test_rows_show_here_first_and_why_an_offer_is_not_taken() -> None:
     lines = comparison_lines({"fits": False, "burst": burst_answer(FOUND)})
     assert lines[2].split()[:3] == ["here", "-", "-"] and lines[3].endswith("taken")
     assert comparison_lines({"fits": True, "burst": burst_answer(FOUND)}) == []
+
+
+def test_what_is_taken_is_shown_however_many_are_cheaper_and_the_rest_is_counted() -> None:
+    cheaper = tuple(Row(replace(TAKEN, cost_usd=0.01 * number)) for number in range(12))
+    burst = burst_answer(replace(FOUND, rows=(*cheaper, Row(TAKEN), Row(DEAR))))
+    assert [one["chosen"] for one in burst["offers"]] == [False] * 7 + [True] and burst["more"] == 6
+    assert comparison_words(burst) == ["and 6 more offers, dearer or not to be had", "would rent: it is sooner"]
+    assert comparison_words(burst_answer(replace(FOUND, choice=None))) == ["would rent nothing: it is sooner"]
+
+
+def test_a_row_that_ends_too_late_for_the_deadline_says_so() -> None:
+    waits = replace(FOUND, here_end=9000.0, choice=None, rows=(Row(TAKEN),))
+    for due, said in ((4000.0, "ends after the deadline"), (9001.0, ""), (float("inf"), "")):
+        rows = comparison_rows(burst_answer(replace(waits, deadline_at=due)), utc=True)
+        assert [row[-1] for row in rows] == [said, said]
 
 
 def test_a_gang_over_two_sites_shows_what_it_is_made_of() -> None:

@@ -23,7 +23,7 @@ from beowulf.model.job import JobSpec, Result
 from beowulf.model.node import Endpoint
 from beowulf.model.snapshot import Snapshot
 from beowulf.specs.hooks import Hook
-from beowulf.store import Store
+from beowulf.store import Store, StoredEvent, StoreError
 
 END = (Result.FAILED, "exit code 1")
 
@@ -201,3 +201,34 @@ def test_one_hook_that_hangs_holds_no_other_up(head: Head, listener: Callable[[i
     head.a_job_fails()
     until(lambda: len(quick.taken) == 1 and slow.refused > 2)
     assert slow.taken == []
+
+
+def test_a_database_that_does_not_answer_ends_no_hook(
+    head: Head, listener: Callable[[int], Listener], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hooks_module, "AGAIN_S", 0.02)
+    server = listener(0)
+    events, failures = head.store.events, [StoreError("the disk does not answer"), OSError("no room")]
+
+    def failing(after: int, limit: int, job_id: str) -> list[StoredEvent]:
+        if failures:
+            raise failures.pop()
+        return events(after, limit, job_id)
+
+    monkeypatch.setattr(head.store, "events", failing)
+    head.begin(Hook(("failed",), url=server.url))
+    until(lambda: not failures)
+    head.a_job_fails()
+    until(lambda: len(server.taken) == 1)
+
+
+def test_a_backup_that_was_put_back_makes_no_hook_deaf(head: Head, listener: Callable[[int], Listener]) -> None:
+    server = listener(0)
+    hook = Hook(("failed",), url=server.url)
+    place = head.folder / "hooks" / f"{hooks_module._name(hook)}.seq"
+    place.parent.mkdir()
+    place.write_text("1000000\n")
+    head.begin(hook)
+    until(lambda: place.read_text() == f"{head.store.last}\n")
+    head.a_job_fails()
+    until(lambda: len(server.taken) == 1)

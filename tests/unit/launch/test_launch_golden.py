@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from beowulf.agent import wire
 from beowulf.launch import (
     Process,
     Refusal,
@@ -20,6 +21,7 @@ from beowulf.launch import (
     needs_port,
     needs_prepare,
     processes,
+    too_long,
 )
 from beowulf.launch.environment import devices
 from beowulf.launch.hostlist import compressed
@@ -311,3 +313,18 @@ def test_ranks_that_share_a_gpu_are_told_their_part() -> None:
         told = {name: process.env[name] for name in ("CUDA_VISIBLE_DEVICES", "BEOWULF_GPU_MEMORY_MIB")}
         assert told == {"CUDA_VISIBLE_DEVICES": "1", "BEOWULF_GPU_MEMORY_MIB": "250"}
         assert process.env["BEOWULF_GPU_FRACTION"] == process.env["XLA_PYTHON_CLIENT_MEM_FRACTION"] == "0.2500"
+
+
+def test_a_script_is_written_once_for_all_the_ranks_of_a_node() -> None:
+    """128 ranks of 20 kB each would be more than a frame holds."""
+    allocation, script = gang(1, 128), "x" * 20_000
+    frame = starts(two(), allocation, job(allocation, script=script))["n1"]
+    assert len(json.dumps(frame)) < 20_000 + 128 * 2000
+    assert too_long(frame) == ""
+    assert frame["argv"] == ("bash", "-c", script) and not any("argv" in process for process in frame["processes"])
+
+
+def test_what_no_frame_holds_is_told_before_it_is_sent() -> None:
+    allocation = gang(1, 1)
+    frame = starts(two(), allocation, job(allocation, envs={"DATA": "x" * wire.MAX_HEADER_BYTES}))["n1"]
+    assert "1.0 MiB" in too_long(frame) and "put what is long into a file" in too_long(frame)

@@ -1,4 +1,4 @@
-"""BEOWULF_SPEEDS: only where one package measured every rank's device, and then in proportion."""
+"""BEOWULF_SPEEDS and BEOWULF_LINES: what `nodes bench` measured, told to the ranks, where it is comparable."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beowulf.launch.speeds import relative_speeds
+from beowulf.launch.speeds import line_rates, relative_speeds
 from beowulf.model.allocation import Allocation, RankSlot, Share
-from beowulf.model.node import DeviceSpeed, Endpoint, Node, Profile
+from beowulf.model.node import DeviceSpeed, Endpoint, LineSpeed, Node, Profile
 
 
 def node(name: str, **measured: float) -> Node:
@@ -48,6 +48,12 @@ def test_gpus_count_as_what_they_do() -> None:
     slots = (RankSlot(0, 0, (0,), (0,)), RankSlot(1, 1, (1,), (1,)))
     assert relative_speeds(Allocation((Share("n0", slots),)), {"n0": one}) == (1.0, 0.5)
     assert relative_speeds(Allocation((Share("n0", (RankSlot(0, 0, (0,), (2,)),)),)), {"n0": one}) == ()
+
+
+def test_each_rank_hears_what_its_nodes_line_carries_to_the_gang() -> None:
+    fast = Node("n0", Endpoint("n0"), 1, profile=Profile(1.0, links=(LineSpeed("n1", 110.0), LineSpeed("n9", 1.0))))
+    assert line_rates(gang(4, 4), nodes(fast, node("n1"))) == (110.0, 0.0)
+    assert line_rates(gang(4, 4), nodes(node("n0"), node("n1"))) == ()
 
 
 @given(st.lists(st.floats(0.01, 1e6), min_size=1, max_size=8))

@@ -38,6 +38,22 @@ def test_a_jobs_own_variables_win_and_without_the_section_there_are_none() -> No
     assert told("") == {}
 
 
+@pytest.mark.parametrize(
+    "address",
+    ["https://m.example/x", "databricks", "databricks://lab", "postgresql+psycopg://u@db/x", "file:/srv/mlruns"],
+)
+def test_every_address_that_mlflow_documents_is_taken(address: str) -> None:
+    assert told(f"tracking: {{mlflow: '{address}'}}")["MLFLOW_TRACKING_URI"] == address
+
+
+@pytest.mark.parametrize(
+    "address", ["ftp://m.lab/x", "mlflow.lab:5000", "https://", "http:///x", "javascript://x", "file:x", "s3://x/y"]
+)
+def test_another_address_is_refused_with_those_that_mlflow_knows(address: str) -> None:
+    with pytest.raises(BadInput, match=r"settings.yaml:1:20: tracking.mlflow .* is no address that MLflow knows"):
+        told(f"tracking: {{mlflow: '{address}'}}")
+
+
 @pytest.mark.parametrize("wrong", ["mlflow: no url", "tensorboard: /tmp", "tensorboard: ../x", "wandb: x"])
 def test_what_is_wrong_is_told_with_its_place(wrong: str) -> None:
     with pytest.raises(BadInput, match=r"settings.yaml:2:"):

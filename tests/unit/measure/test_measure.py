@@ -137,6 +137,28 @@ def test_who_leaves_ends_it_and_the_next_one_may(cluster: Cluster) -> None:
     assert list(bench.run([])) == []
 
 
+def test_a_channel_that_breaks_at_its_first_word_is_closed() -> None:
+    closed = threading.Event()
+
+    class Broken:
+        def write(self, data: bytes) -> object:
+            raise BrokenPipeError(32, "Broken pipe")
+
+        def read(self, size: int) -> bytes:
+            raise AssertionError("nothing was asked")
+
+        def close(self) -> object:
+            return closed.set()
+
+    class Line:
+        def bulk(self, node: str, command: Sequence[str]) -> Broken:
+            return Broken()
+
+    with pytest.raises(NotMeasured, match="Broken pipe"):
+        Talk.begin(Line(), "n1")
+    assert closed.is_set()
+
+
 def test_a_program_that_goes_away_is_told(cluster: Cluster) -> None:
     steps = cluster.bench().run(["n1"])
     next(steps)

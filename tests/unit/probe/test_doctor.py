@@ -21,7 +21,6 @@ WELL = Facts(
     interfaces=(Interface("eth0", ("10.0.0.1",), 1000), Interface("lo", ("127.0.0.1",))),
     route_interface="eth0",
     pythons=("3.11.2 /usr/bin/python3",),
-    has_rsync=True,
 )
 
 
@@ -66,7 +65,6 @@ def test_link_problems_name_the_command() -> None:
         ({"instruction_sets": ("sse4_2",)}, "warning", "the processor has no AVX"),
         ({"instruction_sets": ("avx", "sse4_2")}, "note", "the processor has no AVX2"),
         ({"pythons": ()}, "error", "no Python 3.6 or newer was found"),
-        ({"has_rsync": False}, "note", "rsync is not installed"),
         ({"logind_kills": True}, "warning", "logind ends a user's processes at logout (KillUserProcesses=yes)"),
         (
             {"file_systems": (FileSystem("/home", 0, 0, "nfs4", False, "/home hangs: its server does not answer"),)},
@@ -112,7 +110,7 @@ def test_a_sick_gpu_is_told_once() -> None:
 
 
 def test_worst_first_and_both_link_and_facts() -> None:
-    found = doctor(node(has_rsync=False, glibc="2.12"), LinkProblem("lost", "no answer for 6 s"))
+    found = doctor(node(instruction_sets=("avx", "sse4_2"), glibc="2.12"), LinkProblem("lost", "no answer for 6 s"))
     assert [finding.severity.value for finding in found] == ["error", "error", "note"]
 
 

@@ -83,7 +83,7 @@ def test_a_machine_with_hardly_any_tools(tmp_path: Path) -> None:
     assert bare.file_systems[0].path == full.file_systems[0].path and bare.file_systems[0].healthy
     assert any("127.0.0.1" in interface.addresses for interface in bare.interfaces)
     assert bare.instruction_sets == full.instruction_sets
-    assert not bare.has_rsync and bare.mpi == ""
+    assert bare.mpi == ""
 
 
 def test_a_home_on_a_dead_file_server() -> None:

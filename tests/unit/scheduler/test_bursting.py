@@ -197,6 +197,23 @@ class TestDeadlines:
         cluster.now = decided.again_at
         assert bought(cluster) == [(job, "c5.large", Market.ON_DEMAND, 1)]
 
+    def test_what_a_limit_ends_needs_no_time_in_hand_and_what_is_predicted_does(self) -> None:
+        limited = full(market(), for_s=100 * HOUR)
+        limited.submit(burst=replace(AUTO, deadline_s=45 * HOUR), max_duration_s=40 * HOUR)
+        assert limited.now + 4.8 * HOUR < limited.plan().again_at < limited.now + 4.95 * HOUR
+        guessed = Cluster(market())
+        guessed.node("n1")
+        guessed.now = NOW - 200 * HOUR
+        for _ in range(4):
+            job = guessed.submit()
+            guessed.run()
+            guessed.now += 40 * HOUR
+            guessed.end(job)
+        guessed.submit(resources=Resources(all_cpus=True), max_duration_s=100 * HOUR, name="other")
+        guessed.run()
+        guessed.submit(burst=replace(AUTO, deadline_s=45 * HOUR))
+        assert guessed.now + 2.8 * HOUR < guessed.plan().again_at < guessed.now + 2.95 * HOUR
+
     def test_spot_needs_the_slack_for_a_fall_back(self) -> None:
         offer = replace(PLAIN, spot_hourly_usd=0.03)
         for deadline_s, expected in ((1.2 * HOUR, Market.ON_DEMAND), (2.5 * HOUR, Market.SPOT)):
@@ -341,7 +358,7 @@ def test_a_deadline_goes_by_the_limit_and_money_by_earlier_runs() -> None:
         cluster.end(job)
     cluster.submit(resources=Resources(all_cpus=True), max_duration_s=90 * HOUR, name="other")
     cluster.run()
-    job = cluster.submit(burst=replace(AUTO, deadline_s=10.2 * HOUR), max_duration_s=10 * HOUR)
+    job = cluster.submit(burst=replace(AUTO, deadline_s=10.1 * HOUR), max_duration_s=10 * HOUR)
     assert len(cluster.plan().grow) == 1
     told = comparison(cluster.snapshot, cluster.now, job, cluster.rules)
     assert told is not None and told.choice is not None

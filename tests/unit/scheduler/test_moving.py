@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_cluster import Cluster, gpus
 
@@ -19,14 +19,7 @@ from beowulf.scheduler import Resize, known, moving, resizes, resizing
 EVERY_S = 300.0
 KINDS = ("K80", "P100", "V100")
 PACES = {"K80": 1.0, "P100": 3.0, "V100": 10.0}
-QUICK = settings(
-    max_examples=40,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    phases=[Phase.explicit, Phase.generate],
-    suppress_health_check=list(HealthCheck),
-)
+QUICK = settings(settings.get_profile("planted"), max_examples=40)
 
 
 def unequal(kinds: tuple[str, ...], paces: dict[str, float] | None = None, **how: Any) -> Cluster:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_plan_properties import nodes, specs
 
@@ -24,14 +24,7 @@ from beowulf.scheduler.claims import Views
 from beowulf.scheduler.gang import Gang
 
 NOW = 100.0
-QUICK = settings(
-    max_examples=100,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    phases=[Phase.explicit, Phase.generate],
-    suppress_health_check=list(HealthCheck),
-)
+QUICK = settings(settings.get_profile("planted"), max_examples=100)
 
 
 @st.composite

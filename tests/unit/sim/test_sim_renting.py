@@ -66,6 +66,18 @@ def test_a_months_cap_holds_whatever_is_asked_for(month_usd: float) -> None:
     assert bool(outcome.machines) == (month_usd > 0.02)
 
 
+@pytest.mark.parametrize(("month_usd", "there"), [(1.9, 1), (3.3, 2), (30.0, 4)])
+def test_the_way_home_counts_against_the_cap_from_the_order_on_and_after_the_end(month_usd: float, there: int) -> None:
+    dear, results_mib = replace(OFFER, egress_usd_per_gb=0.1), 10_000
+    spec = replace(SPEC, burst=Burst("prefer", results_mib=results_mib), site=OFFER.site)
+    trace = Trace(tuple(TraceJob(1.0 + at * 3 * HOUR, HOUR, spec) for at in range(4)), {})
+    outcome = rented(trace, rules(dear), month_usd)
+    assert sum(one.offer is not None for one in outcome.ran) == len(outcome.machines) == there
+    home_usd = there * results_mib * 1.048576 / 1000.0 * 0.1
+    times_usd = sum(machine.cost_usd for machine in outcome.machines)
+    assert measured(outcome).cost_usd == pytest.approx(times_usd + home_usd) and times_usd + home_usd <= month_usd
+
+
 def test_a_reclaimed_machine_is_paid_for_and_its_job_comes_again() -> None:
     cheap = replace(OFFER, spot_hourly_usd=0.01)
     spec = replace(SPEC, max_duration_s=10 * HOUR, checkpoint=Checkpointing("c"))

@@ -76,6 +76,7 @@ def test_memory_counts_in_megabytes() -> None:
         ("#!/bin/sh\n#SBATCH -N 2 -n 3\n", "x.sh:2:9: 3 tasks do not spread evenly over 2 nodes"),
         ("#!/usr/bin/python3\nprint()\n", "x.sh:1:1: '#!/usr/bin/python3' is no shell"),
         ("#!/bin/sh\n#SBATCH --nodes\n", "x.sh:2:9: --nodes wants a value"),
+        ("#!/bin/sh\n#SBATCH --contiguous\n", "x.sh:2:9: '--contiguous' is not taken from Slurm's options"),
         ("#!/bin/sh\n#SBATCH -n 0\n", "x.sh:2:9: --ntasks '0' is not a whole number"),
         ("#!/bin/sh\n#SBATCH --gres=lustre:1\n", "x.sh:2:9: --gres 'lustre:1' is no gpu"),
         ("#!/bin/sh\n#SBATCH -N many\n", "x.sh:2:9"),

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from beowulf.launch.hostlist import compressed
+from beowulf.split.clocks import Clock
 from beowulf.split.straggler import (
+    FIELDS,
     WORTH_PERCENT,
     Straggler,
     Timing,
     find,
     from_reports,
     from_rows,
+    line_rate,
     rank_nodes,
     timing,
 )
@@ -52,6 +57,30 @@ def test_input_clock_and_network_are_told_apart() -> None:
     assert (find(equal, rates={**lines, "n2": 100.0}) or _none()).node == ""
 
 
+def test_what_a_rank_says_of_its_own_clock_counts_and_not_what_was_known_of_its_node() -> None:
+    ranks = gang([1.0, 1.0, 2.0])
+    ranks[2] = replace(ranks[2], clock=Clock(0.5, (("heat", 0.9),)))
+    hot = _found(ranks, {"n3": "as it was an hour ago"})
+    assert (hot.rank, hot.cause) == (2, "clock")
+    assert hot.sentence.endswith("(clock): its processor runs at 50 % of its clock, slowed by heat")
+    ranks[2] = replace(ranks[2], clock=Clock(1.0))
+    assert _found(ranks, {"n3": "as it was an hour ago"}).cause == "compute"
+
+
+@pytest.mark.parametrize("part", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("heat", [0.0, 1.0])
+def test_page_and_log_say_the_same_of_the_same_figures(part: float, heat: float) -> None:
+    """What a rank tells the gang and what it reports to the head are the same figures, judged once."""
+    busy = {"step_s": 2.0, "compute_s": 2.0, "input_s": 0.0, "sync_s": 0.0, "k": 4, "clock": part}
+    slow = {**busy, **({"heat": heat} if heat else {})}
+    other = {**busy, "compute_s": 1.0, "sync_s": 1.0, "clock": 1.0}
+    nodes = ["n1", "n2"]
+    page = from_reports(dict(enumerate(nodes)), {0: other, 1: slow}, {"n2": "an older word"})
+    log = from_rows([[float(one.get(name, 0.0)) for name in FIELDS] for one in (other, slow)], nodes)
+    assert page == log and page is not None
+    assert page.cause == ("clock" if part == 0.5 or (heat and not part) else "compute")
+
+
 def test_nothing_is_said_of_a_gang_in_step() -> None:
     assert find(gang([1.0, 1.02, 0.99, 1.0], travel=0.1)) is None
     assert find(gang([5.0])) is None and find([]) is None
@@ -69,11 +98,24 @@ def test_reports_that_do_not_tell_are_no_verdict() -> None:
 
 
 def test_the_gang_itself_can_tell_from_gathered_rows() -> None:
-    rows = [[2.0, 1.0, 0.0, 1.0, 3], [2.0, 2.0, 0.0, 0.0, 1]]
+    no_clock = [0.0] * (len(FIELDS) - 5)
+    rows = [[2.0, 1.0, 0.0, 1.0, 3, *no_clock], [2.0, 2.0, 0.0, 0.0, 1, *no_clock]]
     found = from_rows(rows, ["n1", "n2"])
     assert found is not None and (found.rank, found.node) == (1, "n2")
     assert (from_rows(rows) or _none()).node == "its node"
-    assert from_rows([[0.0] * 5, rows[0]]) is None and from_rows([]) is None
+    assert from_rows([[0.0] * len(FIELDS), rows[0]]) is None and from_rows([]) is None
+    slow_line = from_rows(
+        [[2.0, 0.5, 0.0, 1.5, 1, *no_clock]] * 3, ["n1", "n2", "n3"], {"n1": 110.0, "n2": 11.0, "n3": 112.0}
+    )
+    assert slow_line is not None and (slow_line.cause, slow_line.node) == ("network", "n2")
+
+
+def test_a_line_is_as_good_as_most_of_what_leads_into_the_gang() -> None:
+    assert (
+        line_rate([("n2", 100.0), ("n3", 10.0), ("n4", 90.0), ("far", 1.0), ("n5", 0.0)], {"n2", "n3", "n4", "n5"})
+        == 90
+    )
+    assert line_rate([("far", 1.0)], {"n2"}) == line_rate([], {"n2"}) == 0
 
 
 @given(
@@ -122,7 +164,7 @@ def test_neither_order_nor_unit_of_time_matters(busy: list[float], shuffle: obje
 
 @given(
     st.dictionaries(
-        st.sampled_from(["step_s", "compute_s", "input_s", "sync_s", "k"]),
+        st.sampled_from(FIELDS),
         st.floats() | st.integers() | st.sampled_from(["", "nan", None, True, []]),
     )
 )

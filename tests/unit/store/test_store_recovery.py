@@ -95,3 +95,29 @@ def test_only_the_last_ended_jobs_are_loaded_with_what_others_need(tmp_path: Pat
     assert needs
     assert all(need.split("_")[0] in {str(job.number) for job in little.jobs.values()} for need in needs)
     store.close()
+
+
+def test_a_backup_that_is_put_back_is_obeyed_by_nodes_that_obeyed_later_heads(tmp_path: Path) -> None:
+    """They refuse a head whose epoch is over: one more than the backup's would be over for a long time."""
+    path = tmp_path / "beowulf.db"
+
+    def opened(now: float) -> int:
+        store = Store.open(f"sqlite:///{path}", now=now)
+        store.close()
+        return store.epoch
+
+    opened(1e9)
+    backup = path.read_bytes()
+    obeyed = [opened(1e9 + 10 * day) for day in range(5)]
+    assert obeyed == sorted(set(obeyed))
+    path.write_bytes(backup)
+    assert opened(1e9 + 60) > obeyed[-1]
+
+
+def test_two_heads_in_one_second_or_with_a_clock_that_was_set_back_have_epochs_of_their_own(tmp_path: Path) -> None:
+    epochs = []
+    for now in (1e9, 1e9, 5.0):
+        store = Store.open(f"sqlite:///{tmp_path}/beowulf.db", now=now)
+        epochs.append(store.epoch)
+        store.close()
+    assert epochs == sorted(set(epochs))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import os
+import socket
 import subprocess
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from beowulf.agent import wire
 from beowulf.model.errors import BadInput
 from beowulf.model.node import Endpoint
+from beowulf.transport import keys
 from beowulf.transport.config import Hop, SettingsFolder, SshSettings, parse_address
 from beowulf.transport.dial import ssh_line
 from beowulf.transport.frames import FrameReader, first_frame
@@ -25,6 +27,18 @@ from beowulf.transport.pipes import ChunkPipe, FeedPipe
 from beowulf.transport.problem import LinkFailed, ProblemKind
 from beowulf.transport.settings import LinkSettings, delay_before_retry
 from beowulf.transport.sockets import PushSocket
+
+
+def test_an_ssh_agent_that_never_answers_holds_nobody_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A forwarded one, of a laptop that sleeps: every handshake asks it."""
+    monkeypatch.setattr(keys, "AGENT_S", 0.05)
+    monkeypatch.setenv("SSH_AUTH_SOCK", str(tmp_path / "agent"))
+    generate_key(tmp_path / "id")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as silent:
+        silent.bind(str(tmp_path / "agent"))
+        silent.listen(1)
+        choice = KeyRing(tmp_path / "id", home=tmp_path).choose()
+    assert [key.name for key in choice.keys] == [str(tmp_path / "id")]
 
 
 def home_with(folder: Path, **files: str) -> Path:

@@ -11,6 +11,7 @@ from made_up import NOW, MadeUp
 from textual.pilot import Pilot
 
 from beowulf.tui.app import Top
+from beowulf.tui.feed import Feed
 from beowulf.tui.log import JobLog
 
 Steps: TypeAlias = Callable[[Top, Pilot[None]], Awaitable[None]]
@@ -19,7 +20,7 @@ Steps: TypeAlias = Callable[[Top, Pilot[None]], Awaitable[None]]
 def drive(client: MadeUp, steps: Steps, size: tuple[int, int] = (120, 30), **how: Any) -> Top:
     async def main() -> Top:
         made_up: Any = client
-        app = Top(made_up, clock=lambda: NOW, **how)
+        app = Top(made_up, Feed(made_up), clock=lambda: NOW, **how)
         async with app.run_test(size=size) as pilot:
             await until(pilot, lambda: app.overview.state.heard or bool(app.overview.state.stale))
             await settle(pilot)

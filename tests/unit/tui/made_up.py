@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import queue
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -114,6 +115,8 @@ class MadeUp:
             transfer("40", "n6", "outputs", "", 3, 4, home=True),
         ]
         self.away = ""  # the reason
+        self.more: list[dict[str, Any]] = []  # further lines of the whole, which come once `go_on` is set
+        self.go_on = threading.Event()
         self.pushed: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self.asked_after: list[int] = []
         self.orders: list[tuple[str, ...]] = []
@@ -140,7 +143,13 @@ class MadeUp:
             raise Unreachable(self.away, hint="beowulf up")
         few = {"transfers": self.transfers, "machines": self.rented}
         whole = {"cursor": 99, "whole": True, "jobs": self.jobs, "nodes": self.nodes, "gone": [], "loads": self.loads}
-        yield {**whole, **few} if not after else {**whole, **few, "whole": False, "jobs": [], "nodes": [], "loads": {}}
+        nothing_new = {"whole": False, "jobs": [], "nodes": [], "loads": {}}
+        if self.more:
+            whole |= {"more": True, "cursor": 0}
+        yield {**whole, **few} if not after else {**whole, **few, **nothing_new}
+        for page in self.more if not after else ():
+            self.go_on.wait()
+            yield {**whole, **nothing_new, "transfers": None, "machines": None, **page}
         while (line := self.pushed.get()) is not None:
             yield line
 
@@ -180,6 +189,9 @@ class MadeUp:
 
     def reports(self, job_id: str, **_: Any) -> list[dict[str, Any]]:
         return self.reported.get(job_id, [])
+
+    def course(self, job_id: str) -> dict[str, Any]:
+        return COURSES.get(job_id, {"attempt": 1})
 
     def tail_logs(self, job_id: str, tail: int, **_: Any) -> list[tuple[str, str]]:
         return self.lines.get(job_id, [])[-tail:]
@@ -226,6 +238,23 @@ class MadeUp:
         return ["true", name]
 
 
+def course(width_s: float, steps: int, memory_gib: float, gpu: float = -1.0) -> dict[str, Any]:
+    """Busy from the third step on, and for a while the head did not look."""
+    known = [not 0.6 < at / steps < 0.66 for at in range(steps)]
+    warm = [min(at / 3, 1.0) for at in range(steps)]
+    cpu = [0.9 * one - 0.1 * math.sin(at / 4) ** 2 for at, one in enumerate(warm)]
+    card = [gpu * one - 0.2 * math.cos(at / 9) ** 2 if gpu > 0 else -1.0 for at, one in enumerate(warm)]
+    figures = {
+        "cpu": cpu,
+        "memory_mib": [1024 * memory_gib * (0.5 + 0.5 * one) for one in warm],
+        "gpu": [max(one, 0.0) if gpu > 0 else -1.0 for one in card],
+        "gpu_memory_mib": [18432.0 * one if gpu > 0 else -1.0 for one in warm],
+    }
+    told = {name: [one if known[at] else -1.0 for at, one in enumerate(values)] for name, values in figures.items()}
+    return {"attempt": 1, "begin": NOW - width_s * steps, "width_s": width_s, **told}
+
+
+COURSES = {"41": course(10.0, 75, 27.4), "42": course(80.0, 102, 38.0, 0.97)}
 OFFER = {"provider": "aws", "region": "us-east-1", "zone": "us-east-1a", "machine_type": "g4dn.xlarge", "cpus": 4,
          "memory_mib": 16384, "accelerator": "T4", "accelerators": 1, "hourly_usd": 0.526, "spot_hourly_usd": 0.2,
          "as_of": "2026-09-06"}  # fmt: skip

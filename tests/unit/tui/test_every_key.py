@@ -100,6 +100,10 @@ def copied(words: str) -> Effect:
 # By the class that binds the key: the keys pressed, from the list of jobs on, the last of them being the one that is
 # tried; and what is then so. A word of more than one letter that is no key is typed.
 EFFECTS: Mapping[str, Mapping[str, tuple[str, Effect]]] = {
+    "Top": {
+        "t": ("t t d t", lambda seen: seen.app.theme == "textual-dark"),
+        "m": ("m m d m", lambda seen: not seen.app._driver._mouse and notes(seen.app)[-1].endswith("m takes it back")),
+    },
     "Overview": {
         "q": ("q", ended),
         "ctrl+c": ("ctrl+c", ended),
@@ -114,7 +118,6 @@ EFFECTS: Mapping[str, Mapping[str, tuple[str, Effect]]] = {
         "slash": ("slash", lambda seen: seen.prompt.asks == FILTER and seen.prompt.has_focus),
         "colon": ("colon", lambda seen: seen.prompt.asks == COMMAND and seen.prompt.has_focus),
         "n": ("1 n", lambda seen: isinstance(seen.screen, NewJob)),
-        "t": ("t", lambda seen: seen.app.theme == "textual-light"),
         "escape": ("space slash jonas escape", lambda seen: not seen.pane.marked and len(seen.pane.rows.keys) == 8),
         "question_mark": ("question_mark", lambda seen: ("x", "Cancel") in seen.screen.pairs),
     },
@@ -180,12 +183,13 @@ EFFECTS: Mapping[str, Mapping[str, tuple[str, Effect]]] = {
         "2": ("d 2", on_tab("gang")),
         "3": ("d 3", on_tab("curves")),
         "4": ("d 4", on_tab("log")),
+        "5": ("d 5", on_tab("use")),
+        "u": ("d u", on_tab("use")),
         "l": ("d l", on_tab("log")),
         "slash": ("d slash nothing-like-it", lambda seen: seen.tab == "log" and "epoch" not in log_text(seen.app)),
         "r": ("d r r", lambda seen: (seen.tab, seen.screen.rank) == ("log", "1") and "epoch" not in log_text(seen.app)),
         "y": ("l y", lambda seen: seen.app.clipboard.startswith("epoch 1: loss") and "│" not in seen.app.clipboard),
         "x": ("d x", asked("Cancel job 41")),
-        "t": ("d t", lambda seen: seen.app.theme == "textual-light"),
         "question_mark": ("d question_mark", lambda seen: ("x", "Cancel") in seen.screen.pairs),
     },
     "Confirm": {

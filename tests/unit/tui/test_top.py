@@ -53,6 +53,35 @@ def test_the_stream_changes_what_is_seen() -> None:
     drive(client, steps)
 
 
+def test_many_jobs_come_in_pages_and_those_known_stay_until_all_are_there_again() -> None:
+    client = MadeUp()
+    page = {"whole": False, "nodes": [], "gone": [], "loads": {}, "more": True, "cursor": 0}
+
+    async def steps(app: Top, pilot: Pilot[None]) -> None:
+        client.push(**page | {"whole": True, "jobs": [job(1, "first", "ana", "RUNNING", "n1", 9)]})
+        client.push(**page | {"jobs": [job(2, "second", "ana", "PENDING")]})
+        await settle(pilot)
+        assert "41" in app.overview.pane.rows.keys
+        client.push(**page | {"jobs": [job(3, "third", "ana", "PENDING")], "more": False, "cursor": 120})
+        await until(pilot, lambda: list(app.overview.pane.rows.keys) == ["1", "2", "3"])
+        client.hang_up()
+        await until(pilot, lambda: client.asked_after[-1] == 120)
+
+    drive(client, steps)
+    client = MadeUp()
+    client.jobs, later = client.jobs[:2], client.jobs[2:]
+    client.more = [{"jobs": later[:2], "cursor": 0, "more": True}, {"jobs": later[2:], "cursor": 99, "more": False}]
+
+    async def the_first_time(app: Top, pilot: Pilot[None]) -> None:
+        await until(pilot, lambda: app.overview.pane.rows.keys == ["41", "42"])
+        assert "2 running · more jobs are coming …" in lines_of(app)[0]
+        client.go_on.set()
+        await until(pilot, lambda: len(app.overview.pane.rows.keys) == 8)
+        assert "2 running, 1 starting, 3 waiting · 1 alert" in lines_of(app)[0]
+
+    drive(client, the_first_time)
+
+
 def test_a_head_that_goes_away_and_comes_back() -> None:
     client = MadeUp()
 
@@ -243,8 +272,12 @@ def test_a_job_s_story_gang_curves_and_log() -> None:
         await press(pilot, "2")
         assert any(line.split()[:3] == ["3", "n4", "processor"] for line in lines_of(app))
         await press(pilot, "3")
-        assert [curve.name for curve in app.screen.query_one(CurvePlot).drawn] == ["loss", "accuracy", "samples_per_s"]
+        drawn = app.screen.query_one("#reported", CurvePlot).drawn
+        assert [curve.name for curve in drawn] == ["loss", "accuracy", "samples_per_s"]
         await until(pilot, lambda: "loss: 0.2235" in screen_text(app))
+        await press(pilot, "5")
+        await until(pilot, lambda: "memory, GiB: 27.4" in screen_text(app))
+        assert "processors, %: 8" in screen_text(app) and "minutes since it began" in screen_text(app)
         await press(pilot, "4")
         assert app.screen.query_one(TabbedContent).active == "log" and "0│ epoch 39" in log_text(app)
         await press(pilot, "r", "r")
@@ -362,13 +395,15 @@ def test_orders_typed_as_words() -> None:
         assert isinstance(app.screen, JobScreen)
         await press(pilot, "escape", "colon", *"cancel 4711", "enter")
         assert notes(app)[-1] == "cancel 4711 is no view, job, node or command"
+        await press(pilot, "colon", *"mouse", "enter")
+        assert notes(app)[-1] == "the mouse is your terminal's: m takes it back"
         await press(pilot, "colon", *"theme", "enter", "colon", *"new", "enter")
         assert app.theme == "textual-light" and isinstance(app.screen, NewJob)
         await press(pilot, "escape", "colon", *"help", "enter")
         assert isinstance(app.screen, Pairs)
 
     drive(client, steps)
-    assert set(VERBS) == {"log", "cancel", "drain", "resume", "shell", "new", "theme", "help", "quit"}
+    assert set(VERBS) == {"log", "cancel", "drain", "resume", "shell", "new", "theme", "mouse", "help", "quit"}
 
 
 def test_the_palette_finds_what_keys_do() -> None:

@@ -18,6 +18,7 @@ from made_up import NOW, MadeUp
 from textual.filter import Monochrome
 
 from beowulf.tui.app import Top
+from beowulf.tui.feed import Feed
 from beowulf.tui.job import TABS
 from beowulf.tui.overview import PANES
 
@@ -41,7 +42,7 @@ def pages(size: tuple[int, int]) -> tuple[dict[str, str], Top]:
     found: dict[str, str] = {}
 
     async def main() -> Top:
-        app = Top(made_up, clock=lambda: NOW)
+        app = Top(made_up, Feed(made_up), clock=lambda: NOW)
         async with app.run_test(size=size) as pilot:
             await until(pilot, lambda: app.overview.state.heard and bool(app.overview.cloud.bill.sentence))
             for at, view in enumerate(VIEWS):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from beowulf.views.course import course_table
+from beowulf.views.course import course_curves, course_table
 from beowulf.views.timeline import MOST_ATTEMPTS, timeline
 
 
@@ -69,3 +69,14 @@ def test_each_figure_is_a_line_and_gaps_are_blank() -> None:
 def test_a_long_course_is_as_wide_as_there_is_room() -> None:
     (row,) = course_table({"width_s": 60.0, "cpu": [n / 120 for n in range(120)]}, 30).rows
     assert len(row[-1]) == 30 and row[-1][0] == "▁" and row[-1][-1] == "█"
+
+
+def test_the_same_figures_as_curves_over_the_unit_that_suits_their_length() -> None:
+    course = {"width_s": 60.0, "cpu": [0.0, -1.0, 0.5, 0.84, -1.0], "memory_mib": [512.0, -1.0, 3072.0, 2048.0, -1.0]}
+    cpu, memory = course_curves({**course, "gpu": [-1.0] * 5})
+    assert (cpu.name, cpu.values, cpu.most, cpu.newest) == ("processors, %", (0.0, None, 50.0, 84.0, None), 100.0, 84.0)
+    assert (memory.name, memory.most, memory.newest) == ("memory, GiB", 3.0, 2.0)
+    assert (cpu.along, cpu.at) == ("minutes since it began", (0.5, 1.5, 2.5, 3.5, 4.5))
+    assert course_curves({"width_s": 5.0, "cpu": [1.0]})[0].along == "seconds since it began"
+    assert course_curves({"width_s": 7200.0, "cpu": [1.0] * 3})[0].along == "hours since it began"
+    assert course_curves({"attempt": 1}) == []

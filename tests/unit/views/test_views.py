@@ -123,7 +123,7 @@ def test_job_details() -> None:
     ]
     details = views.job_details(as_sent(job), reports, now=NOW, utc=True)
     assert details.sentence == "job 17 (train) ended FAILED: a rank failed."
-    assert details.first_failure == "rank 2 on n3 was killed by signal 9"
+    assert details.first_failure == "rank 2 on n3 was ended by signal 9"
     assert [(row[0], row[2]) for row in details.timeline.rows] == [
         ("queued", "0:10"),
         ("prepared from", "0:25"),
@@ -131,8 +131,11 @@ def test_job_details() -> None:
         ("ended", ""),
     ]
     assert details.attempts.rows == (
-        ("1", "n[1-3]", "1:02", "FAILED", "a rank failed · rank 2 on n3 was killed by signal 9"),
+        ("1", "n[1-3]", "1:02", "FAILED", "a rank failed · rank 2 on n3 was ended by signal 9"),
     )
+    told = replace(ended, reason="rank 2 on n3 was ended by signal 9 (SIGKILL)")  # as the controller says it
+    again = views.job_details(as_sent(replace(job, attempts=(told,))), reports, now=NOW, utc=True)
+    assert [row[-1] for row in again.attempts.rows] == [told.reason]
     assert details.reports.columns == ("RANK", "EPOCH", "LOSS", "NOTE")
     assert details.reports.rows == (("0", "2", "0.1235", ""), ("1", "2", "2", "red"))
     assert ("Command", "python t.py") in details.facts and ("User", "ann") in details.facts

@@ -14,6 +14,7 @@ from beowulf.views.cluster import cluster_row, node_part, totals
 from beowulf.views.gpus import gpu_loads, gpu_row, gpu_sentence
 from beowulf.views.heat import average, heat_cell, heat_map
 from beowulf.views.jobs import job_eta
+from beowulf.views.profile import profile_details, wide_cells
 from beowulf.views.transfers import transfer_row
 
 CARDS = [{"index": 0, "kind": "K80", "memory_mib": 12288}, {"index": 1, "kind": "K80", "memory_mib": 12288}]
@@ -72,6 +73,14 @@ def test_the_line_on_top_names_what_somebody_should_look_at() -> None:
     assert found.sentence == "2/4 nodes up · 2/4 GPUs busy · 2 running"
     assert found.alert == "2 alerts: n6: GPU 1 out of order"
     assert totals([], {}).sentence == "0/0 nodes up · 0/0 threads busy · no jobs"
+
+
+def test_a_line_that_was_measured_alone_is_shown_and_no_bench_is_claimed() -> None:
+    way = {"peer": "n1", "megabytes_per_s": 12.0, "round_trip_ms": 40.0}
+    profile = {"measured_at": 0.0, "devices": [], "links": [way]}
+    assert profile_details(profile, 100.0) == [("Line", "to n1: 12 MB/s, 40 ms there and back")]
+    assert wide_cells({"profile": profile}, 100.0) == ("-", "-", "12", "40", "-", "-")
+    assert profile_details({"measured_at": 0.0, "devices": [], "links": []}, 100.0) == []
 
 
 def test_a_gpu_in_one_line() -> None:
