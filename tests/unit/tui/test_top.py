@@ -228,12 +228,13 @@ def test_filter_by_words() -> None:
     drive(MadeUp(), steps)
 
 
+def at_once(app: Top, words: str) -> None:
+    for letter in words:
+        app.post_message(Key({"/": "slash", ":": "colon", "\r": "enter"}.get(letter, letter), letter))
+
+
 def test_what_is_typed_fast_goes_to_the_line_that_its_first_key_opens() -> None:
     client = MadeUp()
-
-    def at_once(app: Top, words: str) -> None:
-        for letter in words:
-            app.post_message(Key({"/": "slash", ":": "colon"}.get(letter, letter), letter))
 
     async def steps(app: Top, pilot: Pilot[None]) -> None:
         at_once(app, "/x/t:2")
@@ -485,7 +486,10 @@ def test_a_job_file_is_tried_and_then_submitted(tmp_path: Path) -> None:
         screen = app.screen
         assert isinstance(screen, NewJob)
         told = screen.query_one("#told", Static)
-        screen.query_one("#file", Input).value = str(bad)
+        await press(pilot, "enter")
+        assert "which job file?" in str(told.render())
+        at_once(app, f"{bad}\r")  # into the form as it opens
+        await until(pilot, lambda: "bad.yaml:2:1" in str(told.render()))
         await press(pilot, "ctrl+s")
         assert "bad.yaml:2:1" in str(told.render()) and client.submitted == []
         screen.query_one("#file", Input).value = str(good)
