@@ -43,27 +43,12 @@ def intent(
     home_bytes: int = 0,
 ) -> Machine | Refusal:
     """The machine as it would stand in the store, with no token and key yet. ``home_bytes``: what is to come home."""
-    cloud = next((one for one in rules.clouds if one.name == offer.provider), None)
-    if cloud is None:
-        return Refusal(f"no cloud {offer.provider} is configured")
-    doubt = prices.problem(offer, market, now, rules.stale_after_s, free=cloud.provider == "slurm")
-    if doubt:
-        return Refusal(doubt)
-    most = job.spec.burst.max_price_usd
-    if most and offer.price(market) > most:
-        return Refusal(f"{offer.machine_type} costs more than the job's max_price of ${most:g} an hour")
-    if sum(1 for one in machines.values() if one.live) >= rules.machines:
-        return Refusal(f"{rules.machines} machines are rented already, which is the most at once")
+    objection = _objection(offer, market, job, machines, rules, now)
+    if objection:
+        return Refusal(objection)
+    number = machines_made + 1
     machine = Machine(
-        next_id(offer, machines_made),
-        machines_made + 1,
-        "",
-        offer,
-        market,
-        job.id,
-        "",
-        now,
-        rules.lease_s,
+        *(next_id(offer, machines_made), number, "", offer, market, job.id, "", now, rules.lease_s),
         reason=sentence,
         owner=job.owner,
         project=job.spec.budget,
@@ -74,6 +59,24 @@ def intent(
     )
     over = ledger.over_budget(machine, machines.values(), job, rules.caps, now)
     return Refusal(over) if over else machine
+
+
+def _objection(
+    offer: Offer, market: Market, job: Job, machines: Mapping[MachineId, Machine], rules: Renting, now: float
+) -> str:
+    """To the offer, whatever it would cost in all; "": none."""
+    cloud = next((one for one in rules.clouds if one.name == offer.provider), None)
+    if cloud is None:
+        return f"no cloud {offer.provider} is configured"
+    doubt = prices.problem(offer, market, now, rules.stale_after_s, free=cloud.provider == "slurm")
+    if doubt:
+        return doubt
+    most = job.spec.burst.max_price_usd
+    if most and offer.price(market) > most:
+        return f"{offer.machine_type} costs more than the job's max_price of ${most:g} an hour"
+    if sum(1 for one in machines.values() if one.live) >= rules.machines:
+        return f"{rules.machines} machines are rented already, which is the most at once"
+    return ""
 
 
 def event_of(machine: Machine, minted: Minted) -> MachineIntended:

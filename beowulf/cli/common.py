@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from beowulf.model.errors import BeowulfError
+
 if TYPE_CHECKING:
     from beowulf.client import Client
 
@@ -67,6 +69,19 @@ def emit(name: str, **data: Any) -> None:
 def say(text: str) -> None:
     """Chatter: on standard error, so that standard output is data alone."""
     click.echo(text, err=True)
+
+
+def one_by_one(names: Iterable[str], act: Callable[[str], Iterable[str]]) -> tuple[list[str], int]:
+    """Goes on after one that fails, and says why it did. → what ``act`` gave, and the first failure's exit code."""
+    done: list[str] = []
+    code = 0
+    for name in names:
+        try:
+            done += act(name)
+        except BeowulfError as error:
+            say(f"beowulf: {error}")
+            code = code or error.exit_code
+    return done, code
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, colour: int = -1) -> None:

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from beowulf.cli import completing
-from beowulf.cli.common import NO_NODES, Said, common, emit, example, pairs, say, table
+from beowulf.cli.common import NO_NODES, Said, common, emit, example, one_by_one, pairs, say, table
 from beowulf.cli.nodes_add import add, rekey
 from beowulf.cli.nodes_bench import bench
 from beowulf.cli.progress import waiting
-from beowulf.model.errors import BeowulfError
 
 if TYPE_CHECKING:
     from beowulf.client import Client
@@ -119,16 +118,8 @@ def discover(said: Said, networks: tuple[str, ...], ports: tuple[int, ...], user
 @click.pass_obj
 def remove(said: Said, names: tuple[str, ...]) -> int:
     """Forget nodes. Refused while jobs are there."""
-    code = 0
-    removed: list[str] = []
     with said.client() as client:
-        for name in names:
-            try:
-                client.remove_node(name)
-                removed.append(name)
-            except BeowulfError as error:  # the rest go on
-                say(f"beowulf: {error}")
-                code = code or error.exit_code
+        removed, code = one_by_one(names, lambda name: (client.remove_node(name),))
     if said.json:
         emit("nodes-remove", removed=removed)
     else:

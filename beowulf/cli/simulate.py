@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from beowulf.model.renting import Caps
     from beowulf.model.rules import Rules
     from beowulf.model.snapshot import Snapshot
-    from beowulf.sim import Failures, Measures, Outcome, Trace
+    from beowulf.sim import Failures, Measures, Moving, Outcome, Trace
 
+MOVES = {"moves": True, "stays": False}  # whether running jobs go to faster devices
 ROWS = (
     ("jobs", "jobs", "{:d}"),
     ("mean wait", "wait_mean_s", "{:.0f} s"),
@@ -34,6 +35,8 @@ ROWS = (
     ("fairness", "fairness", "{:.3f}"),
     ("start error", "start_error_median_s", "{:.0f} s"),
     ("requeued", "requeued", "{:d}"),
+    ("moves", "moves", "{:d}"),
+    ("gained by moves", "moves_gain_s", "{:.0f} s"),
     ("rented machines", "rented", "{:d}"),
     ("cost", "cost_usd", "${:.2f}"),
 )
@@ -47,7 +50,7 @@ ROWS = (
         "beowulf simulate trace.swf --nodes nodes/lab.yaml --settings settings.yaml --burst auto",
         "beowulf simulate --generate 2000 --seed 7 --nodes nodes/lab.yaml",
         "beowulf simulate gavel.trace --gavel-throughputs throughputs.json --machines '36 K80, 36 P100, 36 V100' "
-        "--policy fifo/blind --policy short/makespan",
+        "--policy fifo/blind --policy short/makespan/stays --policy short/makespan/moves",
     )
 )
 @click.argument("trace", required=False, type=click.Path(path_type=Path))
@@ -56,13 +59,14 @@ ROWS = (
 @click.option("--processors", type=click.IntRange(1), help="Instead of an inventory: so many machines of one thread.")
 @click.option("--machines", help="Instead of an inventory: '36 K80, 9 4xV100', machines and their GPUs.")
 @click.option("--gavel-throughputs", type=click.Path(path_type=Path), help="Of a trace of Gavel: its steps/s, as JSON.")
-@click.option("--policy", "policies", multiple=True, help="POLICY or POLICY/PLACEMENT; several are compared.")
+@click.option("--policy", "policies", multiple=True, help="POLICY[/PLACEMENT[/moves or /stays]]; several are compared.")
 @click.option("--settings", type=click.Path(path_type=Path), help="A settings file: scheduler, clouds, budgets.")
 @click.option("--generate", type=click.IntRange(1), help="Make a trace of so many jobs instead of reading one.")
 @click.option("--burst", type=click.Choice(["auto", "prefer"]), help="All jobs may rent machines of --settings.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Of --generate and --failures.")
 @click.option("--failures", type=click.FloatRange(0), default=0.0, help="Failures per node and hour.")
 @click.option("--repair", type=click.FloatRange(1), default=3600.0, show_default=True, help="Seconds to come back.")
+@click.option("--move-cost", type=click.FloatRange(0), default=60.0, show_default=True, help="Seconds a move costs.")
 @click.option(
     "--what-if",
     "changes",
@@ -88,6 +92,7 @@ def simulate(
     seed: int,
     failures: float,
     repair: float,
+    move_cost: float,
     changes: tuple[str, ...],
     plot: Path | None,
 ) -> None:
@@ -100,38 +105,39 @@ def simulate(
 
     if plot is not None and not plot.parent.is_dir():
         raise BadInput(f"{plot.parent} is no folder", where="--plot")
-    rules, caps = _terms(settings)
+    rules, caps, moving = _terms(settings, move_cost)
     chosen = {name: _policy(rules, name) for name in policies or (rules.policy,)}
     given = _cluster(nodes, threads, processors, machines)
     if changes and trace is None and generate is None:
-        jobs, own = _history(said)
+        jobs, own = _history(said, rules)
         cluster = given or own
     else:
-        jobs, cluster = _workload(trace, given, generate, seed, gavel_throughputs)
+        jobs, cluster = _workload(trace, given, generate, seed, gavel_throughputs, rules)
     jobs = bursting(jobs, burst) if burst else jobs
     if not jobs.jobs:
         raise BadInput("holds no job to replay", where=str(trace or "the head's history"))
+    terms = (Failures(failures, repair, seed), caps, moving)
     if changes:
         if len(chosen) > 1 or plot is not None:
             raise BadInput("goes with one policy and no --plot", where="--what-if")
         one = replace(next(iter(chosen.values())), told=jobs.told)
-        compare(jobs, cluster, one, Failures(failures, repair, seed), caps, changes, said.json)
+        compare(jobs, cluster, one, terms, changes, said.json)
         return
-    outcomes = _replayed(chosen, jobs, cluster, Failures(failures, repair, seed), caps)
+    outcomes = _replayed(chosen, jobs, cluster, terms)
     if plot is not None:
         _draw(plot, svg(outcomes))
     _tell(said, {name: measured(outcome) for name, outcome in outcomes.items()}, jobs.left_out)
 
 
 def _replayed(
-    chosen: Mapping[str, Rules], jobs: Trace, cluster: Snapshot, failures: Failures, caps: Caps
+    chosen: Mapping[str, Rules], jobs: Trace, cluster: Snapshot, terms: tuple[Failures, Caps, Moving]
 ) -> dict[str, Outcome]:
     from beowulf.sim import replay
 
     outcomes = {}
     for name, rules in chosen.items():
         with waiting(f"replaying {len(jobs.jobs)} jobs, {name}"):
-            outcomes[name] = replay(jobs, cluster, replace(rules, told=jobs.told), failures, caps)
+            outcomes[name] = replay(jobs, cluster, replace(rules, told=jobs.told), *terms)
     return outcomes
 
 
@@ -151,30 +157,35 @@ def _tell(said: Said, found: Mapping[str, Measures], left_out: Mapping[str, int]
     _table(found)
 
 
-def _terms(path: Path | None) -> tuple[Rules, Caps]:
-    """The rules of a settings file, with what its clouds have on offer, and its budgets."""
+def _terms(path: Path | None, move_cost_s: float) -> tuple[Rules, Caps, Moving]:
+    """The rules of a settings file, with what its clouds have on offer, its budgets, and how jobs move."""
     from beowulf.burst.offers import market_of
     from beowulf.cloud.shelf import read_accelerators, read_catalogue
+    from beowulf.sim import Moving
     from beowulf.specs.settings import Settings, parse_settings
 
     settings = parse_settings(read_text(path), name=str(path)) if path else Settings()
-    if path is None or not settings.renting.clouds:
-        return settings.rules, settings.renting.caps
+    moving = Moving(settings.resize_every_s, move_cost_s)
     kinds = {one.kind: one.accelerator for one in read_accelerators()}
-    market = market_of(settings.renting, read_catalogue(path.parent), kinds)
-    return replace(settings.rules, market=market), settings.renting.caps
+    offers = read_catalogue(path.parent) if path and settings.renting.clouds else ()
+    market = market_of(settings.renting, offers, kinds)
+    return replace(settings.rules, market=market), settings.renting.caps, moving
 
 
 def _policy(rules: Rules, name: str) -> Rules:
-    """``short``, or ``short/blind``."""
+    """``short``, ``short/blind`` or ``short/makespan/stays``."""
     from beowulf.sim import placement_names, policy_names
 
-    policy, slash, placement = name.partition("/")
-    if policy not in policy_names():
-        raise BadInput(f"{policy!r} is not known ({', '.join(policy_names())})", where="--policy")
-    if slash and placement not in placement_names():
-        raise BadInput(f"placement {placement!r} is not known ({', '.join(placement_names())})", where="--policy")
-    return replace(rules, policy=policy, placement=placement or rules.placement)
+    words = name.split("/")
+    known = (("", policy_names()), ("placement ", placement_names()), ("", tuple(MOVES)))
+    if len(words) > len(known):
+        raise BadInput(f"{name!r} says more than POLICY/PLACEMENT/moves", where="--policy")
+    for word, (what, names) in zip(words, known, strict=False):
+        if word not in names:
+            raise BadInput(f"{what}{word!r} is not known ({', '.join(names)})", where="--policy")
+    placement = words[1] if len(words) > 1 else rules.placement
+    moves = MOVES[words[2]] if len(words) > 2 else rules.moves
+    return replace(rules, policy=words[0], placement=placement, moves=moves)
 
 
 def _cluster(nodes: Path | None, threads: int, processors: int | None, machines: str | None) -> Snapshot | None:
@@ -191,16 +202,21 @@ def _cluster(nodes: Path | None, threads: int, processors: int | None, machines:
     return cluster_of(parse_inventory(read_text(nodes), name=str(nodes)), threads=threads) if nodes else None
 
 
-def _history(said: Said) -> tuple[Trace, Snapshot]:
+def _history(said: Said, rules: Rules) -> tuple[Trace, Snapshot]:
     from beowulf.sim import read_history
 
     with said.client() as client:
         lines = "\n".join(json.dumps(event) for event in client.events())
-    return read_history(lines, name="history")
+    return read_history(lines, name="history", accelerators=rules.market.accelerators)
 
 
 def _workload(
-    path: Path | None, cluster: Snapshot | None, generate: int | None, seed: int, throughputs: Path | None
+    path: Path | None,
+    cluster: Snapshot | None,
+    generate: int | None,
+    seed: int,
+    throughputs: Path | None,
+    rules: Rules,
 ) -> tuple[Trace, Snapshot]:
     from beowulf.sim import generated, read_gavel, read_history, read_swf, read_throughputs
 
@@ -208,7 +224,7 @@ def _workload(
         raise BadInput("give a trace, or --generate N to make one", where="TRACE")
     text = read_text(path) if path is not None else ""
     if path is not None and text.lstrip().startswith("{"):
-        trace, own = read_history(text, name=str(path))
+        trace, own = read_history(text, name=str(path), accelerators=rules.market.accelerators)
         return trace, cluster or own
     if cluster is None:
         raise BadInput("is needed: on which machines?", where="--nodes", hint="--nodes nodes/lab.yaml")

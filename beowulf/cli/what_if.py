@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from beowulf.model.renting import Caps
     from beowulf.model.rules import Rules
     from beowulf.model.snapshot import Snapshot
-    from beowulf.sim import Failures, Measures, Trace
+    from beowulf.sim import Failures, Measures, Moving, Trace
 
 AS_IT_IS = "as it is"
 ROWS = (
@@ -19,6 +19,7 @@ ROWS = (
     ("jobs that never could", "never", "{:d}"),
     ("mean wait", "wait_mean_s", "{:.0f} s"),
     ("p99 wait", "wait_p99_s", "{:.0f} s"),
+    ("mean completion", "completion_mean_s", "{:.0f} s"),
     ("bounded slowdown", "slowdown_mean", "{:.2f}"),
     ("makespan", "makespan_s", "{:.0f} s"),
     ("utilisation", "utilisation", "{:.1%}"),
@@ -30,8 +31,7 @@ def compare(
     jobs: Trace,
     cluster: Snapshot,
     rules: Rules,
-    failures: Failures,
-    caps: Caps,
+    terms: tuple[Failures, Caps, Moving],
     changes: tuple[str, ...],
     as_json: bool,
 ) -> None:
@@ -39,7 +39,7 @@ def compare(
     from beowulf.sim import measured, replay, with_changes
 
     clusters = {AS_IT_IS: cluster, **{text: with_changes(cluster, text) for text in changes}}
-    found = {name: measured(replay(jobs, one, rules, failures, caps)) for name, one in clusters.items()}
+    found = {name: measured(replay(jobs, one, rules, *terms)) for name, one in clusters.items()}
     before = found.pop(AS_IT_IS)
     if as_json:
         told = {name: {"measures": asdict(one), "difference": _differences(before, one)} for name, one in found.items()}

@@ -31,8 +31,10 @@ class NodeRequests:
         body = {"node": name, "endpoint": plain(endpoint), "host_key": host_key, **settings}
         return str(self._exchange.json("POST", "/v1/nodes", body=body)["node"])
 
-    def remove_node(self, name: str) -> None:
+    def remove_node(self, name: str) -> str:
+        """→ its name."""
         self._exchange.json("DELETE", node_path(name))
+        return name
 
     def drain(self, name: str, reason: str) -> None:
         self._exchange.json("POST", f"{node_path(name)}/drain", body={"reason": reason})

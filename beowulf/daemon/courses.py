@@ -13,6 +13,7 @@ from pathlib import Path
 
 import structlog
 
+from beowulf.daemon.every import Every
 from beowulf.model.codec import decode, encode
 from beowulf.model.job import Attempt, Job, JobId
 from beowulf.model.node import NodeId
@@ -31,8 +32,8 @@ class _Kept:
     written_at: float = 0.0
 
 
-class Courses:
-    """A thread that looks every ``every_s``: as often as there is something new, which heartbeats bring."""
+class Courses(Every):
+    """Looks every ``every_s``: as often as there is something new, which heartbeats bring."""
 
     def __init__(
         self,
@@ -41,20 +42,15 @@ class Courses:
         place: Callable[[JobId, int], Path],
         every_s: float,
     ) -> None:
+        super().__init__(every_s, lambda: self.look(time.time()), "courses")
         self._snapshot = snapshot
         self._newest = newest
         self._place = place
-        self._every_s = every_s
         self._lock = threading.Lock()
         self._kept: dict[tuple[JobId, int], _Kept] = {}
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="courses", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
 
     def stop(self) -> None:
-        self._stopping.set()
+        super().stop()
         with self._lock:
             for key in self._kept:
                 self._write(key, time.time())
@@ -64,10 +60,6 @@ class Courses:
         with self._lock:
             kept = self._kept.get((job_id, attempt))
             return kept.course if kept else self._read(job_id, attempt)
-
-    def _run(self) -> None:
-        while not self._stopping.wait(self._every_s):
-            self.look(time.time())
 
     def look(self, now: float) -> None:
         """One sample of every attempt that runs; those that have ended are written and let go."""

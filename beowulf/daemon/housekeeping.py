@@ -1,15 +1,17 @@
-"""Keeps the store and caches within bounds: old detail, submitted folders on the head; folders, environments and wheels
-on idle nodes."""
+"""Keeps the store and caches within bounds: old detail, submitted folders and wheels on the head; folders, environments
+and wheels on idle nodes."""
 
 from __future__ import annotations
 
-import threading
+import shutil
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Protocol
 
 import structlog
 
+from beowulf.daemon.every import Every
 from beowulf.model.errors import BeowulfError
 from beowulf.model.job import Job
 from beowulf.model.node import Node
@@ -18,10 +20,12 @@ from beowulf.sync.environment import environment_digest
 from beowulf.sync.expiry import CacheLimits, to_drop
 from beowulf.sync.stager import placed_trees
 from beowulf.sync.trees import TreeStore
+from beowulf.sync.wheels import WheelHouse
 
 log = structlog.get_logger("housekeeping")
 
 EVERY_S = 3600.0
+IN_USE_S = 86400.0  # a wheel that was asked for so lately may be on its way
 WHOLE_S = 2 * 86400.0  # so long everything is kept that ranks and nodes tell
 
 
@@ -41,44 +45,38 @@ def needed_on(snapshot: Snapshot, node: Node) -> frozenset[str]:
     return frozenset((*trees, *(digest for digest in environments if isinstance(digest, str) and digest)))
 
 
-class Housekeeping:
-    """A thread that looks at the caches once an hour. A node at work is left alone: its turn comes."""
+class Housekeeping(Every):
+    """Looks at the caches once an hour. A node at work is left alone: its turn comes."""
 
     def __init__(
         self,
         snapshot: Callable[[], Snapshot],
         stager: Trimmer,
         trees: TreeStore,
+        wheels: WheelHouse,
+        jobs: Path,
         thin_history: Callable[[float], None],
         limits: CacheLimits | None = None,
     ) -> None:
-        """``thin_history``: leaves what is worth keeping of what ranks and nodes told before a moment."""
+        """``jobs``: a folder for each job, with its checkpoints. ``thin_history``: leaves what is worth keeping
+        of what ranks and nodes told before a moment."""
+        super().__init__(EVERY_S, lambda: self.tidy(time.time()), "housekeeping")
         self._snapshot = snapshot
         self._thin_history = thin_history
         self._stager = stager
         self._trees = trees
+        self._wheels = wheels
+        self._jobs = jobs
         self._limits = limits or CacheLimits()
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._stopping.set()
-
-    def _run(self) -> None:
-        while not self._stopping.wait(EVERY_S):
-            self.tidy(time.time())
 
     def tidy(self, now: float) -> None:
         """What fails is told of, and keeps nothing else from being tidied: it is tried again in an hour."""
         snapshot = self._snapshot()
-        for what, work in (("history", self._thin), ("folders", self._drop_trees), ("nodes", self._trim_nodes)):
+        for work in (self._thin, self._drop_trees, self._drop_wheels, self._drop_checkpoints, self._trim_nodes):
             try:
                 work(snapshot, now)
             except Exception as error:
-                log.error("not tidied", what=what, error=repr(error))
+                log.error("not tidied", what=work.__name__, error=repr(error))
 
     def _thin(self, snapshot: Snapshot, now: float) -> None:
         self._thin_history(now - WHOLE_S)
@@ -86,6 +84,19 @@ class Housekeeping:
     def _drop_trees(self, snapshot: Snapshot, now: float) -> None:
         needed = {tree.digest for job in live_jobs(snapshot) for tree in placed_trees(job.spec)}
         self._trees.drop(to_drop(self._trees.held(), needed, self._limits, now))
+
+    def _drop_wheels(self, snapshot: Snapshot, now: float) -> None:
+        """One that is wanted again is fetched again."""
+        held = self._wheels.held()
+        fresh = {wheel.name for wheel in held if now - wheel.used_at < IN_USE_S}
+        self._wheels.drop(to_drop(held, fresh, self._limits, now))
+
+    def _drop_checkpoints(self, snapshot: Snapshot, now: float) -> None:
+        """Of jobs that will not go on any more; a COMPLETED one's went at its end."""
+        live = {job.id for job in live_jobs(snapshot)}
+        for folder in self._jobs.glob("*/checkpoints"):
+            if folder.parent.name not in live and now - folder.stat().st_mtime > self._limits.max_age_s:
+                shutil.rmtree(folder)
 
     def _trim_nodes(self, snapshot: Snapshot, now: float) -> None:
         for node in snapshot.nodes.values():

@@ -58,7 +58,7 @@ COMMIT_LIMIT_S = 60.0
 
 def read_settings(home: Home) -> Settings:
     if not home.settings.exists():
-        return Settings()
+        return with_market(Settings(), home)
     try:
         text = home.settings.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -89,8 +89,11 @@ class Service:
         self._logs = LogFiles(home.jobs, self._fleet.send, self._logs_complete)
         trees = TreeStore(home.trees)
         depots = registry.depots(policy.renting.clouds, self._store.cluster)
-        stager = Stager(over(self._fleet), trees, WheelHouse(home.wheels), depots=depots, admit=self._admit)
-        self._housekeeping = Housekeeping(lambda: self._controller.snapshot, stager, trees, self._store.thin)
+        wheels = WheelHouse(home.wheels)
+        stager = Stager(over(self._fleet), trees, wheels, depots=depots, admit=self._admit)
+        self._housekeeping = Housekeeping(
+            lambda: self._controller.snapshot, stager, trees, wheels, home.jobs, self._store.thin
+        )
         self._hands = WorkingHands(
             home,
             self._fleet,
@@ -243,11 +246,13 @@ class Service:
 
 
 def with_market(settings: Settings, home: Home) -> Settings:
-    """The planner's rules know what the configured clouds have on offer. Raises `BadInput` for a broken catalogue."""
-    if not settings.renting.clouds:
-        return settings
+    """The planner's rules know what data sheets say of accelerators, and what the configured clouds have on offer.
+
+    Raises `BadInput` for a broken catalogue.
+    """
     kinds = {one.kind: one.accelerator for one in read_accelerators()}
-    market = market_of(settings.renting, read_catalogue(home.path), kinds)
+    offers = read_catalogue(home.path) if settings.renting.clouds else ()
+    market = market_of(settings.renting, offers, kinds)
     return replace(settings, rules=replace(settings.rules, market=market))
 
 

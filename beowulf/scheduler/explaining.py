@@ -61,20 +61,8 @@ def explain(
         return None
     chosen = rules or Rules()
     state = fresh(snapshot, chosen)
-    outlook = Outlook(state, now)
-    request = request_of(job.spec, job.owner, unswept(job) if job.attempts else (), job.most_nodes)
-    reason = waits((snapshot, chosen), now, job_id)
-    order = [one.id for one in in_order(state, now, policy_of(chosen))]
-    found = Explanation(
-        job_id,
-        reason,
-        ahead=tuple(order[: order.index(job_id)]),
-        nodes=tuple((name, _said(outlook, request, name)) for name in state.order),
-        when_idle=outlook.never(request),
-        reservation=reservations_of(decide(state, now)).get(job_id),
-        frees=_frees(state, outlook, request, now),
-    )
-    if reason is None:
+    found = _as_it_is(state, job, now)
+    if found.reason is None:
         return _timed(found, job, state, now)
     starts_at = start_of(snapshot, now, job_id, chosen, spent) if found.when_idle is None else None
     return replace(
@@ -85,6 +73,22 @@ def explain(
             *(() if spent() else rented_instead(snapshot, now, job_id, chosen)),
         ),
         burst="" if spent() else _burst(snapshot, now, job, chosen),
+    )
+
+
+def _as_it_is(state: State, job: Job, now: float) -> Explanation:
+    """What one plan says."""
+    outlook = Outlook(state, now)
+    request = request_of(job.spec, job.owner, unswept(job) if job.attempts else (), job.most_nodes)
+    order = [one.id for one in in_order(state, now, policy_of(state.rules))]
+    return Explanation(
+        job.id,
+        waits((state.snapshot, state.rules), now, job.id),
+        ahead=tuple(order[: order.index(job.id)]),
+        nodes=tuple((name, _said(outlook, request, name)) for name in state.order),
+        when_idle=outlook.never(request),
+        reservation=reservations_of(decide(state, now)).get(job.id),
+        frees=_frees(state, outlook, request, now),
     )
 
 

@@ -13,6 +13,7 @@ from beowulf.model.apply import apply
 from beowulf.model.job import JobId, Result
 from beowulf.model.rules import Rules
 from beowulf.model.snapshot import Snapshot
+from beowulf.scheduler.answers import Plan
 from beowulf.scheduler.estimates import UNKNOWN, History, end_of, history_of
 from beowulf.scheduler.limits import Spent
 from beowulf.scheduler.planning import Memo, replan
@@ -80,17 +81,12 @@ def unfolding(snapshot: Snapshot, now: float, rules: Rules) -> Iterator[tuple[fl
     memo: Memo | None = None
     while True:
         decided, memo = replan(snapshot, now, rules, memo)
-        for start in decided.starts:
-            number = len(snapshot.jobs[start.job_id].attempts) + 1
-            snapshot = apply(snapshot, ev.JobPlaced(now, start.job_id, number, start.allocation))
-            end = _end(snapshot, start.job_id, now, history)
+        snapshot = _carried_out(snapshot, decided, now)
+        starts = frozenset(start.job_id for start in decided.starts)
+        for end, job in ((_end(snapshot, job, now, history), job) for job in starts):
             if end < UNKNOWN:
-                heappush(heap, (end, start.job_id))
-        for stop in decided.stops:
-            snapshot = _over(snapshot, stop.job_id, now, Result.PREEMPTED)
-        for dead, sentence in decided.dead:
-            snapshot = apply(snapshot, ev.JobEnded(now, dead, Result.CANCELLED, sentence))
-        yield now, snapshot, frozenset(start.job_id for start in decided.starts)
+                heappush(heap, (end, job))
+        yield now, snapshot, starts
         if decided.stops or decided.dead:
             continue
         while heap and _gone(snapshot, heap[0], history):
@@ -103,6 +99,17 @@ def unfolding(snapshot: Snapshot, now: float, rules: Rules) -> Iterator[tuple[fl
             _, ended = heappop(heap)
             if ended in snapshot.active:
                 snapshot = _over(snapshot, ended, now, Result.COMPLETED)
+
+
+def _carried_out(snapshot: Snapshot, decided: Plan, now: float) -> Snapshot:
+    for start in decided.starts:
+        number = len(snapshot.jobs[start.job_id].attempts) + 1
+        snapshot = apply(snapshot, ev.JobPlaced(now, start.job_id, number, start.allocation))
+    for stop in decided.stops:
+        snapshot = _over(snapshot, stop.job_id, now, Result.PREEMPTED)
+    for dead, sentence in decided.dead:
+        snapshot = apply(snapshot, ev.JobEnded(now, dead, Result.CANCELLED, sentence))
+    return snapshot
 
 
 def _end(snapshot: Snapshot, job_id: JobId, now: float, history: History) -> float:

@@ -38,6 +38,7 @@ class Policy:
     order: Callable[[Standing], float] | None = None
     depth: int = 1
     latest_first: bool = True  # a reservation rather takes nodes that are busy now, and leaves the free ones to others
+    steady: bool = False  # of the jobs of one account, none overtakes another while they wait: replays are quicker
     by_deadline: bool = True  # jobs that money would be spent on take each other's turns: see `turns`
 
 
@@ -57,10 +58,10 @@ def short_first(job: Standing) -> float:
 
 
 POLICIES: dict[str, Policy] = {
-    "fair": Policy(multifactor),
+    "fair": Policy(multifactor, steady=True),
     "fifo": Policy(depth=KEEP_ALL, by_deadline=False),
     "easy": Policy(),
-    "conservative": Policy(multifactor, depth=20, latest_first=False),
+    "conservative": Policy(multifactor, depth=20, latest_first=False, steady=True),
     "short": Policy(short_first),
 }
 

@@ -7,6 +7,7 @@ from heapq import heapify, heappop, heappush
 from typing import TypeAlias
 
 from beowulf.model.job import Job
+from beowulf.model.rules import Rules
 from beowulf.scheduler.estimates import length_s
 from beowulf.scheduler.lines import Line, Ticket
 from beowulf.scheduler.paces import Paces
@@ -93,26 +94,25 @@ class Queue:
         return -line.spec.priority, not line.resuming, -rank, submitted, number, index
 
     def standing(self, line: Line, submitted: float) -> Standing:
-        rules, request = self._rules, line.request
+        request = line.request
         waited, length_s = max(0.0, self._now - submitted), self.likely_s(line)
-        threads = max(1, request.cpus) * request.min_nodes
-        work_h = length_s / 3600.0 * threads / self._threads  # hours of the whole cluster
-        return Standing(
-            waited,
-            waited / rules.age_full_s,
-            self._fair.get(line.account, 1.0),
-            1.0 / (1.0 + work_h),
-            self._service(line.spec.service_class),
-            length_s,
-            request.min_nodes,
-            rules.weights,
-        )
+        part = max(1, request.cpus) * request.min_nodes / self._threads
+        fair, service = self._fair.get(line.account, 1.0), self._service(line.spec.service_class)
+        return standing(waited, fair, service, length_s, request.min_nodes, part, self._rules)
 
     def _service(self, name: str) -> float:
         known = self._services.get(name)
         if known is None:
             known = self._services[name] = self._rules.service(name).weight
         return known
+
+
+def standing(
+    waited: float, fair_share: float, service: float, length_s: float, nodes: int, part: float, rules: Rules
+) -> Standing:
+    """``part`` of the cluster's threads that the job asks for."""
+    age, size = waited / rules.age_full_s, 1.0 / (1.0 + length_s / 3600.0 * part)
+    return Standing(waited, age, fair_share, size, service, length_s, nodes, rules.weights)
 
 
 def in_order(state: State, now: float, policy: Policy) -> list[Job]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain, pairwise
+from typing import NamedTuple
 
 from beowulf.model import event as ev
 from beowulf.model.allocation import Allocation
@@ -49,7 +50,7 @@ def resizes(memo: Memo, now: float, every_s: float, but: frozenset[JobId] = froz
     if planned.starts:
         return ()
     waiting = [snapshot.jobs[job_id] for job_id in snapshot.pending if _wants_nodes(planned, job_id)]
-    trial = Trial(memo, now, waiting)
+    trial = Trial(memo, now, waiting, frozenset(want_of(job.spec) for job in waiting))
     found = _giving_back(trial, elastic) if waiting else None
     found = found or next(chain(_growing(trial, elastic), _moving(trial, moving)), None)
     return (found,) if found else ()
@@ -73,11 +74,36 @@ def _wants_nodes(planned: Plan, job_id: JobId) -> bool:
     return reason is not None and reason.code in (RESOURCES, PRIORITY) and job_id not in planned.impossible
 
 
+class Want(NamedTuple):
+    """What says of a node that a job cannot use it."""
+
+    nodelist: tuple[NodeId, ...]
+    exclude: tuple[NodeId, ...]
+    group: str
+    cpus: int
+    gpus: int
+    gpu_kinds: tuple[str, ...]
+
+    def may_use(self, node: Node) -> bool:
+        """Perhaps; surely not where this says so."""
+        named = (not self.nodelist or node.id in self.nodelist) and node.id not in self.exclude
+        grouped = not self.group or self.group in node.groups
+        large = self.cpus <= len(node.usable_cpus) and self.gpus <= len(node.facts.gpus)
+        kinds = {kind.lower() for kind in self.gpu_kinds}
+        return named and grouped and large and (not kinds or any(g.kind.lower() in kinds for g in node.facts.gpus))
+
+
+def want_of(spec: JobSpec) -> Want:
+    wanted = spec.resources
+    return Want(spec.nodelist, spec.exclude, spec.group, wanted.cpus, wanted.gpus, wanted.gpu_kinds)
+
+
 @dataclass(frozen=True, slots=True)
 class Trial:
     memo: Memo
     now: float
     waiting: list[Job]
+    wants: frozenset[Want]  # of those
 
     def resized(self, job: Job, most: int) -> dict[JobId, Allocation]:
         """Who would start where if the job's attempt ended now, to go on with at most so many nodes."""
@@ -94,10 +120,15 @@ class Trial:
         decided = decide(known(self.memo, after, self.memo.rules), self.now)
         return {start.job_id: start.allocation for start in decided.starts}
 
+    def open_to(self, kinds: frozenset[str]) -> int:
+        """How many nodes have such devices and are nobody else's to take."""
+        nodes = self.memo.snapshot.nodes.values()
+        having = (node for node in nodes if node.schedulable and not kinds.isdisjoint(_kinds(node)))
+        return sum(not self.claimed((node.id,)) for node in having)
+
     def claimed(self, nodes: tuple[NodeId, ...]) -> bool:
         """Whether somebody waits who could use one of these."""
-        specs = {id(job.spec): job.spec for job in self.waiting}.values()
-        return any(_could_use(spec, self.memo.snapshot.nodes[node]) for spec in specs for node in nodes)
+        return any(want.may_use(self.memo.snapshot.nodes[node]) for want in self.wants for node in nodes)
 
 
 def _growing(trial: Trial, candidates: list[Job]) -> Iterator[Resize]:
@@ -115,6 +146,8 @@ def _moving(trial: Trial, candidates: list[Mover]) -> Iterator[Resize]:
     """To as many nodes as it has, where the plan would place it on devices on which it is done so much sooner."""
     for mover in candidates:
         job, size = mover.job, len(_nodes(mover.job))
+        if trial.waiting and trial.open_to(mover.better) < size:  # spares a whole plan for each
+            continue
         there = trial.resized(job, size).get(job.id)
         if there is None or there.device not in mover.better or len(there.nodes) != size:
             continue
@@ -129,12 +162,8 @@ def _fresh(job: Job, there: Allocation | None) -> tuple[NodeId, ...]:
     return tuple(sorted(set(there.nodes) - _nodes(job), key=natural)) if there else ()
 
 
-def _could_use(spec: JobSpec, node: Node) -> bool:
-    """Perhaps; surely not where this says so."""
-    named = (not spec.nodelist or node.id in spec.nodelist) and node.id not in spec.exclude
-    grouped = not spec.group or spec.group in node.groups
-    large = spec.resources.cpus <= len(node.usable_cpus) and spec.resources.gpus <= len(node.facts.gpus)
-    return named and grouped and large
+def _kinds(node: Node) -> set[str]:
+    return {node.facts.cpu_model, *(gpu.kind for gpu in node.facts.gpus)}
 
 
 def _giving_back(trial: Trial, candidates: list[Job]) -> Resize | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -11,7 +12,7 @@ from beowulf.model.node import Gpu, Node
 from beowulf.scheduler.answers import BAD_CONSTRAINTS, NODE_NOT_AVAILABLE, RESOURCES, Refusal
 from beowulf.scheduler.parts import Part, joined, returned, taken
 from beowulf.scheduler.request import Request
-from beowulf.scheduler.wording import count, gpu_words, size
+from beowulf.scheduler.wording import count, gpu_words, listed, size
 
 WASTED = 1024  # a node that lets nobody join comes after any that does
 
@@ -211,6 +212,8 @@ def _lacks(request: Request, room: Room) -> str | None:
         fits_in = wanted.shares_gpu and joins(request, room) is not None
         if wanted.shares_gpu and known and not free and not fits_in:
             return f"needs {gpu_words(request)}, and none has so much left for it"
+        if not known and node.facts.gpus and not fits_in:
+            return f"needs {gpu_words(request)}, has {_kinds(node.facts.gpus)}"
         if len(free) < wanted.gpus and not fits_in:
             return _numbers(gpu_words(request), len(free), sum(gpu.healthy for gpu in known))
     if not wanted.all_cpus and len(room.cpus) < request.cpus:
@@ -224,6 +227,12 @@ def _lacks(request: Request, room: Room) -> str | None:
     if disk is not None and wanted.disk_mib > disk:
         return f"needs {size(wanted.disk_mib)} disk, {size(disk)} free"
     return None
+
+
+def _kinds(gpus: Iterable[Gpu]) -> str:
+    """``2 K80 and 1 T4``"""
+    kinds = Counter(gpu.kind for gpu in gpus)
+    return listed(f"{number} {kind}" for kind, number in kinds.items())
 
 
 def _numbers(need: str, free: int, total: int) -> str:

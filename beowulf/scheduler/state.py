@@ -19,7 +19,7 @@ from beowulf.scheduler.lines import Lines, lines_of, requeued
 from beowulf.scheduler.policies import policy_of
 from beowulf.scheduler.request import Request
 from beowulf.scheduler.room import empty_room, less, room_of
-from beowulf.scheduler.throughput import Rates, devices_of, rates_of, relearnt, speeds_of
+from beowulf.scheduler.throughput import Rates, believed, devices_of, rates_of, relearnt, speeds_of
 from beowulf.scheduler.usage import Usage, recharge, usage_of
 from beowulf.scheduler.wording import natural
 
@@ -43,7 +43,7 @@ class State:
     usage: Usage
     history: History
     rates: Rates
-    speeds: Mapping[str, float]  # GFLOPS by kind of device
+    speeds: Mapping[str, float]  # GFLOPS by kind of device, or in proportion to that
     devices: Mapping[str, int]  # of each kind, on nodes that are up
     gpus: frozenset[str]  # the kinds that are GPUs
     fits: Fits
@@ -73,7 +73,7 @@ def fresh(snapshot: Snapshot, rules: Rules, fits: Fits | None = None) -> State:
         usage=usage_of(snapshot.jobs.values(), rules.half_life_s) if policy_of(rules).order else Usage(),
         history=history,
         rates=rates_of(snapshot.jobs.values()),
-        **measured(snapshot),
+        **measured(snapshot, rules),
         fits=fits,
         possible={},
     )
@@ -88,18 +88,45 @@ def advanced(state: State, snapshot: Snapshot, rules: Rules) -> State:
     """The state of ``snapshot`` at a cost that goes by what changed since; equal to `fresh` of it."""
     if snapshot is state.snapshot and rules is state.rules:
         return state
-    # Money moves all the time, and changes nothing here.
-    same = rules is state.rules or replace(rules, market=state.rules.market) == state.rules
-    changed = changed_since(state.snapshot, snapshot) if same else None
-    if changed is None:
+    changed = changed_since(state.snapshot, snapshot) if _same(rules, state.rules) else None
+    if changed is None or any((node in snapshot.nodes) != (node in state.place) for node in changed[1]):
         return fresh(snapshot, rules, state.fits)
-    jobs, nodes = changed
-    if any((node in snapshot.nodes) != (node in state.place) for node in nodes):
-        return fresh(snapshot, rules, state.fits)
-    nodes = [node for node in nodes if node in state.place]  # some may have come and gone meanwhile
-    before = state.snapshot.jobs
-    pairs = [(before.get(job_id), snapshot.jobs.get(job_id)) for job_id in jobs]
+    before, nodes = state.snapshot.jobs, [node for node in changed[1] if node in state.place]  # some came and went
+    pairs = [(before.get(job_id), snapshot.jobs.get(job_id)) for job_id in changed[0]]
     pairs = [(old, new) for old, new in pairs if old is not new]
+    learnt = _learnt(state, pairs, rules)
+    calendar = _rescheduled(state, pairs, learnt["history"])
+    if calendar is None:
+        return fresh(snapshot, rules, state.fits)
+    free, idle = _reseated(state, snapshot, nodes, pairs)
+    kept = idle is state.idle
+    return replace(
+        state,
+        snapshot=snapshot,
+        rules=rules,
+        free=free,
+        idle=idle,
+        threads=state.threads if kept else Board(state.fits, *idle).threads(),
+        scattered=_scattered(snapshot) if nodes else state.scattered,
+        calendar=calendar,
+        possible=state.possible if kept else {},
+        **learnt,
+        **(measured(snapshot, rules) if _refitted(state.snapshot, snapshot, nodes) else {}),
+    )
+
+
+def _same(rules: Rules, before: Rules) -> bool:
+    """But for money, which moves all the time, and changes nothing here."""
+    if rules is before:
+        return True
+    kinds = rules.market.accelerators is before.market.accelerators
+    return (kinds or rules.market.accelerators == before.market.accelerators) and (
+        replace(rules, market=before.market) == before
+    )
+
+
+def _learnt(state: State, pairs: Iterable[Pair], rules: Rules) -> dict[str, Any]:
+    """What changes with each job: the state's fields ``lines``, ``usage``, ``history`` and ``rates``."""
     lines, usage, history, rates = state.lines, state.usage, state.history, state.rates
     ranked = policy_of(rules).order is not None
     for old, new in pairs:
@@ -107,38 +134,19 @@ def advanced(state: State, snapshot: Snapshot, rules: Rules) -> State:
         usage = recharge(usage, old, new, rules.half_life_s) if ranked else usage
         history = remembered(history, old, new) if rules.estimate else history
         rates = relearnt(rates, old, new)
-    calendar = _rescheduled(state, pairs, history)
-    if calendar is None:
-        return fresh(snapshot, rules, state.fits)
-    free, idle = _reseated(state, snapshot, nodes, pairs)
-    threads = state.threads if idle is state.idle else Board(state.fits, *idle).threads()
-    return replace(
-        state,
-        snapshot=snapshot,
-        rules=rules,
-        free=free,
-        idle=idle,
-        threads=threads,
-        scattered=_scattered(snapshot) if nodes else state.scattered,
-        calendar=calendar,
-        lines=lines,
-        usage=usage,
-        history=history,
-        rates=rates,
-        possible=state.possible if idle is state.idle else {},
-        **(measured(snapshot) if _refitted(state.snapshot, snapshot, nodes) else {}),
-    )
+    return {"lines": lines, "usage": usage, "history": history, "rates": rates}
 
 
 def _scattered(snapshot: Snapshot) -> bool:
     return len({node.site for node in snapshot.nodes.values()}) > 1
 
 
-def measured(snapshot: Snapshot) -> dict[str, Any]:
+def measured(snapshot: Snapshot, rules: Rules) -> dict[str, Any]:
     """What is known of kinds of devices: the state's fields ``speeds``, ``devices`` and ``gpus``."""
     nodes = snapshot.nodes.values()
     gpus = frozenset(gpu.kind for node in nodes for gpu in node.facts.gpus)
-    return {"speeds": speeds_of(nodes), "devices": devices_of(nodes), "gpus": gpus}
+    speeds = believed(speeds_of(nodes), gpus, rules.market.accelerators)
+    return {"speeds": speeds, "devices": devices_of(nodes), "gpus": gpus}
 
 
 def _refitted(before: Snapshot, after: Snapshot, nodes: Iterable[NodeId]) -> bool:

@@ -14,6 +14,7 @@ from typing import TypeAlias
 from immutables import Map
 
 from beowulf.model.job import Attempt, Job, JobSpec, Result
+from beowulf.model.market import Accelerator
 from beowulf.model.node import Node
 from beowulf.split import Line, Refusal, share, slowest_s
 
@@ -147,6 +148,19 @@ def speeds_of(nodes: Iterable[Node]) -> Mapping[str, float]:
         return {}
     package = max(found, key=lambda name: (sum(map(len, found[name].values())), name))
     return {device: median(values) for device, values in sorted(found[package].items())}
+
+
+def believed(
+    speeds: Mapping[str, float], kinds: Iterable[str], accelerators: Mapping[str, Accelerator]
+) -> Mapping[str, float]:
+    """``speeds``, and of the ``kinds`` nobody measured what their data sheets say, in proportion to those that were."""
+    known = {kind: accelerators[kind].speed for kind in (*kinds, *speeds) if kind in accelerators}
+    ratios = [speed / known[kind] for kind, speed in speeds.items() if known.get(kind)]
+    if speeds and not ratios:
+        return speeds
+    scale = median(ratios) if ratios else 1.0
+    guessed = {kind: scale * speed for kind, speed in sorted(known.items()) if speed and kind not in speeds}
+    return {**speeds, **guessed}
 
 
 def devices_of(nodes: Iterable[Node]) -> Mapping[str, int]:

@@ -7,7 +7,7 @@ must equal the plan from nothing. With H the half-life, a use of rate r from s t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -37,6 +37,7 @@ Account: TypeAlias = tuple[str, str]
 """(project or "", user)"""
 
 Usage: TypeAlias = Map[Account, Used]
+Dues: TypeAlias = Callable[[frozenset[Account], Rules], Mapping[Account, float]]
 
 
 def grown(at: float, half_life_s: float) -> int:
@@ -88,19 +89,24 @@ def recharge(usage: Usage, old: Job | None, new: Job | None, half_life_s: float)
     return usage
 
 
-def fair_shares(usage: Usage, accounts: Iterable[Account], rules: Rules, now: float) -> dict[Account, float]:
-    """``2^-(used / due)`` each: 1 for who used nothing, 0.5 for who used just the part that is due."""
+def fair_shares(
+    usage: Mapping[Account, Used], accounts: Iterable[Account], rules: Rules, now: float, dues_of: Dues | None = None
+) -> dict[Account, float]:
+    """``2^-(used / due)`` each: 1 for who used nothing, 0.5 for who used just the part that is due.
+
+    ``dues_of`` stands in for `dues`: it may remember.
+    """
     here = grown(now, rules.half_life_s)
-    everybody = {*accounts, *usage}
+    everybody = frozenset((*accounts, *usage))
     weights = {account: max(0, used.ended + used.rate * here - used.begun) for account, used in usage.items()}
     total = sum(weights.values())
     if not total:
         return dict.fromkeys(everybody, 1.0)
-    due = dues(everybody, rules)
+    due = (dues_of or dues)(everybody, rules)
     return {account: 2.0 ** -(weights.get(account, 0) / total / due[account]) for account in everybody}
 
 
-def dues(accounts: Iterable[Account], rules: Rules) -> dict[Account, float]:
+def dues(accounts: frozenset[Account], rules: Rules) -> dict[Account, float]:
     """What part of everything is due to each: of its project's part its own; users without one stand alone."""
     members: dict[Account, list[Account]] = {}  # by project; ("", user) where there is none
     for project, user in sorted(accounts):

@@ -7,7 +7,7 @@ from beowulf.sim.generate import generated
 from beowulf.sim.generate_unequal import generated_unequal
 from beowulf.sim.history import read_history
 from beowulf.sim.measures import Measures, measured
-from beowulf.sim.outcome import Failures, Outcome, Ran
+from beowulf.sim.outcome import Failures, Move, Moving, Outcome, Ran
 from beowulf.sim.plot import svg
 from beowulf.sim.replaying import placement_names, policy_names, replay
 from beowulf.sim.swf import read_swf
@@ -16,6 +16,8 @@ from beowulf.sim.trace import Trace, TraceJob, bursting
 __all__ = [
     "Failures",
     "Measures",
+    "Move",
+    "Moving",
     "Outcome",
     "Ran",
     "Trace",

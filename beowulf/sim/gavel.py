@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 from beowulf.model.errors import BadInput
-from beowulf.model.job import JobSpec, Resources
+from beowulf.model.job import Checkpointing, JobSpec, Resources
 from beowulf.model.snapshot import Snapshot
 from beowulf.sim.trace import Trace, TraceJob
 
@@ -92,6 +92,7 @@ def spec_of(job_type: str, steps: int, scale: int, kinds: tuple[str, ...], large
         procs_per_node=gpus,
         resources=resources,
         kill_grace_s=0.0,
+        checkpoint=Checkpointing("checkpoint"),
         family=job_type,
         steps=steps,
     )

@@ -29,6 +29,8 @@ class Measures:
     fairness: float
     start_error_median_s: float  # of the first start that was promised, where one was
     requeued: int
+    moves: int  # to faster devices
+    moves_gain_s: float  # by all of them together: how much sooner those jobs were done
     delayed: int
     plans: int
     rented: int  # machines
@@ -42,10 +44,6 @@ def measured(outcome: Outcome) -> Measures:
     completions = sorted(one.ended_at - one.job.submitted_at for one in ran)
     first = min((one.job.submitted_at for one in ran), default=0.0)
     makespan = max((one.ended_at for one in ran), default=first) - first
-    work = sum(one.threads * one.job.run_s for one in ran)
-    rented_thread_s = sum(
-        one.offer.cpus * (one.gone_at - one.ready_at) for one in outcome.machines if one.ready_at and one.gone_at
-    )
     errors = sorted(abs(one.started_at - one.promised_at) for one in ran if one.promised_at < float("inf"))
     return Measures(
         jobs=len(ran),
@@ -57,16 +55,27 @@ def measured(outcome: Outcome) -> Measures:
         slowdown_p99=_quantile(slowdowns, 0.99),
         completion_mean_s=_mean(completions),
         completion_p99_s=_quantile(completions, 0.99),
-        utilisation=work / (outcome.threads * makespan + rented_thread_s) if makespan else 0.0,
+        utilisation=_utilisation(outcome, makespan),
         makespan_s=makespan,
         fairness=_jain(ran),
         start_error_median_s=_quantile(errors, 0.5),
         requeued=sum(one.tries - 1 for one in ran),
+        moves=len(outcome.moves),
+        moves_gain_s=sum(one.gain_s for one in outcome.moves),
         delayed=outcome.delayed,
         plans=outcome.plans,
         rented=len(outcome.machines),
         cost_usd=sum(machine.cost_usd + ledger.egress_usd(machine) for machine in outcome.machines),
     )
+
+
+def _utilisation(outcome: Outcome, makespan: float) -> float:
+    """Work at its fastest pace, as a part of all thread-seconds, those of rented machines included."""
+    work = sum(one.threads * one.job.run_s for one in outcome.ran)
+    rented = sum(
+        one.offer.cpus * (one.gone_at - one.ready_at) for one in outcome.machines if one.ready_at and one.gone_at
+    )
+    return work / (outcome.threads * makespan + rented) if makespan else 0.0
 
 
 def slowdown(one: Ran) -> float:

@@ -18,8 +18,32 @@ class Failures:
 
 
 @dataclass(frozen=True, slots=True)
+class Moving:
+    """Of jobs that go to faster devices while they run: not before ``every_s``, and what is lost each time (its
+    checkpoint, and the start on the other nodes)."""
+
+    every_s: float = 300.0
+    cost_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """``gain_s``: by how much sooner the job is done than if it had stayed, what the move costs included."""
+
+    job_number: int  # its place in the trace, from 1 on
+    at: float
+    step: int  # as of the checkpoint it goes on from
+    device: str  # "" where it is of several kinds
+    there: str
+    gain_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Ran:
-    """One job as it went. ``promised_at``: when the plan at its submit said it would start at the latest; inf: not."""
+    """One job as it went. ``promised_at``: when the plan at its submit said it would start at the latest; inf: not.
+
+    ``started_at``: of the first attempt of which it kept what it did; ``tries``: one more than those that lost it.
+    """
 
     job: TraceJob
     started_at: float
@@ -40,3 +64,4 @@ class Outcome:
     busy: tuple[tuple[float, int, int], ...]  # (time, threads in use, jobs that wait) after each plan
     failures: int = 0
     machines: tuple[Machine, ...] = ()  # that were rented
+    moves: tuple[Move, ...] = ()

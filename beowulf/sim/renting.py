@@ -45,16 +45,9 @@ def ordered(
     job, made = snapshot.jobs[wish.job_id], []
     for _ in range(wish.count):
         number = snapshot.machines_made + 1
+        name = f"{wish.offer.provider}-{number}"
         machine = Machine(
-            id=f"{wish.offer.provider}-{number}",
-            number=number,
-            token="",
-            offer=wish.offer,
-            market=wish.market,
-            job_id=job.id,
-            parameters="",
-            intended_at=now,
-            lease_s=market.lease_s,
+            *(name, number, "", wish.offer, wish.market, job.id, "", now, market.lease_s),
             state=MachineState.BOOTING,
             created_at=now,
             owner=job.owner,

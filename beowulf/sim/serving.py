@@ -1,12 +1,13 @@
-"""Traces of jobs that all ask for the same part of one node, under a policy that ranks nobody (serial SWF logs).
+"""Traces whose jobs ask for so many places that are all alike, under a policy of one reservation at most: SWF logs.
 
-There, plan after plan comes to this: who came first starts as soon as there is a place, wherever that is, and the
-first who waits is promised the moment at which the first of the limits runs out. A test compares such a replay with
-plan after plan, job by job.
+There, plan after plan comes to numbers: whose turn it is starts as soon as so many places are free, wherever they are.
+The first who waits is promised the moment at which enough limits have run out, and who is behind starts where that
+leaves it as it is. A test compares such a replay with plan after plan, job by job.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
@@ -14,9 +15,9 @@ from heapq import heappop, heappush
 from beowulf.model.job import JobSpec, Resources
 from beowulf.model.rules import Rules
 from beowulf.model.snapshot import Snapshot
-from beowulf.scheduler import POLICIES
 from beowulf.scheduler.future import SOON_S
-from beowulf.scheduler.policies import KEEP_ALL
+from beowulf.scheduler.policies import KEEP_ALL, policy_of
+from beowulf.sim.in_line import InLine, in_line
 from beowulf.sim.outcome import Outcome, Ran
 from beowulf.sim.trace import Trace, TraceJob
 
@@ -29,34 +30,41 @@ def served(trace: Trace, cluster: Snapshot, rules: Rules) -> Outcome | None:
     if not there:
         return None
     each = trace.jobs[0].spec.resources.cpus
-    over = Serving(trace.jobs, there, POLICIES[rules.policy].depth == 1).over()
-    busy = tuple((at, running * each, waiting) for at, running, waiting in over.busy)
     threads = sum(len(node.usable_cpus) for node in cluster.nodes.values())
-    ran = tuple(Ran(job, begin, end, each, promised) for job, begin, end, promised in over.ran)
+    waiting = in_line(trace.jobs, rules, threads)
+    over = Serving(trace.jobs, there, waiting, policy_of(rules).depth == 1).over()
+    busy = tuple((at, taken * each, waiting) for at, taken, waiting in over.busy)
+    ran = tuple(Ran(job, begin, end, each * job.spec.min_nodes, promised) for job, begin, end, promised in over.ran)
     return Outcome(ran, (), threads, over.plans, 0, busy)
 
 
 def places(trace: Trace, cluster: Snapshot, rules: Rules) -> int:
-    """How many jobs of the trace can run at once; 0 where that is no simple matter."""
-    policy = POLICIES[rules.policy]
+    """How many nodes' parts the jobs of the trace can have at once; 0 where that is no simple matter."""
+    policy, nodes = policy_of(rules), cluster.nodes.values()
     plain_rules = not (rules.quotas or rules.maintenance or rules.classes or rules.market.offers)
-    if policy.order is not None or policy.depth not in (1, KEEP_ALL) or rules.depth > 1 or not plain_rules:
+    if policy.depth not in (1, KEEP_ALL) or not policy.latest_first or not plain_rules:
         return 0
-    if cluster.jobs or cluster.unreachable or not all(node.schedulable for node in cluster.nodes.values()):
+    if cluster.jobs or cluster.unreachable or not all(node.schedulable for node in nodes):
         return 0
-    sizes = {_threads(spec) for spec in {id(job.spec): job.spec for job in trace.jobs}.values()}
-    sizes |= {0 for job in trace.jobs if job.rates is not None}
-    if len(sizes) != 1 or 0 in sizes or len({job.spec.priority for job in trace.jobs}) != 1:
+    specs = {id(job.spec): job.spec for job in trace.jobs}.values()
+    sizes = {_threads(spec) for spec in specs} | {0 for job in trace.jobs if job.rates is not None}
+    if len(sizes) != 1 or 0 in sizes or len({spec.priority for spec in specs}) != 1:
         return 0
     (each,) = sizes
-    return sum(len(node.usable_cpus) // each for node in cluster.nodes.values())
+    parts = [len(node.usable_cpus) // each for node in nodes]
+    widest = max(spec.min_nodes for spec in specs)
+    # A gang takes one part of each of its nodes: only where a node is one part do numbers say whether it fits.
+    alike = widest == 1 or (set(parts) == {1} and len({node.site for node in nodes}) == 1)
+    return sum(parts) if alike and widest <= sum(parts) else 0
 
 
 def _threads(spec: JobSpec) -> int:
-    """Of one node, where the job asks for nothing else; 0 where it does."""
+    """Of each of its nodes, where the job asks for nothing else; 0 where it does."""
     plain = JobSpec(
         spec.name,
         spec.script,
+        min_nodes=spec.min_nodes,
+        max_nodes=spec.min_nodes,
         max_duration_s=spec.max_duration_s,
         kill_grace_s=spec.kill_grace_s,
         queue=spec.queue,
@@ -72,49 +80,78 @@ class Serving:
     """How it goes, while it is worked out: ``ran`` holds (job, started, ended, promised), in the order of the ends."""
 
     jobs: Sequence[TraceJob]
-    free: int
+    free: int  # places
+    waiting: InLine
     promises: bool  # whether the policy gives the first who waits a reservation
     ran: list[tuple[TraceJob, float, float, float]] = field(default_factory=list)
-    busy: list[tuple[float, int, int]] = field(default_factory=list)  # (time, jobs that run, jobs that wait)
+    busy: list[tuple[float, int, int]] = field(default_factory=list)  # (time, places taken, jobs that wait)
     plans: int = 0
     running: list[tuple[float, int]] = field(default_factory=list)  # (when it ends, which)
-    limits: list[tuple[float, int]] = field(default_factory=list)  # (when it has to have ended, which)
+    limits: list[tuple[float, int]] = field(default_factory=list)  # (when it has to have ended, which), ascending
     started: dict[int, float] = field(default_factory=dict)  # of those that run
     promised: dict[int, float] = field(default_factory=dict)
 
     def over(self) -> Serving:
         jobs, places = self.jobs, self.free
-        come = head = 0  # so many have come, and so many have started
+        come = gone = 0  # so many have come, and so many have started
         while come < len(jobs) or self.running:
             arrival = jobs[come].submitted_at if come < len(jobs) else NEVER
             now = min(arrival, self.running[0][0] if self.running else NEVER)
             while self.running and self.running[0][0] <= now:
                 self._end(*heappop(self.running))
             while come < len(jobs) and jobs[come].submitted_at <= now:
+                self.waiting.join(come)
                 come += 1
-            if head < come:
+            if gone < come:
                 self.plans += 1
-                while head < come and self.free:
-                    self._start(head, now)
-                    head += 1
-                if head < come and self.promises and head not in self.promised:
-                    self.promised[head] = max(self._first_limit(), now + SOON_S)
-            self.busy.append((now, places - self.free, come - head))
+                gone += self._plan(now)
+            self.busy.append((now, places - self.free, come - gone))
         return self
+
+    def _plan(self, now: float) -> int:
+        """→ how many start. Whoever is behind the first that does not fit starts where it is out of its way."""
+        before, shadow, spare = len(self.started), NEVER, 0
+        for line in self.waiting.turns(now):
+            late = now + line.length_s > shadow
+            if line.width <= (min(spare, self.free) if late else self.free):
+                self._start(self.waiting.take(line), now)
+                spare -= line.width if late else 0
+            elif shadow == NEVER:
+                if not self.promises:
+                    break
+                shadow, spare = self._opening(line.width, now)
+                self.promised.setdefault(line.numbers[0], shadow)
+            if not self.free and shadow < NEVER:
+                break
+            self.waiting.most = self.free if shadow < NEVER else self.waiting.most
+        return len(self.started) - before
+
+    def _opening(self, width: int, now: float) -> tuple[float, int]:
+        """(when so many places are free at the latest, how many of those that are free now nobody needs then)"""
+        there, at = self.free, now
+        for end, number in self.limits:
+            soon = max(end, now + SOON_S)
+            if there >= width and soon > at:
+                break
+            there, at = there + self.jobs[number].spec.min_nodes, soon
+        return at, there - width
 
     def _start(self, number: int, now: float) -> None:
         job = self.jobs[number]
-        self.free -= 1
+        self.free -= job.spec.min_nodes
         self.started[number] = now
         heappush(self.running, (now + job.run_s, number))
-        heappush(self.limits, (now + job.spec.max_duration_s + job.spec.kill_grace_s, number))
+        insort(self.limits, (self._limit(number), number))
+        self.waiting.started(number, now)
 
     def _end(self, at: float, number: int) -> None:
-        self.free += 1
-        promised = self.promised.pop(number, NEVER)
-        self.ran.append((self.jobs[number], self.started.pop(number), at, promised))
+        start, promised = self.started[number], self.promised.pop(number, NEVER)
+        del self.limits[bisect_left(self.limits, (self._limit(number), number))]
+        del self.started[number]
+        self.free += self.jobs[number].spec.min_nodes
+        self.waiting.ended(number, start, at)
+        self.ran.append((self.jobs[number], start, at, promised))
 
-    def _first_limit(self) -> float:
-        while self.limits[0][1] not in self.started:
-            heappop(self.limits)
-        return self.limits[0][0]
+    def _limit(self, number: int) -> float:
+        spec = self.jobs[number].spec
+        return self.started[number] + (spec.max_duration_s + spec.kill_grace_s)

@@ -14,7 +14,7 @@ class TraceJob:
     """``run_s`` is what nobody knows beforehand; the spec's limit is what its owner said. Times in seconds.
 
     ``rates``: the steps/s it really does on each kind of device with its ranks, where devices are unequal; ``run_s`` is
-    then that on the fastest.
+    then that on the fastest. With a checkpoint in its spec, such a job reports its pace, and can go on elsewhere.
     """
 
     submitted_at: float
@@ -22,13 +22,16 @@ class TraceJob:
     spec: JobSpec
     owner: str = "user"
     rates: Mapping[str, float] | None = None
+    faster: Mapping[str, float] = field(default_factory=dict)  # where only that is known: by kind, times its own pace
 
     def seconds_on(self, kinds: Iterable[str]) -> float:
-        """On devices of these kinds together: as fast as the slowest of them, unless nothing tells them apart."""
-        if self.rates is None:
-            return self.run_s
-        slowest = min((self.rates.get(kind, 0.0) for kind in kinds), default=0.0)
-        return self.spec.steps / slowest if slowest else float("inf")
+        """As ``faster`` says; not longer than its limit."""
+        run_s = self.run_s / min((self.faster.get(kind, 1.0) for kind in kinds), default=1.0)
+        return min(run_s, max(self.run_s, self.spec.max_duration_s)) if self.spec.max_duration_s else run_s
+
+    def steps_per_s(self, kinds: Iterable[str]) -> float:
+        """On devices of these kinds together: as fast as the slowest of them; 0 where nothing tells them apart."""
+        return min((self.rates.get(kind, 0.0) for kind in kinds), default=0.0) if self.rates else 0.0
 
 
 @dataclass(frozen=True, slots=True)

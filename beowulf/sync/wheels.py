@@ -7,12 +7,13 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from beowulf.sync.cancel import Cancellation
 from beowulf.sync.environment import EnvironmentPlan
+from beowulf.sync.expiry import Cached
 from beowulf.sync.locks import Locks
 from beowulf.sync.resolve import fetch, find_uv
 from beowulf.sync.trees import remove_leftovers, rename_folder, scratch
@@ -51,6 +52,8 @@ class WheelHouse:
         with self._locks.holding(path.name, cancellation):
             known = self._known(path)
             if known is not None:
+                for wheel in known:
+                    os.utime(self._files / wheel.sha256)
                 return known
             with scratch(self.folder) as temporary:
                 found = tuple(self._keep(wheel) for wheel in self._fetch(planned, temporary, cancellation))
@@ -63,6 +66,15 @@ class WheelHouse:
         if self._uv is not None and wheel == self._uv[0]:
             return self._uv[1]
         return self._files / wheel.sha256 / wheel.name
+
+    def held(self) -> list[Cached]:
+        """Each by its hash, with the time it was last asked for."""
+        return [Cached(one.name, sum(_sizes(one)), one.stat().st_mtime) for one in self._files.iterdir()]
+
+    def drop(self, names: Iterable[str]) -> None:
+        for name in names:
+            with scratch(self.folder) as temporary:
+                os.rename(self._files / name, temporary / name)
 
     def uv(self) -> Wheel | None:
         """The head's own uv, to be shipped to nodes of the same architecture."""
@@ -87,6 +99,10 @@ class WheelHouse:
             os.rename(path, folder / path.name)
             rename_folder(folder, self._files / wheel.sha256)
         return wheel
+
+
+def _sizes(folder: Path) -> Iterator[int]:
+    return (file.stat().st_size for file in folder.iterdir())
 
 
 def key(planned: EnvironmentPlan) -> str:

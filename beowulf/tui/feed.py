@@ -82,6 +82,7 @@ class Feed:
         self._listener: Listener = self._early.append
         self._lock = threading.Lock()
         self._stopping = threading.Event()
+        self._taken = threading.Event()
         self._cursor = 0
         threading.Thread(target=self._run, name="feed", daemon=True).start()
 
@@ -92,12 +93,20 @@ class Feed:
                 listener(heard)
             self._listener = listener
 
+    def go_on(self) -> None:
+        """A line with ``more`` is on the screen; reading the next one earlier would keep it from getting there."""
+        self._taken.set()
+
     def stop(self) -> None:
         self._stopping.set()
+        self._taken.set()
 
-    def _tell(self, heard: Json | str) -> None:
+    def _tell(self, heard: Json | str, *, more: bool = False) -> None:
+        self._taken.clear()
         with self._lock:
             self._listener(heard)
+        if more:
+            self._taken.wait()
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -107,10 +116,11 @@ class Feed:
                     if self._stopping.is_set():
                         return
                     pages.append(line)
-                    if line.get("more") and self._cursor:
+                    more = bool(line.get("more"))
+                    if more and self._cursor:
                         continue  # the whole anew: what is on the screen stays until all of it is there
                     self._cursor = int(line["cursor"])
-                    self._tell(together(pages))
+                    self._tell(together(pages), more=more)
                     pages = []
                 reason = "it hung up"
             except (BeowulfError, OSError, ValueError) as error:

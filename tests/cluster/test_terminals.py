@@ -59,8 +59,10 @@ def calm(done: subprocess.CompletedProcess[bytes]) -> None:
     assert b"Traceback" not in done.stderr and b"Error" not in done.stderr, done.stderr.decode("utf-8", "replace")
 
 
-def test_poor_locales_no_colour_and_no_terminal(head: RealHead, talker: str) -> None:
-    for words in (*VERBS, ("show", talker), ("why", talker), ("logs", talker)):
+def test_poor_locales_no_colour_and_no_terminal(head: RealHead, talker: str, tmp_path: Path) -> None:
+    file = tmp_path / "job.yaml"
+    file.write_text("run: echo schön  # → UTF-8, whatever the locale\n", encoding="utf-8")
+    for words in (*VERBS, ("plan", str(file)), ("show", talker), ("why", talker), ("logs", talker)):
         done = subprocess.run(
             (*CLI, *words), env={**head.env(), **POOR}, stdin=subprocess.DEVNULL, capture_output=True, timeout=60
         )

@@ -104,6 +104,11 @@ class FakeClient:
     def node(self, name: str) -> dict[str, Any]:
         raise NotFound(f"node {name!r} is not known")
 
+    def remove_node(self, name: str) -> str:
+        if name == "n99":
+            raise NotFound("there is no node n99")
+        return name
+
     def scan(self, endpoint: Any) -> dict[str, Any]:
         return self.scans[endpoint.host]
 
@@ -180,6 +185,24 @@ def test_submit_wait_passes_the_jobs_code_on(head: FakeClient, tmp_path: Path) -
     for word, code, wanted in (("COMPLETED", 0, 0), ("FAILED", 7, 7), ("TIMEOUT", 0, 124), ("NODE_FAIL", 0, 1)):
         head.word, head.code = word, code
         assert call(head, "submit", str(file), "--wait").return_value == wanted
+
+
+def test_json_of_a_submit_that_is_waited_for_is_one_object_without_its_log(head: FakeClient, tmp_path: Path) -> None:
+    file = tmp_path / "j.yaml"
+    file.write_text("run: echo\n")
+    head.word, head.code = "FAILED", 7
+    for words in (("submit", str(file), "--wait", "--json"), ("run", "--json", "--", "false")):
+        result = call(head, *words)
+        told = {"schema": "beowulf.submit/1", "job_id": "17", "exit_code": 7}
+        assert (result.return_value, json.loads(result.stdout)) == (7, told)
+    detached = call(head, "run", "--json", "--detach", "--", "false")
+    assert json.loads(detached.stdout) == {"schema": "beowulf.submit/1", "job_id": "17"}
+
+
+def test_nodes_remove_goes_on_after_one_that_is_not_there(head: FakeClient) -> None:
+    result = call(head, "nodes", "remove", "n99", "n1", "--json")
+    assert (result.return_value, json.loads(result.stdout)["removed"]) == (3, ["n1"])
+    assert "there is no node n99" in result.stderr
 
 
 def test_a_dry_run_that_can_never_fit_ends_with_4(head: FakeClient, tmp_path: Path) -> None:

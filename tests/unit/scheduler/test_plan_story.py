@@ -96,6 +96,13 @@ def test_a_node_that_is_down_is_named() -> None:
     )
 
 
+def test_a_kind_of_gpu_that_no_node_has_is_answered_with_those_there_are() -> None:
+    cluster = Cluster()
+    cluster.node("n1", 4, gpus=gpus(2, "K80"))
+    said = cluster.why(cluster.submit(resources=Resources(gpus=1, gpu_kinds=("RTX3900",))))
+    assert said.sentence == "needs 1 RTX3900 GPU, has 2 K80"
+
+
 def test_no_nodes_at_all() -> None:
     cluster = Cluster()
     assert cluster.why(cluster.submit()) == Refusal(

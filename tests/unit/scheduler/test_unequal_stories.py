@@ -10,10 +10,11 @@ from small_cluster import Cluster, gpus
 
 from beowulf.model.event import NodeProfiled, PaceMeasured
 from beowulf.model.job import Resources
+from beowulf.model.market import Accelerator, MarketRules
 from beowulf.model.node import DeviceSpeed, Profile
 from beowulf.model.rules import Rules
 from beowulf.scheduler import plan, replan
-from beowulf.scheduler.throughput import mixed_pace, pace
+from beowulf.scheduler.throughput import believed, mixed_pace, pace
 
 ONE_GPU = Resources(gpus=1)
 TOLD = {"bert": {("OLD", 1): 1.0, ("NEW", 1): 4.0}, "rnn": {("OLD", 1): 2.0, ("NEW", 1): 2.5}}
@@ -102,6 +103,25 @@ def test_what_ranks_report_and_what_was_measured_of_devices_say_the_rest() -> No
     cluster.run()
     cluster.see(PaceMeasured(cluster.now, slower, 1, 5.0))  # measured, it is the other way round
     assert set(cluster.run_of(bert(cluster))) == {"old2"}
+
+
+def test_before_anything_was_measured_data_sheets_tell_kinds_apart() -> None:
+    """And afterwards what was measured does."""
+    sheets = {"OLD": Accelerator(speed=300.0), "NEW": Accelerator(speed=30.0)}
+    for known, node in (({}, "new1"), (sheets, "old1")):
+        cluster = unequal(told={}, market=MarketRules(accelerators=known))
+        assert cluster.run_of(bert(cluster)) == (node,)
+    cluster.see(NodeProfiled(cluster.now, "old1", Profile(1.0, (DeviceSpeed("gpu 0", "torch 2", 2.0, 1.0),))))
+    cluster.see(NodeProfiled(cluster.now, "new1", Profile(1.0, (DeviceSpeed("gpu 0", "torch 2", 9.0, 1.0),))))
+    cluster.end("1")
+    assert cluster.run_of(bert(cluster)) == ("new1",)
+
+
+def test_data_sheets_are_taken_in_proportion_to_what_was_measured() -> None:
+    sheets = {"OLD": Accelerator(speed=30.0), "NEW": Accelerator(speed=300.0), "ODD": Accelerator()}
+    assert believed({}, {"OLD", "ODD"}, sheets) == {"OLD": 30.0}
+    assert believed({"OLD": 90.0}, {"OLD", "NEW"}, sheets) == {"OLD": 90.0, "NEW": 900.0}
+    assert believed({"a processor": 5.0}, {"OLD"}, sheets) == {"a processor": 5.0}, "nothing says how they compare"
 
 
 def test_paces_nobody_saw() -> None:

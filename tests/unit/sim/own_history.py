@@ -8,20 +8,23 @@ from typing import Any
 from beowulf.model import event as ev
 from beowulf.model.allocation import Allocation, RankSlot, Share
 from beowulf.model.codec import encode_event
-from beowulf.model.job import JobSpec, RankExit, Result
-from beowulf.model.node import Endpoint, Facts
+from beowulf.model.job import JobSpec, RankExit, Resources, Result
+from beowulf.model.node import Endpoint, Facts, Gpu
 
 
-def lines() -> str:
+def lines(kind: str = "") -> str:
+    """``kind``: of the one GPU that the node has and each job takes; "": none."""
+    cards = (Gpu(0, kind, "nvidia", kind, 11441),) if kind else ()
+    spec = JobSpec("j", "true", resources=Resources(gpus=len(cards)))
     events: list[Any] = [
         ev.NodeAdded(0.0, "n1", Endpoint("n1"), "key"),
-        ev.NodeUp(0.0, "n1", "/r", Facts(cpus=(0, 1))),
+        ev.NodeUp(0.0, "n1", "/r", Facts(cpus=(0, 1), gpus=cards)),
     ]
     for number, result in ((1, Result.COMPLETED), (2, Result.FAILED), (3, Result.TIMEOUT)):
         job, at = str(number), 100.0 * number
-        place = Allocation((Share("n1", (RankSlot(0, 0, (0,)),)),))
+        place = Allocation((Share("n1", (RankSlot(0, 0, (0,), tuple(card.index for card in cards)),)),), kind)
         events += [
-            ev.JobSubmitted(at, job, number, JobSpec("j", "true"), "u", 1),
+            ev.JobSubmitted(at, job, number, spec, "u", 1),
             ev.JobPlaced(at, job, 1, place),
             ev.AttemptLaunched(at + 1, job, 1, 0),
             ev.ShareStarted(at + 2, job, 1, "n1"),

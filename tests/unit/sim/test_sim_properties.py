@@ -19,7 +19,14 @@ from beowulf.model.job import JobSpec
 from beowulf.model.rules import Project, Rules, Weights
 from beowulf.scheduler import Memo, Plan, plan, queueing, replan, state, usage
 from beowulf.scheduler.promises import Promises
-from beowulf.sim import Failures, Trace, TraceJob, flat_cluster, generated, replay
+from beowulf.sim import Failures, Trace, TraceJob, flat_cluster, generated, replay, serving
+
+
+@pytest.fixture(autouse=True)
+def plan_after_plan(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What holds is asked of plans; that replays without them are no different, `test_sim_serving` asks."""
+    monkeypatch.setattr(serving, "places", lambda *_: 0)
+
 
 QUICK = settings(settings.get_profile("planted"), max_examples=8)
 
@@ -85,7 +92,7 @@ def what_changed_is_enough(seed: int, policy: str) -> None:
     ]
     trace = replace(trace, jobs=tuple(jobs))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("beowulf.sim.replaying.replan", check)
+        patch.setattr("beowulf.sim.running.replan", check)
         replay(trace, cluster, Rules(policy), Failures(0.02, 600.0, seed))
 
 

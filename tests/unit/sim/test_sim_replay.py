@@ -74,9 +74,10 @@ def test_a_policy_from_outside_the_package_is_an_entry_of_the_table(monkeypatch:
         TraceJob(0.0, 10.0, JobSpec("j", "", min_nodes=wide, max_nodes=wide, max_duration_s=10.0))
         for wide in (1, 32, 31)
     ]
-    ran = replay(Trace(tuple(crowd), {}), CLUSTER, Rules("widest")).ran
-    first = min(ran, key=lambda one: one.started_at)
-    assert (first.job.spec.min_nodes, first.started_at) == (32, 0.0)
+    for by_plans in (True, False):
+        ran = replay(Trace(tuple(crowd), {}), CLUSTER, Rules("widest"), audit=by_plans).ran
+        first = min(ran, key=lambda one: one.started_at)
+        assert (first.job.spec.min_nodes, first.started_at) == (32, 0.0)
 
 
 def test_what_failures_interrupt_is_run_again() -> None:

@@ -1,4 +1,4 @@
-"""Serial logs are replayed without plans, and go exactly as plan after plan would have it."""
+"""Logs of jobs that ask for places of one kind are replayed without plans, exactly as plan after plan would go."""
 
 from __future__ import annotations
 
@@ -11,31 +11,43 @@ from hypothesis import strategies as st
 
 from beowulf.model.job import Burst, Dependency, JobSpec, Resources
 from beowulf.model.rules import Quota, Rules, ServiceClass
-from beowulf.sim import Outcome, Trace, TraceJob, flat_cluster, replay, serving
+from beowulf.model.snapshot import Snapshot
+from beowulf.scheduler import POLICIES, Policy
+from beowulf.sim import Outcome, Trace, TraceJob, flat_cluster, generated, replay, serving
+from beowulf.sim.in_line import Line, Ranked, Steady
+from beowulf.sim.serving import Serving
 
 SPEC = JobSpec("j", "true", max_duration_s=60.0, kill_grace_s=0.0, resources=Resources(cpus=1))
 
 
+Case = tuple[Trace, Snapshot, Rules]
+
+
 @st.composite
-def serial(draw: Any) -> Trace:
-    cpus, at, jobs = draw(st.integers(1, 2)), 0.0, []
+def logs(draw: Any) -> Case:
+    """Jobs of one node among nodes of some threads, or gangs over nodes that each hold one part of a gang."""
+    cpus, wide, at, jobs = draw(st.integers(1, 2)), draw(st.booleans()), 1.0, []  # at 0 nothing can have ended
+    nodes, threads = draw(st.integers(1, 4)), cpus if wide else draw(st.integers(2, 3))
     for _ in range(draw(st.integers(1, 25))):
         at += draw(st.sampled_from([0.0, 0.0, 1.0, 7.5, 40.0]))
         limit = draw(st.sampled_from([10.0, 60.0, 300.0]))
         run_s = min(limit, draw(st.sampled_from([0.0, 1.0, 7.5, 10.0, 60.0, 300.0])))
-        spec = replace(SPEC, max_duration_s=limit, resources=Resources(cpus=cpus), queue=draw(st.sampled_from("ab")))
-        jobs.append(TraceJob(at, run_s, replace(spec, kill_grace_s=draw(st.sampled_from([0.0, 5.0]))), draw(OWNERS)))
-    return Trace(tuple(jobs), {})
+        width = draw(st.integers(1, nodes)) if wide else 1
+        spec = replace(SPEC, max_duration_s=limit, resources=Resources(cpus=cpus), min_nodes=width, max_nodes=width)
+        spec = replace(spec, queue=draw(st.sampled_from("ab")), kill_grace_s=draw(st.sampled_from([0.0, 5.0])))
+        spec = replace(spec, project=draw(st.sampled_from(["", "", "vision"])))
+        jobs.append(TraceJob(at, run_s, spec, draw(st.sampled_from(["ann", "bob", "cyd"]))))
+    age_full_s, half_life_s = draw(st.sampled_from([50.0, 86400.0])), draw(st.sampled_from([90.0, 604800.0]))
+    policy = draw(st.sampled_from(["easy", "fifo", "fair", "fair", "short", "widest"]))
+    rules = Rules(policy, age_full_s=age_full_s, half_life_s=half_life_s, shares={"ann": 20.0})
+    return Trace(tuple(jobs), {}), flat_cluster(nodes, threads=threads), rules
 
 
-OWNERS = st.sampled_from(["ann", "bob"])
-
-
-def both(trace: Trace, nodes: int, threads: int, policy: str) -> tuple[Outcome, Outcome]:
+def both(trace: Trace, cluster: Snapshot, rules: Rules) -> tuple[Outcome, Outcome]:
     """Served, and plan after plan."""
-    cluster, rules = flat_cluster(nodes, threads=threads), Rules(policy)
-    assert serving.places(trace, cluster, rules)
     with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(POLICIES, "widest", Policy(lambda job: job.nodes + job.fair_share))
+        assert serving.places(trace, cluster, rules)
         quick = replay(trace, cluster, rules)
         patch.setattr(serving, "places", lambda *_: 0)
         return quick, replay(trace, cluster, rules)
@@ -44,31 +56,80 @@ def both(trace: Trace, nodes: int, threads: int, policy: str) -> tuple[Outcome, 
 @settings(
     max_examples=60,
     deadline=None,
+    derandomize=True,
+    database=None,
     suppress_health_check=list(HealthCheck),
     phases=[Phase.explicit, Phase.generate],  # a planted defect need not be made small
 )
-@given(serial(), st.integers(1, 3), st.integers(2, 3), st.sampled_from(["easy", "fifo"]))
-def goes_alike(trace: Trace, nodes: int, threads: int, policy: str) -> None:
-    quick, planned = both(trace, nodes, threads, policy)
+@given(logs())
+def goes_alike(case: Case) -> None:
+    quick, planned = both(*case)
     assert sorted(map(seen, quick.ran)) == sorted(map(seen, planned.ran))
     assert (quick.busy, quick.plans, quick.threads) == (planned.busy, planned.plans, planned.threads)
 
 
 def seen(one: Any) -> tuple[Any, ...]:
-    job = (one.job.submitted_at, one.job.run_s, one.job.owner, one.job.spec.queue, one.job.spec.max_duration_s)
-    return (*job, one.job.spec.kill_grace_s, one.started_at, one.ended_at, one.threads, one.promised_at, one.tries)
+    spec = one.job.spec
+    job = (one.job.submitted_at, one.job.run_s, one.job.owner, spec.queue, spec.max_duration_s, spec.min_nodes)
+    return (
+        *job,
+        spec.project,
+        spec.kill_grace_s,
+        one.started_at,
+        one.ended_at,
+        one.threads,
+        one.promised_at,
+        one.tries,
+    )
 
 
 def test_it_goes_as_plan_after_plan_would_have_it() -> None:
     goes_alike()
 
 
-@pytest.mark.parametrize(("name", "defect"), [("_first_limit", lambda self: 0.0), ("_start", None)])
-def test_a_planted_defect_is_found(name: str, defect: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    start = serving.Serving._start
-    monkeypatch.setattr(serving.Serving, name, defect or (lambda self, number, now: start(self, number, now + 1.0)))
-    with pytest.raises((AssertionError, ExceptionGroup)):
+def start_late(self: Serving, number: int, now: float, start: Any = Serving._start) -> None:
+    start(self, number, now + 1.0)
+
+
+def nobody_is_in_the_way(self: Serving, width: int, now: float, opening: Any = Serving._opening) -> tuple[float, int]:
+    return opening(self, width, now)[0], self.free
+
+
+def promise_nothing(self: Serving, width: int, now: float) -> tuple[float, int]:
+    return now, 0
+
+
+def show_the_second(self: Steady, account: Any) -> list[Line]:
+    there, first = self._accounts[account], self._shown[account]
+    self._shown[account] = first + 1
+    return [line for _, _, line in there[::-1][first : first + 1]]
+
+
+@pytest.mark.parametrize(
+    ("where", "name", "defect"),
+    [
+        (Serving, "_start", start_late),
+        (Serving, "_opening", nobody_is_in_the_way),
+        (Serving, "_opening", promise_nothing),
+        (Ranked, "ended", lambda *_: None),
+        (Ranked, "_known_dues", lambda self, accounts, rules: dict.fromkeys(accounts, 1.0)),
+        (Steady, "_next", show_the_second),
+        (Steady, "_settle", lambda self: self._moved.clear()),
+    ],
+)
+def test_a_planted_defect_is_found(where: Any, name: str, defect: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(where, name, defect)
+    with pytest.raises((AssertionError, ExceptionGroup, KeyError, IndexError)):
         goes_alike()
+
+
+@pytest.mark.parametrize("policy", ["easy", "fair"])
+def test_a_log_of_gangs_goes_as_plan_after_plan_would_have_it(policy: str) -> None:
+    cluster = flat_cluster(32)
+    trace = generated(cluster, 150, seed=5, load=1.2)
+    quick, planned = both(trace, cluster, Rules(policy))
+    assert sorted(map(seen, quick.ran)) == sorted(map(seen, planned.ran))
+    assert (quick.busy, quick.plans) == (planned.busy, planned.plans)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +138,8 @@ def test_a_planted_defect_is_found(name: str, defect: Any, monkeypatch: pytest.M
         replace(SPEC, resources=Resources(cpus=2)),
         replace(SPEC, resources=Resources(cpus=1, memory_mib=1)),
         replace(SPEC, resources=Resources(cpus=1, gpus=1)),
-        replace(SPEC, min_nodes=2, max_nodes=2),
+        replace(SPEC, min_nodes=1, max_nodes=2),
+        replace(SPEC, min_nodes=3, max_nodes=3),
         replace(SPEC, priority=1),
         replace(SPEC, max_duration_s=0.0),
         replace(SPEC, dependencies=(Dependency("afterok", "1"),)),
@@ -94,12 +156,17 @@ def test_one_job_that_is_unlike_the_others_takes_plans(unlike: JobSpec) -> None:
 @pytest.mark.parametrize(
     "rules",
     [
-        Rules("fair"),
-        Rules("short"),
+        Rules("conservative"),
         Rules("easy", depth=3),
         Rules("easy", quotas=(Quota("*", jobs=1),)),
         Rules("easy", classes={"urgent": ServiceClass(1.0)}),
     ],
 )
-def test_who_ranks_counts_or_preempts_takes_plans(rules: Rules) -> None:
+def test_who_counts_preempts_or_promises_more_takes_plans(rules: Rules) -> None:
     assert serving.places(Trace((TraceJob(0.0, 1.0, SPEC),), {}), flat_cluster(2), rules) == 0
+
+
+def test_gangs_on_nodes_of_several_parts_take_plans() -> None:
+    gang = TraceJob(0.0, 1.0, replace(SPEC, min_nodes=2, max_nodes=2))
+    assert serving.places(Trace((gang,), {}), flat_cluster(2), Rules()) == 2
+    assert serving.places(Trace((gang,), {}), flat_cluster(2, threads=2), Rules()) == 0

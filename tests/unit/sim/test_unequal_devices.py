@@ -23,6 +23,7 @@ from beowulf.scheduler.claims import Views
 from beowulf.scheduler.patience import Chosen, Patience
 from beowulf.scheduler.policies import fastest
 from beowulf.sim import (
+    Failures,
     Outcome,
     Trace,
     generated_unequal,
@@ -31,7 +32,7 @@ from beowulf.sim import (
     read_gavel,
     read_throughputs,
     replay,
-    replaying,
+    running,
 )
 
 MACHINES = "6 K80, 6 P100, 6 V100"
@@ -70,7 +71,7 @@ def test_a_trace_of_gavel_is_read_as_steps_and_what_each_device_does_of_them() -
     trace, _ = read()
     one, two, three = trace.jobs
     assert (one.spec.steps, one.rates, one.run_s) == (800, {"K80": 2.0, "V100": 8.0}, 100.0)
-    assert one.seconds_on({"K80"}) == 400.0 and one.seconds_on({"K80", "V100"}) == 400.0
+    assert one.steps_per_s({"K80"}) == 2.0 and one.steps_per_s({"K80", "V100"}) == 2.0
     assert two.spec.min_nodes == 2 and two.spec.resources.gpu_kinds == ("V100",)  # too large for a K80's memory
     assert three.rates == {"K80": 15.0, "V100": 12.0}  # in proportion: nobody measured three of them
     assert trace.left_out == {"are of a type whose throughput is not known": 1}
@@ -156,7 +157,7 @@ def who_starts_has_no_faster_kind_free(seed: int, policy: str) -> None:
         return decided, kept
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(replaying, "replan", look)
+        patch.setattr(running, "replan", look)
         replay(trace, cluster, Rules(policy, placement="fastest", told=trace.told))
 
 
@@ -179,8 +180,8 @@ def what_changed_is_enough(seed: int, placement: str) -> None:
         return decided, kept
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(replaying, "replan", check)
-        replay(trace, cluster, Rules("short", placement=placement), replaying.Failures(0.0005, 6000.0, seed))
+        patch.setattr(running, "replan", check)
+        replay(trace, cluster, Rules("short", placement=placement), Failures(0.0005, 6000.0, seed))
 
 
 def starts(seed: int, placement: str) -> list[Any]:
@@ -193,7 +194,7 @@ def starts(seed: int, placement: str) -> list[Any]:
         return decided, kept
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(replaying, "replan", note)
+        patch.setattr(running, "replan", note)
         replay(trace, cluster, Rules("easy", placement=placement, told=trace.told))
     return found
 

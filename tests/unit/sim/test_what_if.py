@@ -14,9 +14,10 @@ from beowulf.cli.common import Said
 from beowulf.cli.root import beowulf, run
 from beowulf.model.errors import BadInput
 from beowulf.model.job import JobSpec, Resources
+from beowulf.model.market import Accelerator
 from beowulf.model.rules import Rules
 from beowulf.model.snapshot import Snapshot
-from beowulf.sim import Trace, TraceJob, flat_cluster, measured, replay, with_changes
+from beowulf.sim import Trace, TraceJob, flat_cluster, measured, read_history, replay, with_changes
 
 LAB = flat_cluster(3, threads=2, gpus=[("K80", 11441), ("K80", 11441)])
 
@@ -87,6 +88,18 @@ def test_the_command_asks_the_head_for_its_history(capsys: pytest.CaptureFixture
     told = json.loads(capsys.readouterr().out)
     assert told["as_it_is"]["jobs"] == 2 and told["left_out"] == {"did not run to an end of its own": 1}
     assert told["changes"]["+1 node like n1"]["measures"]["utilisation"] < told["as_it_is"]["utilisation"]
+
+
+def test_a_faster_card_shortens_what_ran_on_a_slow_one() -> None:
+    """As the data sheets compare them, for nothing was measured: ten times as fast."""
+    sheets = {"K80": Accelerator(speed=30.0), "V100": Accelerator(speed=300.0)}
+    trace, lab = read_history(lines("K80"), name="x", accelerators=sheets)
+    assert [job.run_s for job in trace.jobs] == [30.0, 30.0]
+    took = {}
+    for change in ("+1 node like n1", "+1 V100 16GB and -n1"):
+        ran = replay(trace, with_changes(lab, change), Rules("easy")).ran
+        took[change] = {one.ended_at - one.started_at for one in ran}
+    assert took == {"+1 node like n1": {30.0}, "+1 V100 16GB and -n1": {3.0}}
 
 
 def test_the_table_and_the_json_say_the_same(capsys: pytest.CaptureFixture[str]) -> None:

@@ -144,7 +144,9 @@ class MadeUp:
         few = {"transfers": self.transfers, "machines": self.rented}
         whole = {"cursor": 99, "whole": True, "jobs": self.jobs, "nodes": self.nodes, "gone": [], "loads": self.loads}
         nothing_new = {"whole": False, "jobs": [], "nodes": [], "loads": {}}
-        yield {**whole, **few, "more": bool(self.more)} if not after else {**whole, **few, **nothing_new}
+        if self.more:
+            whole |= {"more": True, "cursor": 0}
+        yield {**whole, **few} if not after else {**whole, **few, **nothing_new}
         for page in self.more if not after else ():
             self.go_on.wait()
             yield {**whole, **nothing_new, "transfers": None, "machines": None, **page}
