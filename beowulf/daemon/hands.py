@@ -112,16 +112,16 @@ class WorkingHands:
             case DropCheckpoint():
                 self._pool.submit(self._drop_checkpoint, action)
             case Connect():
-                self.connect(snapshot, action.node)
+                self.connect(snapshot, action.node, boots=action.boots)
             case Drop():
                 self._fleet.drop(action.node)
             case CreateMachine() | DestroyMachine() | ListMachines() | ForgetKey():
                 self._clouds.perform(action, snapshot)
 
-    def connect(self, snapshot: Snapshot, node_id: NodeId) -> None:
+    def connect(self, snapshot: Snapshot, node_id: NodeId, boots: bool = False) -> None:
         node = snapshot.nodes.get(node_id)
         if node is not None:  # else it was removed in the same turn
-            self._fleet.connect(node.id, node.endpoint, node.host_key, node.generation)
+            self._fleet.connect(node.id, node.endpoint, node.host_key, node.generation, boots=boots)
 
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)

@@ -79,6 +79,20 @@ def test_after_a_lost_connection_the_link_comes_back(ground: Ground, watcher: Wa
     assert not any(isinstance(event, Received) for event in watcher.events)
 
 
+def test_a_node_that_boots_is_tried_until_its_door_opens(ground: Ground, watcher: Watcher) -> None:
+    """Long before the patience with a node that is down would have it tried again."""
+    server = ground.sshd()
+    server.stop()
+    fleet = ground.fleet(watcher, first_delay_s=3600.0, longest_delay_s=3600.0)
+    fleet.connect("n1", server.endpoint, server.host_key, 1, boots=True)
+    assert watcher.wait_for(LinkDown).kind is ProblemKind.UNREACHABLE
+    server.start()
+    watcher.wait_for(LinkUp)
+    assert (
+        len([event for event in watcher.events if isinstance(event, LinkDown)]) == 1
+    )  # told once, however often tried
+
+
 def test_login_noise_does_not_hide_the_agent(ground: Ground, watcher: Watcher) -> None:
     server = ground.sshd()
     fleet = ground.fleet(watcher, agent=stand_in(noise="Welcome to {lab}! Have a nice day."))
