@@ -135,6 +135,7 @@ class Follow:
 @dataclass(frozen=True, slots=True)
 class Connect:
     node: NodeId
+    boots: bool = False  # its door is not open yet, and is to be tried often
 
 
 @dataclass(frozen=True, slots=True)

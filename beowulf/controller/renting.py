@@ -108,10 +108,10 @@ def look(draft: Draft) -> None:
 
 
 def _call(draft: Draft, machine: Machine) -> None:
-    """One that boots is tried at every look: nobody tells us when its sshd is up, and a link's own patience grows."""
+    """One that boots is tried until its sshd is up, which nobody tells us."""
     known = machine.id in draft.snapshot.nodes
     if machine.state is MachineState.BOOTING and known and machine.id not in draft.volatile.links:
-        draft.do(Connect(machine.id))
+        draft.do(Connect(machine.id, boots=True))
 
 
 def move(draft: Draft, machine: Machine, warm: bool = False) -> None:

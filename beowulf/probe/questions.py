@@ -22,18 +22,25 @@ SEARCH_PATH = ":".join(
 )
 PROLOGUE = f'LC_ALL=C; export LC_ALL; PATH="${{PATH:+$PATH:}}{SEARCH_PATH}"; export PATH\n'
 
-IDENTITY = """
-echo "hostname=$(hostname 2>/dev/null || cat /proc/sys/kernel/hostname)"
-echo "machine_id=$(cat /etc/machine-id 2>/dev/null || cat /var/lib/dbus/machine-id 2>/dev/null)"
-echo "boot_id=$(cat /proc/sys/kernel/random/boot_id 2>/dev/null)"
-echo "kernel=$(uname -r)"
-echo "arch=$(uname -m)"
+# The shell reads what it can: each program that is started takes a slow machine milliseconds, and there are dozens.
+FIRST = """
+first() { value=; [ -r "$1" ] && read -r value 2>/dev/null < "$1"; }
+"""
+
+IDENTITY = (
+    FIRST
+    + """
+first /proc/sys/kernel/hostname; echo "hostname=$value"
+first /etc/machine-id; [ -n "$value" ] || first /var/lib/dbus/machine-id; echo "machine_id=$value"
+first /proc/sys/kernel/random/boot_id; echo "boot_id=$value"
+set -- $(uname -rm); echo "kernel=$1"; echo "arch=$2"
 echo "user=$(id -un 2>/dev/null)"
 echo "uid=$(id -u)"
 echo "home=$HOME"
 echo "ssh=$SSH_CONNECTION"
-echo "product=$(cat /sys/class/dmi/id/product_name 2>/dev/null)"
+first /sys/class/dmi/id/product_name; echo "product=$value"
 """
+)
 
 OPERATING_SYSTEM = "cat /etc/os-release 2>/dev/null || cat /usr/lib/os-release 2>/dev/null || cat /etc/redhat-release"
 
@@ -41,22 +48,24 @@ LIBC = "getconf GNU_LIBC_VERSION 2>/dev/null || ldd --version 2>&1 | head -n 2"
 
 # /proc/cpuinfo in full would be half a megabyte on a big machine: the flags once, the topology per thread.
 CPUINFO = """
-grep -E '^(model name|cpu model|Hardware|Processor|cpu)[[:space:]]*:' /proc/cpuinfo | head -n 1
-grep -E '^(flags|Features)[[:space:]]*:' /proc/cpuinfo | head -n 1
+grep -m 1 -E '^(model name|cpu model|Hardware|Processor|cpu)[[:space:]]*:' /proc/cpuinfo
+grep -m 1 -E '^(flags|Features)[[:space:]]*:' /proc/cpuinfo
 grep -E '^(processor|physical id|core id)[[:space:]]*:' /proc/cpuinfo
 """
 
 TOPOLOGY = "lscpu -p=CPU,CORE,SOCKET"
 
-LSCPU_NAME = "lscpu | grep -E '^Model name'"
+LSCPU_NAME = "grep -q '^model name' /proc/cpuinfo || lscpu | grep -E '^Model name'"  # where the kernel has none
 
 # A container or a cgroup may hold less than the machine has; the tightest limit on the way up counts.
-MEMORY = """
+MEMORY = (
+    FIRST
+    + """
 grep -E '^(MemTotal|MemAvailable|MemFree|Buffers|Cached):' /proc/meminfo
 climb() {
   folder=$1$2
   while :; do
-    [ -r "$folder/$3" ] && echo "limit=$(cat "$folder/$3")"
+    first "$folder/$3"; [ -n "$value" ] && echo "limit=$value"
     [ "$folder" = "$1" ] && break
     folder=${folder%/*}
     case $folder in "$1"*) ;; *) break ;; esac
@@ -70,6 +79,7 @@ while IFS=: read -r number controllers path; do
   esac
 done < /proc/self/cgroup
 """
+)
 
 DISK = """
 [ -e "$1" ] || { echo absent; exit 0; }
@@ -78,13 +88,16 @@ df -P -k "$1"
 """
 
 # `speed` of a link that is down, or of a virtual one, cannot be read: that is not an error.
-LINKS = """
+LINKS = (
+    FIRST
+    + """
 for path in /sys/class/net/*; do
   [ -e "$path" ] || continue
-  state=$(cat "$path/operstate" 2>/dev/null || echo unknown)
-  echo "link ${path##*/} $state $(cat "$path/speed" 2>/dev/null || echo 0)"
+  first "$path/operstate"; state=${value:-unknown}
+  first "$path/speed"; echo "link ${path##*/} $state ${value:-0}"
 done
 """
+)
 
 ADDRESSES = "ip -o addr show 2>/dev/null || ifconfig -a"
 
@@ -165,14 +178,15 @@ wait
 MPI = "command -v mpirun >/dev/null 2>&1 && mpirun --version 2>&1 | head -n 5 || ompi_info --version 2>&1 | head -n 1"
 
 LOGIND = """
-busctl get-property org.freedesktop.login1 /org/freedesktop/login1 org.freedesktop.login1.Manager \
+login=org.freedesktop.login1
+[ -S /run/dbus/system_bus_socket ] && busctl get-property $login /org/freedesktop/login1 $login.Manager \
   KillUserProcesses KillExcludeUsers 2>/dev/null && exit 0
-cat /etc/systemd/logind.conf /usr/lib/systemd/logind.conf.d/*.conf /etc/systemd/logind.conf.d/*.conf 2>/dev/null |
-  grep -E '^(KillUserProcesses|KillExcludeUsers)='
+grep -h -E '^(KillUserProcesses|KillExcludeUsers)=' /etc/systemd/logind.conf /usr/lib/systemd/logind.conf.d/*.conf \\
+  /etc/systemd/logind.conf.d/*.conf 2>/dev/null
 """
 
 TOOLS = """
-sshd=$(command -v sshd) && "$sshd" -V </dev/null 2>&1 | grep -o -E 'OpenSSH_[0-9][^ ,]*' | head -n 1
+sshd=$(command -v sshd) && "$sshd" -V </dev/null 2>&1 | grep -m 1 -o -E 'OpenSSH_[0-9][^ ,]*'
 :
 """
 

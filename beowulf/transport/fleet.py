@@ -36,6 +36,7 @@ class Keeping:
     """A node we keep a link to, seen from the fleet's loop."""
 
     wanted: Wanted
+    boots: bool = False
     again: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
 
@@ -79,11 +80,12 @@ class Fleet:
 
     # for callers
 
-    def connect(self, node: NodeId, endpoint: Endpoint, host_key: str, generation: int) -> None:
-        """Keep a link to the node from now on. Called again with the same values it tries at once."""
+    def connect(self, node: NodeId, endpoint: Endpoint, host_key: str, generation: int, *, boots: bool = False) -> None:
+        """Keep a link to the node from now on. Called again with the same values it tries at once. The shut door of one
+        that ``boots`` surprises nobody: it is tried at the same pace until the link was up."""
         wanted = Wanted(node, endpoint, host_key, generation)
         self._wanted[node] = wanted
-        self._later(0.0, lambda: self._keep_from_now_on(wanted))
+        self._later(0.0, lambda: self._keep_from_now_on(wanted, boots))
 
     def drop(self, node: NodeId) -> None:
         """Give the link up. A last LinkDown, of kind ``closed``, follows."""
@@ -162,13 +164,14 @@ class Fleet:
         await asyncio.gather(*tasks, return_exceptions=True)
         self._reach.close()
 
-    def _keep_from_now_on(self, wanted: Wanted) -> None:
+    def _keep_from_now_on(self, wanted: Wanted, boots: bool) -> None:
         before = self._kept.get(wanted.node)
         if before and before.wanted == wanted:
+            before.boots = before.boots or boots
             before.again.set()
             return
         self._give_up(wanted.node)
-        keeping = self._kept[wanted.node] = Keeping(wanted)
+        keeping = self._kept[wanted.node] = Keeping(wanted, boots)
         keeping.task = self._loop.create_task(self._keep(keeping, before.task if before else None))
 
     def _give_up(self, node: NodeId) -> None:
@@ -191,10 +194,16 @@ class Fleet:
                 if was_up or problem != told:
                     self._tell_down(wanted, problem)
                 told = problem
-                await self._rest(keeping, delay_before_retry(self._settings, failures, problem.kind, random.random()))
+                keeping.boots = keeping.boots and not was_up
+                await self._rest(keeping, self._delay_s(keeping, failures, problem))
         except asyncio.CancelledError:
             self._tell_down(wanted, Problem(ProblemKind.CLOSED, "the link was given up by the head"))
             raise
+
+    def _delay_s(self, keeping: Keeping, failures: int, problem: Problem) -> float:
+        if keeping.boots and problem.kind is ProblemKind.UNREACHABLE:
+            return self._settings.knock_s
+        return delay_before_retry(self._settings, failures, problem.kind, random.random())
 
     async def _rest(self, keeping: Keeping, seconds: float) -> None:
         keeping.again.clear()

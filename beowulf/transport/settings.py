@@ -15,6 +15,7 @@ class LinkSettings:
     banner_s: float = 5.0
     handshake_s: float = 10.0  # key exchange, authentication and the session's start together
     welcome_s: float = 30.0  # the agent sweeps before it says welcome
+    knock_s: float = 0.2  # between tries of a node that boots
     first_delay_s: float = 0.5
     longest_delay_s: float = 30.0
     first_mending_delay_s: float = 5.0

@@ -132,13 +132,13 @@ def test_a_machine_whose_head_is_gone_for_ever_ends_itself(rent: Callable[..., R
 
 @pytest.mark.root
 def test_a_lease_keeps_it_alive_and_its_end_ends_it(rent: Callable[..., Rented]) -> None:
-    """Renewed for 8 s it outlives its first lease of 3; a word of another boot, or one without end, counts no more."""
+    """Renewed for 8 s it outlives its first lease of 5; a word of another boot, or one without end, counts no more."""
     file = "/home/beowulf/.beowulf/lab/aws-1/lease"
     boot = "$(cat /proc/sys/kernel/random/boot_id)"
-    renew = f"echo {boot} $(($(cut -d. -f1 /proc/uptime) + 3)) > {file}"
+    renew = f"echo {boot} $(($(cut -d. -f1 /proc/uptime) + 5)) > {file}"
     forged = f"echo another-boot 99999999 > {file}; sleep 1; echo {boot} 99999999 > {file}"
     loop = f"for i in $(seq 16); do {renew}; sleep 0.5; done"
-    rented = rent("3", also=f"mkdir -p {Path(file).parent}; {loop}; {forged}")
+    rented = rent("5", also=f"mkdir -p {Path(file).parent}; {loop}; {forged}")
     until(lambda: rented.machine["state"] == "terminated", 60)
     assert rented.machine["reason"] == "shut down from inside"
     assert rented.machine["ended_at"] - rented.machine["running_at"] > 8

@@ -79,6 +79,20 @@ def test_after_a_lost_connection_the_link_comes_back(ground: Ground, watcher: Wa
     assert not any(isinstance(event, Received) for event in watcher.events)
 
 
+def test_a_node_that_boots_is_tried_until_its_door_opens(ground: Ground, watcher: Watcher) -> None:
+    """Long before the patience with a node that is down would have it tried again."""
+    server = ground.sshd()
+    server.stop()
+    fleet = ground.fleet(watcher, first_delay_s=3600.0, longest_delay_s=3600.0)
+    fleet.connect("n1", server.endpoint, server.host_key, 1, boots=True)
+    assert watcher.wait_for(LinkDown).kind is ProblemKind.UNREACHABLE
+    server.start()
+    watcher.wait_for(LinkUp)
+    assert (
+        len([event for event in watcher.events if isinstance(event, LinkDown)]) == 1
+    )  # told once, however often tried
+
+
 def test_login_noise_does_not_hide_the_agent(ground: Ground, watcher: Watcher) -> None:
     server = ground.sshd()
     fleet = ground.fleet(watcher, agent=stand_in(noise="Welcome to {lab}! Have a nice day."))
@@ -167,7 +181,7 @@ def test_an_old_head_is_refused(ground: Ground, watcher: Watcher) -> None:
 
 def test_an_agent_that_stops_answering_is_lost_within_three_heartbeats(ground: Ground, watcher: Watcher) -> None:
     server = ground.sshd()
-    fleet = ground.fleet(watcher)
+    fleet = ground.fleet(watcher, heartbeat_s=0.5)
     fleet.connect("n1", server.endpoint, server.host_key, 1)
     watcher.wait_for(LinkUp)
     fleet.send("n1", {"type": "sleep", "seconds": 60})
@@ -177,7 +191,7 @@ def test_an_agent_that_stops_answering_is_lost_within_three_heartbeats(ground: G
 
 def test_sends_to_a_deaf_agent_do_not_wait_and_are_bounded(ground: Ground, watcher: Watcher) -> None:
     server = ground.sshd()
-    fleet = ground.fleet(watcher, heartbeat_s=5.0, queue_bytes=1 << 20)
+    fleet = ground.fleet(watcher, queue_bytes=1 << 20)
     fleet.connect("n1", server.endpoint, server.host_key, 1)
     fleet.connect("n2", server.endpoint, server.host_key, 1)
     watcher.wait_for(LinkUp, "n1")

@@ -29,7 +29,7 @@ class Fleet:
     def __init__(self) -> None:
         self.told: list[str] = []
 
-    def connect(self, node: str, *_: Any) -> None:
+    def connect(self, node: str, *_: Any, boots: bool) -> None:
         self.told.append(f"connect {node}")
 
     def drop(self, node: str) -> None:

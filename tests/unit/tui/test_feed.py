@@ -15,7 +15,7 @@ PATIENCE_S = 30.0
 def test_what_was_heard_early_comes_first_and_a_page_waits_for_the_one_before() -> None:
     client: Any = MadeUp()
     client.go_on.set()
-    client.more = [{"jobs": client.jobs[:1], "cursor": 0, "more": True}, {"cursor": 99}]
+    client.more = [{"jobs": client.jobs[:1], "cursor": 0, "more": True}, {"jobs": [], "cursor": 99, "more": False}]
     asked = queue.SimpleQueue[str]()
     changes = client.changes
 
