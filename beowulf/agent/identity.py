@@ -85,9 +85,13 @@ def children(pid: int) -> List[int]:
     """Child processes of every thread of ``pid``; empty where it is gone. Needs CONFIG_PROC_CHILDREN."""
     found: List[int] = []
     try:
-        for thread in os.listdir("/proc/{}/task".format(pid)):
+        threads = os.listdir("/proc/{}/task".format(pid))
+    except OSError:
+        return found
+    for thread in threads:
+        try:
             with open("/proc/{}/task/{}/children".format(pid, thread), "rb") as file:
                 found += [int(child) for child in file.read().split()]
-    except OSError:
-        pass
+        except OSError:  # this thread ended meanwhile, which says nothing of the others
+            continue
     return found

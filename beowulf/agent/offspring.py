@@ -3,7 +3,7 @@
 import json
 import os
 import signal
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, List
 
 from beowulf.agent import system
 from beowulf.agent.loop import READ, Loop, Timer
@@ -54,7 +54,7 @@ class Offspring:
         if pid == 0:
             _report(work, writer)
         os.close(writer)
-        Answer(self.loop, reader, pid, done, limit_s)
+        self.expect(pid, Answer(self.loop, reader, pid, done, limit_s).ended)
 
 
 def _report(work: Callable[[], Any], writer: int) -> None:
@@ -83,7 +83,7 @@ class Answer:
         self._pid = pid
         self._done = done
         self._parts: List[bytes] = []
-        self._timer: Optional[Timer] = loop.later(limit_s, lambda: self._too_late(limit_s))
+        self._timer: Timer = loop.later(limit_s, lambda: self._too_late(limit_s))
         os.set_blocking(reader, False)
         loop.watch(reader, READ, self._take)
 
@@ -100,13 +100,16 @@ class Answer:
             return
         self._done(answer.get("value"), answer.get("error", ""))
 
+    def ended(self, status: int) -> None:
+        """What it wrote is there to be read, however late we come to it; its number may soon be somebody else's."""
+        self._timer.cancel()
+
     def _too_late(self, limit_s: float) -> None:
         self._close()
         os.kill(self._pid, signal.SIGKILL)
         self._done(None, "no answer within {:g} s".format(limit_s))
 
     def _close(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        self._timer.cancel()
         self._loop.unwatch(self._reader)
         os.close(self._reader)

@@ -90,6 +90,13 @@ def start(argv: List[str], wanted: Dict[str, Any], output: int) -> int:
         os._exit(127)
 
 
+def pass_on(child: int, number: int) -> None:
+    try:
+        os.kill(child, number)
+    except ProcessLookupError:  # it has ended, and we are about to tell how
+        pass
+
+
 def main() -> None:
     argv = sys.argv[1:]
     if argv[:1] == ["--"]:
@@ -102,7 +109,7 @@ def main() -> None:
     os.environ["BEOWULF_REPORT"] = os.path.join(attempt, "spool", rank + ".report")
     child = start(argv, settings(rank), keeper.output)
     for number in FORWARDED:
-        signal.signal(number, lambda caught, frame: os.kill(child, caught))
+        signal.signal(number, lambda caught, frame: pass_on(child, caught))
     if keeper.output >= 0:
         os.close(keeper.output)
     keeper.tell({"type": "rank_started", "pid": child})

@@ -11,7 +11,6 @@ from typing import Any, Dict, List
 from beowulf.agent import identity, sweep, system
 from beowulf.agent.folder import AttemptFolder, read_record, write_record
 from beowulf.agent.identity import Identity
-from beowulf.agent.keeper import Keeper
 
 KEEPER_KILLED = "keeper was killed"
 REBOOTED = "node was rebooted"
@@ -21,6 +20,7 @@ def fork_watched_keeper(
     folder: AttemptFolder, order: Dict[str, Any], marks: sweep.Marks, listener: socket.socket, link: int, port: int
 ) -> int:
     """The watcher's number. ``listener``, ``link`` and ``port`` (or -1) stay open in the keeper alone."""
+    _keeper()  # before the fork, so that the next one has it
     pid = os.fork()
     if pid:
         return pid
@@ -28,6 +28,14 @@ def fork_watched_keeper(
         _watch(folder, order, marks, listener, link, port)
     finally:
         os._exit(1)
+
+
+def _keeper() -> Any:
+    """The class. It comes with the first job: with what it needs it is a quarter of our code, and the start of a link
+    needs none of that."""
+    from beowulf.agent.keeper import Keeper
+
+    return Keeper
 
 
 def _watch(
@@ -62,7 +70,7 @@ def _keep(
     try:
         os.setsid()
         system.set_name("beowulf-keep")
-        Keeper(folder, order, marks, port).run(listener, link)
+        _keeper()(folder, order, marks, port).run(listener, link)
         os._exit(0)
     except Exception:
         import traceback  # here alone: every start of a link would pay for what hardly any needs

@@ -10,14 +10,18 @@ from typing import Any
 
 from beowulf.controller.draft import Checkpointed, CollectCheckpoint, Draft, DropCheckpoint
 from beowulf.model import event as ev
-from beowulf.model.job import Attempt, Checkpoint, Job, JobState, Result, Tree
+from beowulf.model.job import Attempt, Checkpoint, Job, JobState, Result, Tree, split_tag
 from beowulf.model.node import NodeId
 
+LAST_TRIES = 3
 TRAFFIC_SHARE = 0.1  # of its time, what a running job's nodes spend on sending checkpoints to the head
 
 
 def after_restart(draft: Draft) -> None:
-    """What ranks told an earlier head may not have been fetched by it."""
+    """What ranks told an earlier head may not have been fetched by it, and what is needed no more not dropped."""
+    for job in draft.snapshot.jobs.values():
+        if job.spec.checkpoint is not None and job.result is Result.COMPLETED:
+            draft.do(DropCheckpoint(job.id))
     for job_id in draft.snapshot.active:
         job = draft.snapshot.jobs[job_id]
         if job.spec.checkpoint is not None and job.attempt is not None:
@@ -60,19 +64,25 @@ def due(draft: Draft, job: Job, attempt: Attempt, result: Result) -> bool:
     if job.spec.checkpoint is None or not attempt.started_at or result is Result.COMPLETED or job.cancelled_by:
         return False
     state = draft.volatile.checkpointing(job.tag)
-    if state.last_is_in:
+    left = tuple(node for node in attempt.allocation.nodes if not draft.gone(node))
+    if state.last_is_in or not left:
         return False
-    return state.going or _fetch(draft, job, attempt.allocation.nodes, last=True)
+    away = any(node not in draft.volatile.links for node in left)  # for a moment: what it has may be the newest
+    resting = state.tries and abs(draft.now - state.began_at) < draft.policy.checkpoint_again_s
+    return bool(state.going or away or resting) or _fetch(draft, job, left, last=True)
 
 
 def on_collected(draft: Draft, item: Checkpointed) -> None:
     """Late ones of an attempt that is over change nothing (invariant I2)."""
     found = draft.current(item.tag)
     if found is None:
+        _drop_late(draft, item)
         return
     job, attempt = found
     state = draft.volatile.checkpointing(item.tag)
-    state.going, state.last_is_in = False, item.last
+    failed = item.last and bool(item.error)
+    state.going, state.tries = False, state.tries + failed
+    state.last_is_in = item.last and not (failed and state.tries < LAST_TRIES)
     if state.made_at <= state.began_at:
         state.made_on = ""
     pause_s = max(draft.policy.checkpoint_every_s, (draft.now - state.began_at) / TRAFFIC_SHARE)
@@ -81,6 +91,17 @@ def on_collected(draft: Draft, item: Checkpointed) -> None:
         draft.record(ev.CheckpointKept(draft.now, job.id, attempt.number, item.node, item.step, item.tree))
         if job.checkpoint is not None:
             draft.do(DropCheckpoint(job.id, job.checkpoint.tree.digest))
+
+
+def _drop_late(draft: Draft, item: Checkpointed) -> None:
+    """It was on its way when its job ended: nobody will ever ask for it."""
+    job = draft.snapshot.jobs.get(split_tag(item.tag)[0])
+    if job is None or job.live:
+        return
+    if job.result is Result.COMPLETED:
+        draft.do(DropCheckpoint(job.id))
+    elif item.tree is not None and (job.checkpoint is None or job.checkpoint.tree.digest != item.tree.digest):
+        draft.do(DropCheckpoint(job.id, item.tree.digest))
 
 
 def _is_newer(kept: Checkpoint | None, step: int, tree: Tree) -> bool:

@@ -26,6 +26,13 @@ def expect_logs(draft: Draft, node: NodeId, tag: str, spool: Mapping[str, Any]) 
         draft.volatile.logs_due.get(tag, {}).pop(node, None)
 
 
+def on_cleared_again(draft: Draft, node: NodeId, tag: str, spool: Mapping[str, Any]) -> None:
+    """A head that was restarted waits for this: which logs are whole it does not know."""
+    if node in draft.volatile.logs_due.get(tag, {}):
+        expect_logs(draft, node, tag, spool)
+        finish_if_clear(draft, split_tag(tag)[0])
+
+
 def on_logs_complete(draft: Draft, tag: str, node: NodeId) -> None:
     due = draft.volatile.logs_due.get(tag, {})
     due.pop(node, None)
@@ -156,7 +163,7 @@ def _conclude(draft: Draft, job: Job, attempt: Attempt, verdict: Verdict) -> Non
             again.most_nodes,
         )
     )
-    if verdict.result is Result.COMPLETED and job.checkpoint is not None:
+    if verdict.result is Result.COMPLETED and job.spec.checkpoint is not None:
         draft.do(DropCheckpoint(job.id))
     for node, state in attempt.shares.items():
         if state is ShareState.CLEARED:

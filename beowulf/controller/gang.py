@@ -76,14 +76,16 @@ def _stage(draft: Draft, tag: str, node: NodeId) -> None:
         draft.do(Stage(node, tag))
 
 
-def on_staged(draft: Draft, tag: str, node: NodeId, error: str) -> None:
+def on_staged(draft: Draft, tag: str, node: NodeId, error: str, passing: bool) -> None:
+    """``passing``: it was the line, and no fault of the job's."""
     found = draft.current(tag)
     gathering = draft.volatile.gathering(tag)
     gathering.staging.discard(node)
     if found is None or found[0].state is not JobState.CONFIGURING:
         return
     if error and node in draft.volatile.links:
-        end(draft, found[0], Verdict(Result.FAILED, f"staging to {node}: {error}"))
+        result = Result.NODE_FAIL if passing else Result.FAILED
+        end(draft, found[0], Verdict(result, f"staging to {node}: {error}"))
     elif not error:
         gathering.staged.add(node)
         prepare(draft, found[0], node)
@@ -248,6 +250,7 @@ def on_cleared(draft: Draft, node: NodeId, header: Mapping[str, Any]) -> None:
         return
     job, attempt = found
     if attempt.shares.get(node) in (None, ShareState.CLEARED):
+        closing.on_cleared_again(draft, node, tag, header.get("spool") or {})
         return
     if header.get("exits"):
         on_running(draft, node, tag)  # it ended before we heard that it had begun

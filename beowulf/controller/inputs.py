@@ -25,14 +25,17 @@ MOST = 1 << 62  # what the store's numbers can hold, and more than anybody means
 
 @dataclass(frozen=True, slots=True)
 class Staged:
+    """``passing``: the ``error`` may not be there another time."""
+
     node: NodeId
     tag: str
     error: str = ""
+    passing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """``passing``: the ``error`` may not be there another time."""
+    """``passing`` as above."""
 
     tag: str
     error: str = ""
@@ -94,7 +97,7 @@ def _dispatch(draft: Draft, item: FromNodes, reports: list[Report]) -> None:
 
 
 def _on_staged(draft: Draft, item: Staged) -> None:
-    gang.on_staged(draft, item.tag, item.node, item.error)
+    gang.on_staged(draft, item.tag, item.node, item.error, item.passing)
     resize.on_staged(draft, item.tag, item.node, item.error)
 
 

@@ -77,6 +77,7 @@ class LogFiles:
                 return
             fresh = payload[size - offset :]
             if fresh:
+                del self._sizes[tag, process]  # a full disk may take a part of it, and then fail
                 self._write(tag, process, fresh)
             size += len(fresh)
             self._sizes[tag, process] = size

@@ -22,6 +22,7 @@ class Policy:
     others_every_s: float = 60.0  # how often a node is asked who else works on it
     reach_timeout_s: float = 5.0
     logs_again_s: float = 2.0  # the rest of a log that is this long overdue is asked for once more
+    checkpoint_again_s: float = 5.0  # until the last one is asked for again, after the line broke
     checkpoint_every_s: float = 60.0  # how often at most a running job's checkpoint comes to the head
     checkpoint_answer_s: float = 10.0  # ranks that were asked for a checkpoint and are silent this long do not hear it
     resize_every_s: float = 300.0  # a job keeps its size at least this long

@@ -35,6 +35,7 @@ class Checkpointing:
     began_at: float = 0.0
     next_at: float = 0.0
     last_is_in: bool = False  # the attempt is over, and what it left was looked for
+    tries: int = 0  # of that which went wrong
 
 
 @dataclass(slots=True)

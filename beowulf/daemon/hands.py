@@ -162,11 +162,12 @@ class WorkingHands:
             note = self._note(action.tag)
             self._stager.stage(node, job.spec, resume=resume, report=note, cancellation=cancellation)
 
-        error = _error_of(work)
+        failure = _failure_of(work)
         with self._lock:
             del self._staging[action.tag, action.node]
         self._transfers.done(action.tag, action.node)
-        self._post(Staged(action.node, action.tag, error))
+        said = _said(failure) if failure else ""
+        self._post(Staged(action.node, action.tag, said, isinstance(failure, Interrupted)))
 
     def _note(self, tag: str) -> Callable[[Progress], None]:
         return lambda progress: self._transfers.note(tag, progress)
@@ -208,7 +209,8 @@ class WorkingHands:
 
     def _drop_checkpoint(self, action: DropCheckpoint) -> None:
         folder = self._home.checkpoints(action.job_id)
-        _error_of(lambda: TreeStore(folder).drop([action.digest]) if action.digest else shutil.rmtree(folder))
+        if folder.exists():
+            _error_of(lambda: TreeStore(folder).drop([action.digest]) if action.digest else shutil.rmtree(folder))
 
 
 def _cancel_all(cancellations: Sequence[Cancellation]) -> None:
@@ -218,11 +220,16 @@ def _cancel_all(cancellations: Sequence[Cancellation]) -> None:
 
 def _error_of(work: Callable[[], object]) -> str:
     """What went wrong, as a sentence; "" if nothing did. A worker's end is always told: the gang waits for it."""
+    failure = _failure_of(work)
+    return _said(failure) if failure else ""
+
+
+def _failure_of(work: Callable[[], object]) -> Exception | None:
     try:
         work()
     except Exception as error:
-        return _said(error)
-    return ""
+        return error
+    return None
 
 
 def _said(error: Exception) -> str:

@@ -58,7 +58,7 @@ COMMIT_LIMIT_S = 60.0
 
 def read_settings(home: Home) -> Settings:
     if not home.settings.exists():
-        return Settings()
+        return with_market(Settings(), home)
     try:
         text = home.settings.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -246,11 +246,13 @@ class Service:
 
 
 def with_market(settings: Settings, home: Home) -> Settings:
-    """The planner's rules know what the configured clouds have on offer. Raises `BadInput` for a broken catalogue."""
-    if not settings.renting.clouds:
-        return settings
+    """The planner's rules know what data sheets say of accelerators, and what the configured clouds have on offer.
+
+    Raises `BadInput` for a broken catalogue.
+    """
     kinds = {one.kind: one.accelerator for one in read_accelerators()}
-    market = market_of(settings.renting, read_catalogue(home.path), kinds)
+    offers = read_catalogue(home.path) if settings.renting.clouds else ()
+    market = market_of(settings.renting, offers, kinds)
     return replace(settings, rules=replace(settings.rules, market=market))
 
 

@@ -161,7 +161,7 @@ def _process_exited(snapshot: Snapshot, event: ev.ProcessExited) -> Snapshot:
 
 def _cancel_requested(snapshot: Snapshot, event: ev.CancelRequested) -> Snapshot:
     job = snapshot.jobs[event.job_id]
-    return _put(snapshot, replace(job, cancelled_by=event.by)) if job.live else snapshot
+    return _let_go_of_cleared(_put(snapshot, replace(job, cancelled_by=event.by)), job.id) if job.live else snapshot
 
 
 def _attempt_ending(snapshot: Snapshot, event: ev.AttemptEnding) -> Snapshot:
@@ -172,7 +172,8 @@ def _attempt_ending(snapshot: Snapshot, event: ev.AttemptEnding) -> Snapshot:
     if attempt.ending is not None:  # the first reason is the reason
         return snapshot
     ending = replace(attempt, ending=event.result, reason=event.reason, resize_to=event.resize_to)
-    return _put(snapshot, _with_attempt(job, ending, state=_move(job, event), reason=event.reason))
+    decided = _put(snapshot, _with_attempt(job, ending, state=_move(job, event), reason=event.reason))
+    return _let_go_of_cleared(decided, job.id)
 
 
 def _share_cleared(snapshot: Snapshot, event: ev.ShareCleared) -> Snapshot:
@@ -190,6 +191,17 @@ def _let_go(snapshot: Snapshot, job_id: JobId, attempt: int, node: str) -> Snaps
     tag = f"{job_id}.{attempt}"
     left = snapshot.held.get(node, Map())
     return replace(snapshot, held=snapshot.held.set(node, left.delete(tag))) if tag in left else snapshot
+
+
+def _let_go_of_cleared(snapshot: Snapshot, job_id: JobId) -> Snapshot:
+    """What a job kept between two attempts is free as soon as there will be no other."""
+    job = snapshot.jobs[job_id]
+    attempt = job.attempt
+    if attempt is not None and not keeps_cleared_nodes(job, attempt):
+        for node, state in attempt.shares.items():
+            if state is ShareState.CLEARED:
+                snapshot = _let_go(snapshot, job.id, attempt.number, node)
+    return snapshot
 
 
 def _attempt_ended(snapshot: Snapshot, event: ev.AttemptEnded) -> Snapshot:

@@ -13,6 +13,7 @@ from beowulf.model.job import Job
 from beowulf.scheduler.board import Board
 from beowulf.scheduler.choosing import on_device
 from beowulf.scheduler.paces import Paces
+from beowulf.scheduler.policies import BLIND
 from beowulf.scheduler.request import request_of
 from beowulf.scheduler.state import State
 
@@ -49,7 +50,7 @@ class Mover:
 
 def movers(state: State, jobs: Sequence[Job], now: float) -> list[Mover]:
     """Those of ``jobs`` (running, with checkpoints) for which there is room now on a kind of device that pays."""
-    if not state.rules.moves:
+    if not state.rules.moves or state.rules.placement == BLIND:
         return []
     paces, board = Paces(state), Board(state.fits, *state.free)
     found = (mover for job in jobs if (mover := mover_of(job, now)) is not None)
@@ -74,11 +75,9 @@ def _better(mover: Mover, paces: Paces, board: Board) -> frozenset[str]:
     job, attempt = mover.job, mover.job.attempt
     assert attempt is not None
     size, ranks = len(attempt.allocation.nodes), attempt.allocation.world_size
+    others = (kind for kind in paces.kinds(job.spec.resources) if kind != attempt.allocation.device)
+    paying = [kind for kind in others if mover.pays(paces.at(job.spec, job.owner, kind, ranks) or 0.0)]
+    if not paying:  # the rest costs more
+        return frozenset()
     request = replace(request_of(job.spec, job.owner), min_nodes=size, max_nodes=size)
-    return frozenset(
-        kind
-        for kind in paces.of(job.spec, job.owner, request)
-        if kind != attempt.allocation.device
-        and mover.pays(paces.at(job.spec, job.owner, kind, ranks) or 0.0)
-        and board.count(on_device(request, kind)) >= size
-    )
+    return frozenset(kind for kind in paying if board.count(on_device(request, kind)) >= size)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from statistics import median
 
-from beowulf.model.job import JobSpec
+from beowulf.model.job import JobSpec, Resources
 from beowulf.scheduler.estimates import UNKNOWN
 from beowulf.scheduler.policies import BLIND
 from beowulf.scheduler.request import Request
@@ -48,7 +48,7 @@ class Paces:
 
     def _paces(self, family: Family, request: Request) -> dict[str, float]:
         points, speeds = self._known(family), self._state.speeds
-        kinds = self._kinds(request)
+        kinds = self.kinds(request.resources)
         ranks = {kind: request.procs * self._nodes(request, kind) for kind in kinds}
         if any(rate > 0 for rate in points.values()):
             found = {kind: pace(points, speeds, kind, ranks[kind]) for kind in kinds}
@@ -67,8 +67,9 @@ class Paces:
         there = self._state.devices.get(kind, 0) // (request.resources.gpus or request.cpus)
         return min(request.max_nodes, max(request.min_nodes, there))
 
-    def _kinds(self, request: Request) -> list[str]:
-        wanted = {kind.lower() for kind in request.resources.gpu_kinds}
-        if request.resources.gpus:
+    def kinds(self, resources: Resources) -> list[str]:
+        """That it takes, whatever is known of them."""
+        wanted = {kind.lower() for kind in resources.gpu_kinds}
+        if resources.gpus:
             return [kind for kind in self._state.gpus if not wanted or kind.lower() in wanted]
         return [kind for kind in self._state.devices if kind not in self._state.gpus]

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from beowulf.sync.cancel import Cancellation
 from beowulf.sync.errors import StagingError
@@ -30,7 +31,8 @@ def run(command: Sequence[str], cancellation: Cancellation, environment: Mapping
 
     def end() -> None:
         if child.poll() is None:
-            os.killpg(child.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it ended meanwhile, and another thread heard of it
+                os.killpg(child.pid, signal.SIGKILL)
 
     try:
         with cancellation.interrupting(end):

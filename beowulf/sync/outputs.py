@@ -16,7 +16,7 @@ from beowulf.model.tree import TreeEntry, complaint, parents, total_bytes
 from beowulf.sync.durable import settle
 from beowulf.sync.errors import StagingError
 from beowulf.sync.session import Session
-from beowulf.sync.trees import scratch
+from beowulf.sync.trees import remove_leftovers, scratch
 from beowulf.sync.unpack import make_links, write_file
 
 Admit: TypeAlias = Callable[[NodeId, int], None]
@@ -61,6 +61,7 @@ def collect(
         raise StagingError(f"{talk.node}: its outputs are refused: {said or 'more than was asked for'}")
     limits.admit(talk.node, total)
     into.parent.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(into.parent)  # of a head that was killed while it did this
     with scratch(into.parent) as temporary:
         _receive(StreamReader(talk.receive_stream()), temporary, entries, lambda done: moved(done, total))
         talk.answer()

@@ -7,6 +7,7 @@ import fcntl
 import hashlib
 import os
 import shutil
+import threading
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -27,12 +28,13 @@ class TreeStore:
     def __init__(self, folder: Path, *, limit_bytes: int = LIMIT_BYTES) -> None:
         self.folder = folder
         self._limit_bytes = limit_bytes
+        self._changing = threading.Lock()  # a tree and its manifest come and go together
         self._manifests = folder / ".manifests"
         self._manifests.mkdir(mode=0o700, parents=True, exist_ok=True)
         remove_leftovers(folder)
 
     def has(self, name: str) -> bool:
-        return self._checked(name).is_dir()
+        return self._checked(name).is_dir() and (self._manifests / name).is_file()
 
     def path(self, name: str) -> Path:
         """Where the tree lies. Raises `NotFound`."""
@@ -69,8 +71,8 @@ class TreeStore:
     def _keep(self, name: str, folder: Path, entries: Sequence[TreeEntry], temporary: Path) -> None:
         (temporary / "manifest").write_bytes(manifest(entries))
         settle([temporary / "manifest", *(folder / entry.path for entry in entries if entry.kind == "file")])
-        os.replace(temporary / "manifest", self._manifests / name)
-        with contextlib.suppress(FileExistsError):
+        with self._changing, contextlib.suppress(FileExistsError):
+            os.replace(temporary / "manifest", self._manifests / name)
             rename_folder(folder, self.folder / name)
         settle([self._manifests, self.folder])
 
@@ -89,12 +91,12 @@ class TreeStore:
         return [
             Cached(path.name, total_bytes(self.entries(path.name)), path.stat().st_mtime)
             for path in self.folder.iterdir()
-            if not path.name.startswith(".")
+            if (self._manifests / path.name).is_file()
         ]
 
     def drop(self, names: Iterable[str]) -> None:
         for name in names:
-            with scratch(self.folder) as temporary, contextlib.suppress(FileNotFoundError):
+            with scratch(self.folder) as temporary, self._changing, contextlib.suppress(FileNotFoundError):
                 os.rename(self._checked(name), temporary / "tree")
                 (self._manifests / name).unlink()
 

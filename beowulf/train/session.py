@@ -123,7 +123,6 @@ class Session:
         with self.step_lock:
             self.cursor = self.cursor.next_epoch()
         self.reports.flush()
-        self._straggling.tell(self.reduction)
 
     def batches(self, loader: Loader, *optimizers: torch.optim.Optimizer, clip: float | None = None) -> Iterator[Any]:
         """The same in one loop: micro-batch by micro-batch, with ``step(*optimizers, clip=clip)`` where it belongs."""
@@ -293,4 +292,4 @@ class Session:
         if self._whole:
             self.pace.took(self.times.alone_s)
         self.reports.stepped(figures, step=self.cursor.step, k=len(work.mine), samples=work.samples)
-        self._straggling.stepped(figures, len(work.mine))
+        self._straggling.stepped(figures, len(work.mine), self.reduction)

@@ -1,12 +1,17 @@
-"""Once per epoch the gang asks itself who holds it back; rank 0 says so in the log, when the answer is a new one."""
+"""Every half minute the gang asks itself who holds it back; rank 0 says so in the log, when the answer is a new one."""
 
 from __future__ import annotations
 
+import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from statistics import median
 
 from beowulf.split.straggler import FIELDS, from_rows, rank_nodes
 from beowulf.train.reduction import Reduction
+
+EVERY_S = 30.0
+FEWEST_STEPS = 8  # that are asked about at once; so many go before the first answer, too
 
 
 class Straggling:
@@ -18,22 +23,26 @@ class Straggling:
         self._rates = dict(zip(self._nodes, rates))
         self._sums = dict.fromkeys(FIELDS, 0.0)
         self._steps = 0
+        self._due = FEWEST_STEPS
         self._told: tuple[int, str] | None = None
 
-    def stepped(self, figures: Mapping[str, float], k: int) -> None:
-        """``figures``: this rank's step in seconds, and its processor's clock."""
+    def stepped(self, figures: Mapping[str, float], k: int, reduction: Reduction) -> None:
+        """Every rank calls it after each step. ``figures``: its step in seconds, and its processor's clock."""
+        if reduction.world == 1:
+            return
         for name, value in (*figures.items(), ("k", k)):
             self._sums[name] += value
         self._steps += 1
+        if self._steps >= self._due:
+            self._tell(reduction.gather([self._sums[name] / self._steps for name in FIELDS]), reduction.rank)
 
-    def tell(self, reduction: Reduction) -> None:
-        """Every rank calls it, at the same place; the means begin anew."""
-        means = [self._sums[name] / max(1, self._steps) for name in FIELDS]
+    def _tell(self, rows: Sequence[Sequence[float]], rank: int) -> None:
+        """``rows``: each rank's means. All ranks see the same, so all ask again after as many steps."""
         self._sums, self._steps = dict.fromkeys(FIELDS, 0.0), 0
-        if reduction.world == 1:
-            return
-        found = from_rows(reduction.gather(means), self._nodes, self._rates)
+        step_s = median(row[FIELDS.index("step_s")] for row in rows)
+        self._due = max(FEWEST_STEPS, math.ceil(EVERY_S / step_s)) if step_s > 0.0 else FEWEST_STEPS
+        found = from_rows(rows, self._nodes, self._rates)
         named = None if found is None else (found.rank, found.cause)
-        if found is not None and named != self._told and reduction.rank == 0:
+        if found is not None and named != self._told and rank == 0:
             print(f"beowulf: {found.sentence}", file=sys.stderr, flush=True)
         self._told = named

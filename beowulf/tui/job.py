@@ -76,7 +76,7 @@ class JobScreen(Screen[None]):
         Binding("3", "tab('curves')", "Curves", show=False),
         Binding("4,l", "tab('log')", "Log", key_display="l"),
         Binding("5,u", "tab('use')", "Use of its machines", show=False),
-        Binding("slash", "search", "Search the log", key_display="/"),
+        Binding("slash", "search", "Search the log", key_display="/", priority=True),
         Binding("r", "rank", "Rank"),
         Binding("y", "copy", "Copy"),
         Binding("x", "cancel", "Cancel"),
@@ -196,11 +196,15 @@ class JobScreen(Screen[None]):
     def action_tab(self, name: str) -> None:
         self.query_one(TabbedContent).active = name
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool:
+        """A / that is typed into the line is a letter of it."""
+        return action != "search" or not isinstance(self.focused, Input)
+
     def action_search(self) -> None:
         self.action_tab("log")
         search = self.query_one("#search", Input)
         search.add_class("open")
-        search.focus()
+        self.set_focus(search)
 
     @on(Input.Changed, "#search")
     def _searched(self, event: Input.Changed) -> None:

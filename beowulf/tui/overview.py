@@ -15,7 +15,7 @@ from textual.command import Provider
 from textual.events import Click
 from textual.message import Message
 from textual.screen import Screen
-from textual.widgets import ContentSwitcher, Static
+from textual.widgets import ContentSwitcher, Input, Static
 
 from beowulf.client.client import Client
 from beowulf.tui.cloud import CloudPane
@@ -68,8 +68,9 @@ class Overview(Screen[None]):
         *(Binding(str(at + 1), f"view({at})", f"The {kind.TITLE} view", show=False) for at, kind in enumerate(PANES)),
         Binding("tab", "next(1)", "View", priority=True),
         Binding("shift+tab", "next(-1)", "The view before", show=False, priority=True),
-        Binding("slash", "filter", "Filter", key_display="/"),
-        Binding("colon", "command", "Command", show=False, key_display=":"),
+        # At once: what is typed behind them is for the line they open, however fast it comes.
+        Binding("slash", "filter", "Filter", key_display="/", priority=True),
+        Binding("colon", "command", "Command", show=False, key_display=":", priority=True),
         Binding("n", "new", "New job", show=False),
         Binding("escape", "leave", "Leave", show=False),
         Binding("question_mark", "help", "Help", key_display="?"),
@@ -173,6 +174,10 @@ class Overview(Screen[None]):
 
     def action_next(self, step: int) -> None:
         self.action_view((self.panes.index(self.pane) + step) % len(self.panes))
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool:
+        """A / or : that is typed into a line is a letter of it."""
+        return action not in ("filter", "command") or not isinstance(self.focused, Input)
 
     def action_filter(self) -> None:
         self.query_one(Prompt).open(FILTER, "words to look for; enter keeps, esc clears", self.pane.words)

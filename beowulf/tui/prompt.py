@@ -20,7 +20,7 @@ class Prompt(Input):
     def open(self, what: str, hint: str, value: str) -> None:
         self.asks, self.placeholder, self.value = what, hint, value
         self.add_class("open")
-        self.focus()
+        self.screen.set_focus(self)
 
     def close(self) -> None:
         if self.asks:

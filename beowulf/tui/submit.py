@@ -34,10 +34,11 @@ class NewJob(ModalScreen[str]):
     NewJob > VerticalScroll { width: 90%; height: 90%; padding: 0 1; border: round $accent; background: $surface; }
     NewJob Input { height: 3; }
     """
+    AUTO_FOCUS = "#file"  # not what scrolls it, which would come first
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "dismiss('')", "Leave"),
-        Binding("enter", "try", "Dry run", priority=True),
-        Binding("ctrl+s", "submit", "Submit", priority=True),
+        Binding("enter", "try", "Dry run"),  # in their turn: what was typed before them is in the line by then
+        Binding("ctrl+s", "submit", "Submit"),
     ]
 
     def __init__(self, client: Client) -> None:
@@ -67,8 +68,8 @@ class NewJob(ModalScreen[str]):
     def _run(self, *, submit: bool) -> None:
         file = self.query_one("#file", Input).value.strip()
         options = self.query_one("#options", Input).value
+        self._tell("…" if file else "which job file? its path goes into the first line")
         if file:
-            self._tell("…")
             self._work(file, options, submit)
 
     @work(thread=True, group="submit", exclusive=True)

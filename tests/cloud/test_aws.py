@@ -197,7 +197,7 @@ def test_a_fresh_machine_is_not_listed_and_not_found(ec2: Emulator) -> None:
     assert provider(ec2).list() == []
     provider(ec2).destroy(made.instance_id)
     ec2.advance(31)
-    assert [one.state for one in provider(ec2).list()] == [InstanceState.RUNNING]
+    until(lambda: [one.state for one in provider(ec2).list()] == [InstanceState.RUNNING])
 
 
 def test_login_check_says_who_we_are_and_what_we_may(ec2: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:

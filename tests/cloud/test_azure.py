@@ -205,6 +205,7 @@ def test_a_guest_that_shut_itself_down_is_billed_until_it_is_destroyed(start: St
     emulator = start()
     azure = provider(emulator)
     made = azure.create(launching.request("t1"))
+    until(lambda: emulator.machines()[0]["state"] == "running")
     emulator.cut(emulator.machines()[0]["id"])
     until(lambda: only(azure.list()).state is InstanceState.STOPPED, what="Azure to see that it is off")
     emulator.advance(3600)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -105,6 +107,20 @@ def test_only_spot_machines_ask_for_notices(vendor: str, market: Market, tmp_pat
     assert ("beowulf-spot-notice.service" in said) == (market is Market.SPOT)
 
 
+def test_a_pipe_in_the_lease_s_place_holds_no_dead_man_up(tmp_path: Path) -> None:
+    """A job runs as the user whose folder that is: what it puts there must not be waited for."""
+    values = Values("lab", "aws-1", "beowulf", str(tmp_path), "0", "k", "ssh-ed25519 A", "k")
+    (tmp_path / values.lease_file).parent.mkdir(parents=True)
+    os.mkfifo(values.lease_file)
+    (tmp_path / "shutdown").write_text('#!/bin/sh\nkill "$PPID"\n')
+    (tmp_path / "shutdown").chmod(0o755)
+    files = read_config(user_data((TEMPLATES / "aws.yaml").read_text(), values))["write_files"]
+    script = next(file["content"] for file in files if file["path"].endswith("dead-man"))
+    path = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    ended = subprocess.run(["sh", "-c", script.replace("/dev/console", "/dev/null")], env=path, timeout=60)
+    assert ended.returncode == -signal.SIGTERM
+
+
 @pytest.mark.root
 def test_a_machine_whose_head_is_gone_for_ever_ends_itself(rent: Callable[..., Rented]) -> None:
     """F8: no word ever comes, there is no state anywhere, and still the bill ends."""
@@ -116,13 +132,13 @@ def test_a_machine_whose_head_is_gone_for_ever_ends_itself(rent: Callable[..., R
 
 @pytest.mark.root
 def test_a_lease_keeps_it_alive_and_its_end_ends_it(rent: Callable[..., Rented]) -> None:
-    """Renewed for 8 s it outlives its first lease of 3; a word of another boot, or one without end, counts no more."""
+    """Renewed for 8 s it outlives its first lease of 5; a word of another boot, or one without end, counts no more."""
     file = "/home/beowulf/.beowulf/lab/aws-1/lease"
     boot = "$(cat /proc/sys/kernel/random/boot_id)"
-    renew = f"echo {boot} $(($(cut -d. -f1 /proc/uptime) + 3)) > {file}"
+    renew = f"echo {boot} $(($(cut -d. -f1 /proc/uptime) + 5)) > {file}"
     forged = f"echo another-boot 99999999 > {file}; sleep 1; echo {boot} 99999999 > {file}"
     loop = f"for i in $(seq 16); do {renew}; sleep 0.5; done"
-    rented = rent("3", also=f"mkdir -p {Path(file).parent}; {loop}; {forged}")
+    rented = rent("5", also=f"mkdir -p {Path(file).parent}; {loop}; {forged}")
     until(lambda: rented.machine["state"] == "terminated", 60)
     assert rented.machine["reason"] == "shut down from inside"
     assert rented.machine["ended_at"] - rented.machine["running_at"] > 8

@@ -219,14 +219,18 @@ def test_two_heads_with_one_token_make_one_job(bed: Bed) -> None:
 
 def test_without_a_head_the_pilot_ends_by_its_lease(bed: Bed) -> None:
     site = bed.site("cafe")
-    made = bed.opened(site, site.create(bed.request("short", lease_s=3)).instance_id)
-    renewed = bed.opened(site, site.create(bed.request("renewed", lease_s=3)).instance_id)
+    renewed = bed.opened(site, site.create(bed.request("renewed", lease_s=6)).instance_id)
     host = next(name for name, host in bed.slurm.lab.hosts.items() if host.address == renewed.address)
     folder = f"/home/{USER}/.beowulf/cafe/slurm-renewed"
     line = "$(cat /proc/sys/kernel/random/boot_id) $(($(cut -d. -f1 /proc/uptime) + 600))"
     write = f'mkdir -p {folder}; echo "{line}" >{folder}/lease; chown -R {USER} /home/{USER}/.beowulf'
-    bed.slurm.lab.run(host, ["sh", "-c", write])
-    states = lambda: {one.instance_id: one.state for one in site.list()}  # noqa: E731
+    # It begins after the other and has the same lease: at its end the other's first one is over as well.
+    made = site.create(bed.request("short", lease_s=6))
+
+    def states() -> dict[str, InstanceState]:
+        bed.slurm.lab.run(host, ["sh", "-c", write])  # as a head does again and again
+        return {one.instance_id: one.state for one in site.list()}
+
     wait_for(lambda: states().get(made.instance_id, InstanceState.GONE) is InstanceState.GONE, "the lease to end")
     assert states()[renewed.instance_id] is InstanceState.RUNNING
 

@@ -14,6 +14,7 @@ from beowulf.model.errors import Refused
 from beowulf.model.job import JobSpec
 
 UNEQUAL = "hosts: {n1: {cores: 1}, n2: {cores: 1, link: 100mbit}, n3: {cores: 1, cpu_share: 0.1}}"
+SHAPED = (("n1", "n2"), ("n2", "n1"), ("n2", "n3"))
 SPEEDS = 'echo "$RANK ${BEOWULF_SPEEDS-unknown}"'
 
 
@@ -43,9 +44,10 @@ def test_unequal_hosts_are_measured_and_ranks_are_told(cluster: RealHead) -> Non
     assert profiles["n1"]["devices"][0]["memory_gb_s"] > 0.1
     lines = {(name, line["peer"]): line for name, one in profiles.items() for line in one["links"]}
     assert len(lines) == 6 and not any(line["error"] for line in lines.values())
-    for pair in (("n1", "n2"), ("n2", "n1"), ("n2", "n3")):
+    for pair in SHAPED:
         assert 1 < lines[pair]["megabytes_per_s"] < 13.5, lines[pair]
-    assert lines["n1", "n3"]["megabytes_per_s"] > 20 and 0 < lines["n1", "n3"]["round_trip_ms"] < 1000
+    assert lines["n1", "n3"]["megabytes_per_s"] > max(lines[pair]["megabytes_per_s"] for pair in SHAPED)
+    assert 0 < lines["n1", "n3"]["round_trip_ms"] < 1000
     told = [float(speed) for speed in speeds(cluster, "n1", "n3").split(",")]
     assert max(told) == 1.0 and min(told) == pytest.approx(rates["n3"] / rates["n1"], rel=0.01)
     assert "GFLOP/s" in cluster.cli("nodes", "show", "n1").stdout

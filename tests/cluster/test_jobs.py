@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -228,8 +227,6 @@ def test_a_work_folder_travels_once_and_outputs_come_home(head: RealHead, tmp_pa
 def test_nodes_keep_nothing_of_an_ended_job(lab: Lab, head: RealHead) -> None:
     job = head.submit(JobSpec("short", "true", min_nodes=8, max_nodes=8))
     assert head.ended(job)["word"] == "COMPLETED"
-    deadline = time.monotonic() + 20
+    left = ["sh", "-c", "ls -d /root/.beowulf/*/*/attempts/*"]
     for name in lab.hosts:
-        while lab.run(name, ["sh", "-c", "ls -d /root/.beowulf/*/*/attempts/*"]).stdout:
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        head.wait_for(lambda name=name: not lab.run(name, left).stdout, f"{name} to forget it")  # type: ignore[misc]

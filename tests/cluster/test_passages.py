@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from transport_sshd import Ground, Sshd, Watcher, free_port, wait_until
+from transport_sshd import Ground, Sshd, Watcher, wait_until
 
 from beowulf.model.errors import NotFound
 from beowulf.transport import Fleet, LinkFailed, LinkUp
@@ -76,13 +76,14 @@ def test_whole_streams_go_both_ways_and_ends_are_told(ground: Ground) -> None:
 def test_a_caller_waits_for_a_listener_that_comes_later(ground: Ground) -> None:
     fleet, _, _ = two(ground)
     passages = fleet.passages("near", lambda why: None)
-    port = free_port("127.0.0.1")
-    with socket.create_connection(("127.0.0.1", passages.lead("far", port)), 10) as caller:
-        caller.sendall(b"hello")
-        caller.settimeout(0.5)
-        with pytest.raises(TimeoutError):
-            caller.recv(1)
-        with socket.create_server(("127.0.0.1", port)) as listener:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))  # nobody else gets the port, and nothing listens at it yet
+        with socket.create_connection(("127.0.0.1", passages.lead("far", listener.getsockname()[1])), 10) as caller:
+            caller.sendall(b"hello")
+            caller.settimeout(0.5)
+            with pytest.raises(TimeoutError):
+                caller.recv(1)
+            listener.listen()
             there, _ = listener.accept()
             assert exactly(there, 5) == b"hello"
             there.close()

@@ -6,20 +6,23 @@ import json
 
 from real_head import RealHead
 
+from beowulf.lab import Lab
 from beowulf.model.job import JobSpec, Resources
 
 ALONE = Resources(all_cpus=True)
 
 
-def test_a_promise_is_kept_and_the_past_answers_what_if(head: RealHead) -> None:
+def test_a_promise_is_kept_and_the_past_answers_what_if(lab: Lab, head: RealHead) -> None:
     """Two jobs want one node; the second is promised it at the first one's limit, and gets it earlier."""
-    spec = JobSpec("turns", "sleep 1.5", nodelist=("n1",), resources=ALONE, max_duration_s=60.0, project="vision")
+    turns = "until [ -e ~/turns ]; do sleep 0.1; done; sleep 1"
+    spec = JobSpec("turns", turns, nodelist=("n1",), resources=ALONE, max_duration_s=600.0, project="vision")
     first = head.submit(spec)
     head.is_running(first)
     second = head.submit(spec)
     head.wait_for(lambda: head.client.job(second)["promised_at"] > 0, "a promised start")
     waits = head.cli("why", second)
     assert "Its first reservation was for" in waits.stdout, waits.stdout + waits.stderr
+    lab.run("n1", ["touch", "/root/turns"])
     assert head.ended(second)["word"] == "COMPLETED"
     assert "; it started" in head.cli("why", second).stdout and "earlier." in head.cli("why", second).stdout
     past = head.cli("history", "--name", "turns")

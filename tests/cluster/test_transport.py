@@ -181,7 +181,7 @@ def test_an_old_head_is_refused(ground: Ground, watcher: Watcher) -> None:
 
 def test_an_agent_that_stops_answering_is_lost_within_three_heartbeats(ground: Ground, watcher: Watcher) -> None:
     server = ground.sshd()
-    fleet = ground.fleet(watcher)
+    fleet = ground.fleet(watcher, heartbeat_s=0.5)
     fleet.connect("n1", server.endpoint, server.host_key, 1)
     watcher.wait_for(LinkUp)
     fleet.send("n1", {"type": "sleep", "seconds": 60})
@@ -191,7 +191,7 @@ def test_an_agent_that_stops_answering_is_lost_within_three_heartbeats(ground: G
 
 def test_sends_to_a_deaf_agent_do_not_wait_and_are_bounded(ground: Ground, watcher: Watcher) -> None:
     server = ground.sshd()
-    fleet = ground.fleet(watcher, heartbeat_s=5.0, queue_bytes=1 << 20)
+    fleet = ground.fleet(watcher, queue_bytes=1 << 20)
     fleet.connect("n1", server.endpoint, server.host_key, 1)
     fleet.connect("n2", server.endpoint, server.host_key, 1)
     watcher.wait_for(LinkUp, "n1")

@@ -69,7 +69,7 @@ def test_hosts_that_stall_or_drop_do_not_delay_the_others(ground: Ground, watche
 
 def test_a_handshake_that_stalls_ends_in_time_and_mends(ground: Ground, watcher: Watcher) -> None:
     server = ground.sshd()
-    fleet = ground.fleet(watcher, slots=1, handshake_s=0.7)
+    fleet = ground.fleet(watcher, slots=1, handshake_s=2.0)
     chaos, endpoint = proxy(ground, server, Mood.STALL_AFTER_BANNER)
     fleet.connect("n1", endpoint, server.host_key, 1)
     assert watcher.wait_for(LinkDown).kind is ProblemKind.TIMEOUT_BANNER
@@ -81,7 +81,7 @@ def test_a_silent_network_is_noticed_by_heartbeats_and_nothing_late_is_delivered
     ground: Ground, watcher: Watcher
 ) -> None:
     server = ground.sshd()
-    fleet = ground.fleet(watcher)
+    fleet = ground.fleet(watcher, heartbeat_s=0.5)
     chaos, endpoint = proxy(ground, server)
     fleet.connect("n1", endpoint, server.host_key, 1)
     watcher.wait_for(LinkUp)
@@ -236,15 +236,17 @@ def test_check_tells_what_is_wrong(ground: Ground) -> None:
     stranger = KeyRing(ground.folder / "stranger", home=ground.home, use_agent=False)
     generate_key(ground.folder / "stranger")
 
-    def kind(endpoint: Endpoint, host_key: str = server.host_key, keys: KeyRing = ground.keys) -> ProblemKind | None:
-        problem = check(endpoint, host_key, keys, ssh=ssh, settings=QUICK)
+    def kind(
+        endpoint: Endpoint, host_key: str = server.host_key, keys: KeyRing = ground.keys, **changes: float
+    ) -> ProblemKind | None:
+        problem = check(endpoint, host_key, keys, ssh=ssh, settings=replace(QUICK, **changes))  # type: ignore[arg-type]
         return problem.kind if problem else None
 
     assert kind(server.endpoint) is None
     assert kind(server.endpoint, "") is ProblemKind.HOST_KEY_UNKNOWN
     assert kind(server.endpoint, keys=stranger) is ProblemKind.AUTH_REFUSED
     assert kind(replace(server.endpoint, port=1)) is ProblemKind.UNREACHABLE
-    assert kind(proxy(ground, server, Mood.STALL)[1]) is ProblemKind.TIMEOUT_BANNER
+    assert kind(proxy(ground, server, Mood.STALL)[1], banner_s=1.0) is ProblemKind.TIMEOUT_BANNER
     assert kind(proxy(ground, server, Mood.DROP)[1]) is ProblemKind.DROPPED
     server.stop()
     assert kind(server.endpoint) is ProblemKind.UNREACHABLE

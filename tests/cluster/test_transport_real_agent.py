@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -32,7 +31,7 @@ def test_the_agent_answers_over_ssh_and_over_pipes(ground: Ground) -> None:
         cluster="transport-test",
         epoch=3,
         keys=ground.keys,
-        settings=replace(QUICK, heartbeat_s=2.0, welcome_s=20.0),
+        settings=QUICK,
         ssh=ground.ssh,
     )
     ground.closing.append(fleet.close)

@@ -88,7 +88,11 @@ def test_how_busy_its_machines_were_outlives_the_head(fresh_head: RealHead) -> N
     fresh_head.client.cancel(job)
     fresh_head.ended(job)
     written = fresh_head.home / "jobs" / job / "use" / "1.json"
-    fresh_head.wait_for(lambda: any(use.cpu > 0 for use in decode(Course, written.read_bytes()).uses), "its last words")
+
+    def last_words() -> bool:
+        return written.exists() and any(use.cpu > 0 for use in decode(Course, written.read_bytes()).uses)
+
+    fresh_head.wait_for(last_words, "its last words")
     before = course(job)
     fresh_head.kill()
     fresh_head.up()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 from real_head import RealHead
@@ -59,12 +60,21 @@ def of_jobs(lab: Lab, wanted: str = "BEOWULF_JOB=") -> list[tuple[str, int, str]
     found = []
     for name in lab.hosts:
         for pid, command in lab.processes(name):
-            try:
+            with suppress(OSError):  # it ended meanwhile
                 environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-            except OSError:  # it ended meanwhile
-                continue
-            if any(word.startswith(wanted.encode()) for word in environment) or command.startswith("beowulf-keep"):
-                found.append((name, pid, command))
+                if any(word.startswith(wanted.encode()) for word in environment):
+                    found.append((name, pid, command))
+    return found
+
+
+def keepers(lab: Lab) -> list[tuple[str, int]]:
+    """(host, pid) of every keeper and watcher: they go a moment after what they kept."""
+    found = []
+    for name in lab.hosts:
+        for pid, _ in lab.processes(name):
+            with suppress(OSError):
+                if Path(f"/proc/{pid}/comm").read_text().strip() in ("beowulf-keep", "beowulf-watch"):
+                    found.append((name, pid))
     return found
 
 

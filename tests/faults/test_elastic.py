@@ -188,7 +188,7 @@ def test_a_training_lives_through_lost_ranks_and_nodes_and_takes_a_node_back_in(
     kept = [event.step for event in aftermath.events(head) if isinstance(event, CheckpointKept)]
     assert kept == sorted(kept)
     assert not (head.home / "jobs" / story.job / "checkpoints").exists(), "a job that is done needs none"
-    head.wait_for(lambda: not aftermath.of_jobs(lab), "everything to be gone")
+    head.wait_for(lambda: not aftermath.of_jobs(lab) and not aftermath.keepers(lab), "everything to be gone")
 
 
 COUNTING = """

@@ -184,6 +184,7 @@ def test_fifty_kills(lab: Lab, head: RealHead, customer: Customer, unkilled: dic
     for name in customer.accepted:
         head.ended(name, PATIENCE_S)
     head.wait_for(lambda: not aftermath.of_jobs(lab), "the last process of a job to end")  # I6
+    head.wait_for(lambda: not aftermath.keepers(lab), "the last keeper to go")
     head.wait_for(lambda: not head.client.jobs(state="live"), "every job to end")
     head.nodes_up(tuple(lab.hosts))
     head.down()

@@ -98,6 +98,7 @@ def test_nothing_is_left(lab: Lab, head: RealHead, first: str) -> None:
         assert (done["word"], done["reason"]) == ("NODE_FAIL", f"{victim}: keeper was killed")
     assert not strays(lab)
     assert not aftermath.of_jobs(lab)
+    head.wait_for(lambda: not aftermath.keepers(lab), "whoever kept it to go")
     after = head.submit(JobSpec("after", "echo fine", nodelist=(victim,)))
     assert head.ended(after)["word"] == "COMPLETED"
     assert head.text(after, "0") == b"fine\n"
@@ -111,3 +112,4 @@ def test_a_job_that_ends_by_itself_leaves_nothing(lab: Lab, head: RealHead) -> N
     assert b"bye" in head.text(job, "0")
     assert not strays(lab)
     assert not aftermath.of_jobs(lab)
+    head.wait_for(lambda: not aftermath.keepers(lab), "whoever kept it to go")

@@ -210,10 +210,12 @@ def test_a_head_that_restarts_takes_a_running_job_up_again(lab: Lab, quick_head:
 def test_an_end_while_the_head_is_away_is_found_on_the_node(lab: Lab, quick_head: RealHead, code: int) -> None:
     """F16."""
     head = quick_head
-    spec = JobSpec("ends-alone", f"sleep 1; echo last words; exit {code}", min_nodes=2, max_nodes=2, retry=Retry((), 0))
-    job = head.submit(spec)
+    script = f"until [ -e ~/alone-{code} ]; do sleep 0.1; done; echo last words; exit {code}"
+    job = head.submit(JobSpec("ends-alone", script, min_nodes=2, max_nodes=2, retry=Retry((), 0)))
     head.is_running(job)
     head.kill()
+    for name in FOUR:
+        lab.run(name, ["touch", f"/root/alone-{code}"])
     head.wait_for(lambda: not aftermath.of_jobs(lab), "the job to end")
     head.up()
     done = head.ended(job)

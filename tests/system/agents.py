@@ -34,6 +34,7 @@ class Truth:
     ready: dict[str, set[str]] = field(default_factory=dict)  # tag → nodes that held its ranks ready, ever
     codes: dict[str, dict[tuple[str, str], int]] = field(default_factory=dict)  # tag → (node, process) → exit code
     saved: dict[str, int] = field(default_factory=dict)  # tag → the last step it made a checkpoint of
+    brought: dict[str, set[str]] = field(default_factory=dict)  # tag → nodes whose outputs came home
     wrong: list[str] = field(default_factory=list)  # what was seen to go wrong as it happened
 
 
@@ -85,6 +86,11 @@ class Agent:
         """The link is gone; → the messages that were on their way to the head."""
         lost = [header for _, header in self.up.travelling]
         self.linked = False
+        for keeper in self.keepers.values():
+            if keeper.phase == "cleared" and not keeper.processes:
+                keeper.phase = (
+                    "prepared"  # what was never started has no record of its end: the next link knows no more
+                )
         self.up, self.down = Line(self.chance, self.moods.latest_s), Line(self.chance, self.moods.latest_s)
         return lost
 

@@ -129,6 +129,9 @@ class Watch:
             codes = self.world.truth.codes.get(f"{job.id}.{len(job.attempts)}", {})
             if len(codes) < job.attempts[-1].allocation.world_size or any(codes.values()):
                 yield f"I2: job {job.id} is COMPLETED, and its ranks returned {codes}"
+            brought = self.world.truth.brought.get(f"{job.id}.{len(job.attempts)}", set())
+            if job.spec.outputs and not brought.issuperset(self.stories[job.id].nodes):
+                yield f"I1: job {job.id} is COMPLETED, and of its outputs came those of {sorted(brought)}"
 
     def _checkpoints(self) -> Iterator[str]:
         """I2: a job's checkpoint was made by an attempt of its own, and is at hand."""
@@ -153,9 +156,12 @@ class Watch:
                 yield f"I8: job {job_id} is {job.state} ({job.result}), attempt {len(job.attempts)}; rows tell {told}"
 
     def left_over(self) -> Iterator[str]:
-        """At the very end, when all has healed: nothing runs, nothing is held, everybody has ended."""
+        """At the very end, when all has healed: nothing runs, nothing is held or kept, everybody has ended."""
         yield from (f"I6: {tag} still runs on {node}" for node, tag in self.world.truth.running)
         yield from (f"I6: {node} still holds {sorted(held)}" for node, held in self.world.snapshot.held.items() if held)
+        for job_id, digest in sorted(self.world.desk.checkpoints):
+            if self.world.snapshot.jobs[job_id].result == "COMPLETED":
+                yield f"job {job_id} is done, and its checkpoint {digest} is kept"
         for job in self.world.live().values():
             yield f"job {job.id} does not end: {job.word} {job.reason!r}, {job.attempt}"
 

@@ -172,10 +172,13 @@ class World:
         if job.checkpoint is not None and (job.id, job.checkpoint.tree.digest) not in self.desk.checkpoints:
             self.truth.wrong.append(f"I1: the checkpoint of job {job.id} was dropped")
         error = "broken pipe" if self.chance.random() < 0.05 else ""
-        self._later(Staged(action.node, action.tag, error))
+        self._later(Staged(action.node, action.tag, error, passing=bool(error)))
 
     def _collect(self, action: act.Collect, snapshot: Snapshot) -> None:
-        self._later(Collected(action.tag, "the line broke" if self.chance.random() < 0.05 else ""))
+        broken = self.chance.random() < 0.05
+        if not broken:
+            self.truth.brought.setdefault(action.tag, set()).update(action.nodes)
+        self._later(Collected(action.tag, "the line broke" if broken else "", broken))
 
     def _collectcheckpoint(self, action: act.CollectCheckpoint, snapshot: Snapshot) -> None:
         """The newest of those nodes that still have it, when it was asked for."""

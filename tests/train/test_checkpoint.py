@@ -79,13 +79,18 @@ def ranks(tmp_path: Path) -> Iterator[Any]:
         gang.close()
 
 
+def whole_lines(file: Path) -> list[dict[str, Any]]:
+    """Of a file that somebody may be writing to."""
+    written = file.read_text() if file.exists() else ""
+    return [json.loads(line) for line in written.splitlines(keepends=True) if line.endswith("\n")]
+
+
 def lines(folder: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for file in (folder / "trace").glob("*.jsonl") for line in file.read_text().splitlines()]
+    return [line for file in (folder / "trace").glob("*.jsonl") for line in whole_lines(file)]
 
 
 def reports(folder: Path, rank: int) -> list[dict[str, Any]]:
-    file = folder / f"report{rank}"
-    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+    return whole_lines(folder / f"report{rank}")
 
 
 def test_a_killed_rank_0_costs_nothing_and_others_go_on_to_the_same_result(tmp_path: Path, ranks: Any) -> None:
@@ -162,13 +167,17 @@ def test_a_checkpoint_says_what_it_lacks(tmp_path: Path) -> None:
 
 def test_workers_of_a_rank_end_at_a_signal_as_anybody_does(tmp_path: Path) -> None:
     """A forked data loader worker has no thread that listens."""
+    hear, tell = os.pipe()
     with train.session(checkpoint=str(tmp_path / "ckpt"), environment={}):
         child = os.fork()
         if not child:
+            os.write(tell, b".")
             time.sleep(60)
             os._exit(0)
-        time.sleep(0.2)
+        os.read(hear, 1)
         os.kill(child, signal.SIGTERM)
         assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGTERM
         assert signal.getsignal(signal.SIGTERM) not in (signal.SIG_DFL, None)
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    os.close(hear)
+    os.close(tell)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import time
 from collections.abc import Callable
@@ -11,7 +10,7 @@ from typing import Any
 
 import local_ranks
 import torch
-from test_checkpoint import PATIENCE_S, Ranks, ranks, reports  # noqa: F401 (a fixture)
+from test_checkpoint import PATIENCE_S, Ranks, ranks, reports, whole_lines  # noqa: F401 (a fixture)
 
 from beowulf.train import checkpoint_files as files
 
@@ -20,8 +19,7 @@ STUCK = 41  # three steps after ranks shared: an epoch, which ends in sharing, h
 
 
 def book(folder: Path, rank: int) -> list[dict[str, Any]]:
-    file = folder / "trace" / f"{rank}.jsonl"
-    return [json.loads(line) for line in file.read_text().splitlines() if line[-1] == "}"] if file.exists() else []
+    return whole_lines(folder / "trace" / f"{rank}.jsonl")
 
 
 def after(folder: Path, rank: int, step: int) -> dict[str, Any]:

@@ -180,6 +180,7 @@ def test_credit_holds_the_log_back(agents: Callable[..., Agent]) -> None:
     agent.acking = False
     agent.start("1.1", [process([*SH, "yes | head -c 50000"])])
     agent.expect("cleared")
+    wait_for(lambda: agent.read(0.1) and agent.logs.get(("1.1", "0")), "what the credit allows")
     agent.read(0.3)
     assert len(agent.logs[("1.1", "0")]) == 1000
     agent.acking = True

@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from agent_driver import Agent, carrying, marker, process, wait_for
 from beowulf.agent import rsh
 
 SH = ["/bin/sh", "-c"]
+ROOT = Path(__file__).parents[3]
 
 
 def program(agent: Agent, name: str) -> str:
@@ -225,6 +228,20 @@ def test_signal_spares_the_shell_of_a_rank_behind_the_wrapper(agent: Agent) -> N
     agent.send("signal", attempt="1.1", signal=int(signal.SIGUSR1))
     exits = {told["process"]: told["code"] for told in agent.expect("cleared")["exits"]}
     assert exits == {"mpirun": 0, "3": 8, "4": 8}
+
+
+def test_a_signal_just_after_the_ranks_end_leaves_its_code_alone(tmp_path: Path) -> None:
+    """As mpirun sends them when another rank has failed."""
+    late = (
+        "import os, signal\nfrom beowulf.agent import rank\nwait = os.waitpid\n"
+        "def reaped(*which):\n    found = wait(*which)\n    os.kill(os.getpid(), signal.SIGTERM)\n    return found\n"
+        "os.waitpid = reaped\nrank.main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", late, "--", "sh", "-c", "exit 5"], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 5, done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_killed_wrapper_takes_its_rank_along(agent: Agent) -> None:

@@ -37,7 +37,7 @@ def test_a_kill_leaves_nothing(agent: Agent) -> None:
 
 def test_strays_do_not_outlive_the_ranks(agent: Agent) -> None:
     mark = marker()
-    stray = f"env -i setsid sh -c 'sleep {mark} & sleep {mark} & exit' & sleep 0.2"
+    stray = f"env -i setsid sh -c 'sleep {mark} & sleep {mark} & exit' & wait $!"
     cleared, _ = agent.run("1.1", [*SH, stray])
     assert carrying(mark) == []
     assert cleared["killed"] == 2 and cleared["reason"] == ""
@@ -133,7 +133,10 @@ def test_a_stopped_keeper_is_woken(agents: Agents) -> None:
 
 def test_an_expired_lease_ends_everything(agents: Agents) -> None:
     first = agents()
-    mark = start_hostile(first, lease_s=4.0)
+    mark = start_hostile(first)
+    before = first.state("1.1")["lease_until"]
+    first.send("renew", leases={"1.1": 1})
+    wait_for(lambda: first.state("1.1")["lease_until"] < before)
     first.kill_link()
     wait_for(lambda: carrying(mark) == [], "the end of the lease")
     assert agents().welcome["attempts"][0]["exit"]["reason"] == "lease expired"
@@ -233,6 +236,15 @@ def test_send_signal_knows_a_stranger() -> None:
         assert identity.send_signal(found, signal.SIGKILL)
         child.wait()
         assert not identity.alive(found)
+
+
+def test_a_thread_that_ends_while_it_is_looked_for_hides_no_child(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads, none = os.listdir, str(2**22 + 1)  # a number that no thread has
+    monkeypatch.setattr(os, "listdir", lambda path: [none, *threads(path)] if "task" in str(path) else threads(path))
+    with subprocess.Popen(["sleep", "1000"]) as child:
+        found = identity.children(os.getpid())
+        child.kill()
+    assert child.pid in found
 
 
 def test_marks_differ_by_attempt_and_root() -> None:

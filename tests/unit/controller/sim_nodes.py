@@ -226,6 +226,9 @@ class World:
         self.lost_logs: list[tuple[str, str]] = []
         self.staged: list[tuple[str, str]] = []
         self.staging_errors: dict[str, str] = {}  # by node
+        self.staging_breaks = False  # whether that was the line
+        self.surveys = 0  # for checkpoints
+        self.survey_errors: list[str] = []  # how they go, one after the other; then well
 
     def head_up(self) -> None:
         self.store = Store.open(self.url, now=self.now, cluster="sim")
@@ -270,7 +273,8 @@ class World:
                     self.nodes[action.node].generation = snapshot.nodes[action.node].generation
                 case Stage():
                     self.staged.append((action.node, action.tag))
-                    self.inbox.append(Staged(action.node, action.tag, self.staging_errors.get(action.node, "")))
+                    error = self.staging_errors.get(action.node, "")
+                    self.inbox.append(Staged(action.node, action.tag, error, bool(error) and self.staging_breaks))
                 case Collect():
                     self.inbox.append(Collected(action.tag))
                 case CollectCheckpoint():
@@ -284,6 +288,9 @@ class World:
 
     def newest(self, action: CollectCheckpoint) -> Checkpointed:
         """What the head's hands would bring: the newest of those nodes that still have it."""
+        self.surveys += 1
+        if self.survey_errors:
+            return Checkpointed(action.tag, action.last, error=self.survey_errors.pop(0))
         saved = {
             node: self.nodes[node].keepers[action.tag].saved_step
             for node in action.nodes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,21 @@ def test_whatever_comes_twice_or_too_early_the_file_is_a_prefix(
     assert all(header["streams"]["0"] <= len(data) for header in asked)
     acks = [header["offset"] for header in wire.sent if header["type"] == "ack"]
     assert acks == sorted(acks) and (not acks or acks[-1] == len(have))
+
+
+def test_what_a_full_disk_took_in_part_does_not_come_twice(tmp_path: Path) -> None:
+    logs, _ = files(tmp_path)
+    logs.append("n1", "1.1", "0", 0, b"0123")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, limits[1]))
+    try:
+        with pytest.raises(OSError):
+            logs.append("n1", "1.1", "0", 4, b"456789abcdef")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert (tmp_path / "1" / "logs" / "1" / "0.log").read_bytes() == b"0123456789"
+    logs.append("n1", "1.1", "0", 4, b"456789abcdef")
+    assert (tmp_path / "1" / "logs" / "1" / "0.log").read_bytes() == b"0123456789abcdef"
 
 
 def test_completeness_is_told_once_the_sizes_are_reached(tmp_path: Path) -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sim_nodes import SimNode, World
+from sim_nodes import ME, SimNode, World
 
+from beowulf.controller import commands as co
 from beowulf.controller.policy import Policy
 from beowulf.model.job import Environment, JobSpec, JobState, Launcher, Result
 from beowulf.store import StoreError
@@ -130,6 +131,28 @@ def test_what_a_failed_commit_lost_is_done_by_the_next(tmp_path: Path, seed: int
     for _ in range(200):
         world.step(1.0)
     assert {job.id: job.word for job in world.snapshot.jobs.values()} == dict.fromkeys(accepted, "COMPLETED")
+
+
+def test_a_node_that_knows_no_more_that_it_was_cleared_says_so_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was never started has no record of its end: after a link that died, its folder alone is there."""
+    world = World(tmp_path, NAMES[:2], 1)
+    world.head_up()
+    world.step(0.1)
+    with monkeypatch.context() as patch:
+        patch.setattr(world.nodes[NAMES[1]], "hear", lambda header: None)
+        job = world.submit(replace(GANG, min_nodes=2, max_nodes=2))
+        world.step(1.0)
+        world.ask(co.Cancel(ME, job))
+        world.step(1.0)
+        assert world.nodes[NAMES[0]].keepers[f"{job}.1"].phase == "cleared" and world.snapshot.jobs[job].live
+        world.head_killed()
+        world.nodes[NAMES[0]].keepers[f"{job}.1"].phase = "prepared"
+    world.head_up()
+    for _ in range(5):
+        world.step(1.0)
+    assert world.snapshot.jobs[job].word == "CANCELLED"
 
 
 def test_a_daemon_for_a_peer_that_is_not_linked_yet_is_not_refused(tmp_path: Path) -> None:

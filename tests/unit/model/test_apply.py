@@ -13,7 +13,7 @@ from beowulf.model.allocation import Allocation, RankSlot, Share
 from beowulf.model.apply import apply
 from beowulf.model.codec import decode_event, encode_event
 from beowulf.model.errors import IllegalMove
-from beowulf.model.job import Job, JobSpec, JobState, RankExit, Result, ShareState
+from beowulf.model.job import Checkpointing, Job, JobSpec, JobState, RankExit, Result, ShareState
 from beowulf.model.node import Endpoint, Facts, NodeState
 from beowulf.model.snapshot import ACTIVE, Snapshot, restore
 
@@ -45,11 +45,13 @@ class Histories(RuleBasedStateMachine):
             self.happen(ev.NodeAdded(self.now, node, Endpoint("127.0.0.1"), "key"))
             self.happen(ev.NodeUp(self.now, node, "/root", Facts()))
 
-    @rule(tasks=st.integers(0, 3), key=st.sampled_from(["", "a", "b"]))
-    def submit(self, tasks: int, key: str) -> None:
+    @rule(tasks=st.integers(0, 3), key=st.sampled_from(["", "a", "b"]), elastic=st.booleans())
+    def submit(self, tasks: int, key: str, elastic: bool) -> None:
         number = self.snapshot.next_number
         array = tuple(range(1, tasks + 1))
         spec = JobSpec("j", "true")
+        if elastic:
+            spec = JobSpec("j", "true", max_nodes=3, checkpoint=Checkpointing("ckpt"))
         self.happen(ev.JobSubmitted(self.now, str(number), number, spec, "u", 1, array, key, "d"))
 
     @precondition(lambda self: self.jobs(JobState.PENDING))
@@ -152,6 +154,28 @@ def test_a_gang_runs_though_one_node_was_over_before_the_last_began() -> None:
     ):
         snapshot = apply(snapshot, event)
     assert snapshot.jobs["1"].state is JobState.RUNNING
+
+
+@pytest.mark.parametrize(
+    "decides", [ev.AttemptEnding(4.0, "1", 1, Result.COMPLETED, ""), ev.CancelRequested(4.0, "1", "ann")]
+)
+def test_what_is_kept_for_the_next_attempt_is_free_once_there_will_be_none(decides: ev.Event) -> None:
+    """A head that starts anew comes to the same: it knows the values alone, not how they came about."""
+    snapshot = Snapshot()
+    spec = JobSpec("elastic", "true", max_nodes=3, checkpoint=Checkpointing("ckpt"))
+    for event in (
+        *(ev.NodeAdded(1.0, node, Endpoint("127.0.0.1"), "key") for node in ("n1", "n2")),
+        ev.JobSubmitted(2.0, "1", 1, spec, "u", 1),
+        ev.JobPlaced(2.0, "1", 1, gang(("n1", "n2"))),
+        ev.AttemptLaunched(2.0, "1", 1, 4000),
+        *(ev.ShareStarted(3.0, "1", 1, node) for node in ("n1", "n2")),
+        ev.ShareCleared(3.0, "1", 1, "n1"),
+    ):
+        snapshot = apply(snapshot, event)
+    assert snapshot.held["n1"]
+    snapshot = apply(snapshot, decides)
+    assert not snapshot.held["n1"] and snapshot.held["n2"]
+    assert "n1" not in restore(snapshot.jobs.values(), snapshot.nodes.values(), ()).held
 
 
 def test_the_first_promised_start_counts_and_only_of_a_job_that_waits() -> None:

@@ -224,6 +224,7 @@ def test_outputs_come_home_over_older_ones(tmp_path: Path, nodes: LocalNodes, st
     into.mkdir(parents=True)
     (into / "log").write_bytes(b"old")
     (into / "kept").write_bytes(b"kept")
+    (into.parent / ".tmp-dead" / "half").mkdir(parents=True)  # of a head that was killed in the middle
     found = stager.collect(node, "17.1", ("out", "log", "nothing", "../../..", "/etc/hostname"), into)
     assert found.files == 4 and found.missing == ("nothing",) and len(found.skipped) == 4
     assert on_disk(into) == {

@@ -37,6 +37,18 @@ def test_a_tree_comes_back_as_it_was(tmp_path: Path) -> None:
         store.entries(name)
 
 
+def test_a_tree_without_its_manifest_is_not_there_and_comes_again(tmp_path: Path) -> None:
+    name, tar = packed({"a": b"x"})
+    store = TreeStore(tmp_path)
+    store.put(name, [tar])
+    (tmp_path / ".manifests" / name).unlink()
+    assert not store.has(name) and store.held() == []
+    with pytest.raises(NotFound, match="submit the job again"):
+        store.entries(name)
+    store.put(name, [tar])
+    assert store.has(name) and [entry.path for entry in store.entries(name)] == ["a"]
+
+
 def test_content_other_than_announced_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
     name, _ = packed({"a": b"one"})
     store = TreeStore(tmp_path)

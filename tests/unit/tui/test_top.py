@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from driving import drive, lines_of, log_text, notes, press, screen_text, settle, until
 from made_up import NOW, MadeUp, job, loads, machine, with_gpus
+from textual.events import Key
 from textual.pilot import Pilot
 from textual.widgets import Input, SelectionList, Static, TabbedContent
 
@@ -225,6 +226,30 @@ def test_filter_by_words() -> None:
         assert len(app.overview.pane.rows.keys) == 8
 
     drive(MadeUp(), steps)
+
+
+def at_once(app: Top, words: str) -> None:
+    for letter in words:
+        app.post_message(Key({"/": "slash", ":": "colon", "\r": "enter"}.get(letter, letter), letter))
+
+
+def test_what_is_typed_fast_goes_to_the_line_that_its_first_key_opens() -> None:
+    client = MadeUp()
+
+    async def steps(app: Top, pilot: Pilot[None]) -> None:
+        at_once(app, "/x/t:2")
+        await until(pilot, lambda: app.overview.pane.words == "x/t:2")
+        await press(pilot, "escape")
+        at_once(app, ":41")
+        await settle(pilot)
+        await press(pilot, "enter")
+        assert isinstance(app.screen, JobScreen)
+        await settle(pilot)
+        at_once(app, "/x/39")
+        await until(pilot, lambda: app.screen.query_one("#search", Input).value == "x/39")
+        assert app.theme == "textual-dark" and not client.orders
+
+    drive(client, steps)
 
 
 def test_commands() -> None:
@@ -461,7 +486,10 @@ def test_a_job_file_is_tried_and_then_submitted(tmp_path: Path) -> None:
         screen = app.screen
         assert isinstance(screen, NewJob)
         told = screen.query_one("#told", Static)
-        screen.query_one("#file", Input).value = str(bad)
+        await press(pilot, "enter")
+        assert "which job file?" in str(told.render())
+        at_once(app, f"{bad}\r")  # into the form as it opens
+        await until(pilot, lambda: "bad.yaml:2:1" in str(told.render()))
         await press(pilot, "ctrl+s")
         assert "bad.yaml:2:1" in str(told.render()) and client.submitted == []
         screen.query_one("#file", Input).value = str(good)

@@ -57,6 +57,7 @@ def pages(size: tuple[int, int]) -> tuple[dict[str, str], Top]:
                 await pilot.press(str(at + 1))
                 await settle(pilot)
                 await pilot.pause(0.2)
+                await settle(pilot)
                 found[f"job-{tab}"] = screen_text(app)
             await pilot.press("escape", "question_mark")
             await settle(pilot)
