@@ -79,12 +79,14 @@ class Lease:
     def ended(self):
         # type: () -> bool
         try:
-            with open(self._path) as file:
+            # A job may have put a pipe there: to wait for its other end would be to live for ever.
+            with open(os.open(self._path, os.O_RDONLY | os.O_NONBLOCK)) as file:
                 line = file.read(200)
             boot_id, until = line.split()
             if line != self._seen and boot_id == own_boot_id():
                 self._seen = line
-                self._until = min(float(until), boottime() + self._seconds)
+                most = boottime() + self._seconds
+                self._until = float(until) if float(until) < most else most  # NaN is not less
         except (OSError, ValueError):
             pass  # not written yet
         return boottime() >= self._until

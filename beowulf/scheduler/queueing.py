@@ -8,12 +8,12 @@ from typing import TypeAlias
 
 from beowulf.model.job import Job
 from beowulf.model.rules import Rules
-from beowulf.scheduler.estimates import length_s
+from beowulf.scheduler.estimates import expected_s, length_s
 from beowulf.scheduler.lines import Line, Ticket
 from beowulf.scheduler.paces import Paces
 from beowulf.scheduler.policies import Policy, Standing
 from beowulf.scheduler.state import State
-from beowulf.scheduler.turns import Place, exchanged
+from beowulf.scheduler.turns import Need, Place, exchanged, need_of, tariff_of
 from beowulf.scheduler.usage import Account, fair_shares
 
 Turn: TypeAlias = tuple[Place, int, Line]
@@ -34,10 +34,19 @@ class Queue:
         self._lengths: dict[int, float] = {}
         self._services: dict[str, float] = {}
         exchange = policy.by_deadline and bool(rules.market.offers)
-        lines = tuple(state.lines.values())
-        self._exchanged = exchanged(lines, self._place, self.length_s, rules.market) if exchange else {}
+        self._exchanged = self._turns_taken() if exchange else {}
         self._turns: list[Turn] = [self._turn(line, 0) for line in state.lines.values()]
         heapify(self._turns)
+
+    def _turns_taken(self) -> dict[Ticket, Place]:
+        market, history = self._rules.market, self._state.history
+        tariff, node_threads = tariff_of(market.offers), self._threads // max(1, len(self._state.order))
+
+        def need(line: Line) -> Need:
+            run_s = expected_s(line.spec, line.owner, history)
+            return need_of(line, self.length_s(line), run_s, tariff, market, node_threads)
+
+        return exchanged(tuple(self._state.lines.values()), self._place, need, market, self._now, self._threads)
 
     def __iter__(self) -> Iterator[tuple[Line, Ticket]]:
         while self._turns:

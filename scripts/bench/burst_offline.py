@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from burst_exact import exact
@@ -47,32 +47,36 @@ def rent_usd(job: TraceJob, offer: Offer, unused_s: float) -> float:
 def carried_out(trace: Trace, plan: OfflinePlan, cluster: Snapshot, setting: Setting, step_s: float) -> Outcome:
     """The plan in the same replay that bills our planner: whoever stays is handed in at his planned start for his
     planned nodes, and for whoever goes the cheapest machines are ordered when he comes."""
-    begin, names = trace.jobs[0].submitted_at, list(cluster.nodes)
-    given: list[tuple[TraceJob, TraceJob, Offer | None]] = []
-    for number, job in enumerate(trace.jobs):
-        place = plan.places.get(number)
-        if place is not None:
-            hosts = tuple(names[node] for node in place.nodes)
-            spec = replace(job.spec, nodelist=hosts, burst=Burst(), max_duration_s=max(job.run_s, 1.0))
-            given.append((replace(job, submitted_at=begin + place.start * step_s, spec=spec), job, None))
-        else:
-            offer = min(able(job, setting), key=lambda one: rent_usd(job, one, setting.boot_s + IDLE_S))
-            given.append((replace(job, spec=replace(job.spec, site=offer.site)), job, offer))
-    given.sort(key=lambda one: one[0].submitted_at)
+    given = sorted(_given(trace, plan, cluster, setting, step_s), key=lambda one: one[0].submitted_at)
     orders = {str(number): offer for number, (_, _, offer) in enumerate(given, 1) if offer is not None}
 
     def buy(snapshot: Snapshot, decided: Plan, now: float) -> tuple[tuple[Grow, ...], float]:
         helped = {machine.job_id for machine in snapshot.machines.values()}
         gone = helped | {start.job_id for start in decided.starts}
         waiting = [snapshot.jobs[one] for one in snapshot.pending if one in orders and one not in gone]
-        return tuple(
-            Grow(job.id, orders[job.id], Market.ON_DEMAND, job.spec.min_nodes, "as planned") for job in waiting
-        ), float("inf")
+        wishes = [Grow(one.id, orders[one.id], Market.ON_DEMAND, one.spec.min_nodes, "as planned") for one in waiting]
+        return tuple(wishes), float("inf")
 
     moved = Trace(tuple(job for job, _, _ in given), {})
     found = replay(moved, cluster, setting.rules(), caps=RICH, buyer=buy)
     first = {id(job): original for job, original, _ in given}
     return replace(found, ran=tuple(replace(one, job=first[id(one.job)]) for one in found.ran))
+
+
+def _given(
+    trace: Trace, plan: OfflinePlan, cluster: Snapshot, setting: Setting, step_s: float
+) -> Iterator[tuple[TraceJob, TraceJob, Offer | None]]:
+    """(job as it is handed in, job as it came, what is ordered for it)"""
+    begin, names = trace.jobs[0].submitted_at, list(cluster.nodes)
+    for number, job in enumerate(trace.jobs):
+        place = plan.places.get(number)
+        if place is None:
+            offer = min(able(job, setting), key=lambda one: rent_usd(job, one, setting.boot_s + IDLE_S))
+            yield replace(job, spec=replace(job.spec, site=offer.site)), job, offer
+        else:
+            hosts = tuple(names[node] for node in place.nodes)
+            spec = replace(job.spec, nodelist=hosts, burst=Burst(), max_duration_s=max(job.run_s, 1.0))
+            yield replace(job, submitted_at=begin + place.start * step_s, spec=spec), job, None
 
 
 @dataclass(frozen=True)
@@ -122,7 +126,11 @@ def window(trace: Trace, cluster: Snapshot, setting: Setting, most_s: float) -> 
 
 
 def windows(trace: Trace, size: int, number: int) -> Sequence[Trace]:
-    """So many runs of consecutive jobs, evenly spread."""
-    last = max(0, len(trace.jobs) - size)
-    begins = [last * one // max(1, number - 1) for one in range(number)] if last else [0]
-    return [Trace(trace.jobs[begin : begin + size], {}) for begin in begins]
+    """Of runs of so many consecutive jobs, those that ask for the most in the shortest time."""
+    parts = [trace.jobs[begin : begin + size] for begin in range(0, len(trace.jobs) - size + 1, size)]
+
+    def load(jobs: Sequence[TraceJob]) -> float:
+        work = sum(job.run_s * job.spec.min_nodes for job in jobs)
+        return work / max(3600.0, jobs[-1].submitted_at - jobs[0].submitted_at)
+
+    return [Trace(tuple(jobs), {}) for jobs in sorted(parts, key=load, reverse=True)[:number]]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -103,6 +105,20 @@ def test_only_spot_machines_ask_for_notices(vendor: str, market: Market, tmp_pat
             said += subprocess.run(argv, env=path, capture_output=True, text=True, check=True).stdout
     assert "beowulf-dead-man.service" in said
     assert ("beowulf-spot-notice.service" in said) == (market is Market.SPOT)
+
+
+def test_a_pipe_in_the_lease_s_place_holds_no_dead_man_up(tmp_path: Path) -> None:
+    """A job runs as the user whose folder that is: what it puts there must not be waited for."""
+    values = Values("lab", "aws-1", "beowulf", str(tmp_path), "0", "k", "ssh-ed25519 A", "k")
+    (tmp_path / values.lease_file).parent.mkdir(parents=True)
+    os.mkfifo(values.lease_file)
+    (tmp_path / "shutdown").write_text('#!/bin/sh\nkill "$PPID"\n')
+    (tmp_path / "shutdown").chmod(0o755)
+    files = read_config(user_data((TEMPLATES / "aws.yaml").read_text(), values))["write_files"]
+    script = next(file["content"] for file in files if file["path"].endswith("dead-man"))
+    path = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    ended = subprocess.run(["sh", "-c", script.replace("/dev/console", "/dev/null")], env=path, timeout=60)
+    assert ended.returncode == -signal.SIGTERM
 
 
 @pytest.mark.root

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from beowulf.agent import pilot
 from beowulf.cloud.commands import Ran
 from beowulf.cloud.provider import InstanceState, LaunchRequest
 from beowulf.cloud.slurm import Slurm, batch
@@ -123,3 +126,15 @@ def test_a_queue_that_does_not_answer_is_not_an_empty_one() -> None:
 def test_options_are_checked(options: dict[str, str]) -> None:
     with pytest.raises(BadInput, match=r"cloud mine: .*(logn|limit_hours)"):
         Slurm(Cloud("mine", "slurm", options=options), "cafe")
+
+
+@pytest.mark.parametrize("word", ["nan", "inf", "1e999"])
+def test_no_word_of_a_job_lets_a_pilot_live_for_ever(tmp_path: Path, word: str) -> None:
+    lease = pilot.Lease(str(tmp_path / "lease"), 0.0)
+    (tmp_path / "lease").write_text(f"{pilot.own_boot_id()} {word}\n")
+    assert lease.ended()
+
+
+def test_a_pilot_does_not_wait_for_whoever_holds_a_pipe(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "lease")
+    assert pilot.Lease(str(tmp_path / "lease"), 0.0).ended()

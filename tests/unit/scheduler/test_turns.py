@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import permutations
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from beowulf.model.job import Burst, Resources
 from beowulf.model.market import MarketRules
 from beowulf.model.rules import POLICY_NAMES, Rules
 from beowulf.scheduler import queue
+from beowulf.scheduler.turns import Need, Waiting, in_turn
 
 NOW = 1_790_000_000.0  # 2026-09-21
 OFFER = Offer("aws", "us-east-1", "", "c5.large", 2, 4096, hourly_usd=0.085, as_of="2026-09-06", source="test")
@@ -63,6 +66,73 @@ def test_an_order_by_deadlines_needs_something_to_save() -> None:
         others = {} if how else {"project": "another"}  # whose money it is not
         second = cluster.submit(**due_in(8, **others))
         assert order(cluster) == [first, second]
+
+
+@pytest.mark.parametrize(("hours", "cheap_first"), [(3.0, True), (2.0, False)])
+def test_who_spares_the_least_money_goes_last_where_not_all_can_be_done_in_time(
+    hours: float, cheap_first: bool
+) -> None:
+    cluster = full(offers=(replace(OFFER, egress_usd_per_gb=0.09),))
+
+    def bringing(mib: int, deadline_h: float) -> str:
+        return cluster.submit(burst=Burst("auto", deadline_s=deadline_h * HOUR, results_mib=mib), max_duration_s=HOUR)
+
+    dear, cheap, dearer = bringing(5000, hours), bringing(100, 1.1), bringing(5000, hours)
+    assert order(cluster) == ([cheap, dear, dearer] if cheap_first else [dear, dearer, cheap])
+
+
+def test_whoever_cannot_be_rented_for_keeps_his_turn() -> None:
+    cluster = full(offers=(replace(OFFER, egress_usd_per_gb=0.09),))
+    how = {"max_duration_s": HOUR}
+    first = cluster.submit(burst=Burst("auto", deadline_s=1.1 * HOUR), resources=Resources(memory_mib=6000), **how)
+    others = [cluster.submit(burst=Burst("auto", deadline_s=1.4 * HOUR, results_mib=5000), **how) for _ in range(2)]
+    assert order(cluster) == [first, *others]
+
+
+def waiting(jobs: list[tuple[float, float, float]]) -> list[Waiting]:
+    return [
+        Waiting((0, False, 0.0, 0.0, number, 0), due, (0.0, number, 0, str(number)), Need(run, run, 1, usd))
+        for number, (due, run, usd) in enumerate(jobs)
+    ]
+
+
+def ends_late(order: Sequence[Waiting]) -> list[Waiting]:
+    """One after the other, each with the whole lab of one thread; who would start too late is left out."""
+    at, found = 0.0, []
+    for one in order:
+        if at > one.due_at:
+            found.append(one)
+        else:
+            at += one.need.run_s
+    return found
+
+
+dues = st.integers(0, 5)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(dues, st.just(1.0), st.integers(1, 9)), max_size=6))
+def test_no_order_of_jobs_of_one_size_saves_more_money(jobs: list[tuple[float, float, float]]) -> None:
+    asked = waiting(jobs)
+    dealt = in_turn(asked, 0.0, 1)
+    paid = [sum(one.need.usd for one in ends_late(order)) for order in permutations(asked)]
+    assert sum(one.need.usd for one in ends_late(dealt)) == min(paid)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 30), st.integers(1, 9), st.integers(1, 50)), max_size=8))
+def test_where_all_can_be_done_in_time_it_goes_by_when_money_is_due(jobs: list[tuple[float, float, float]]) -> None:
+    asked = waiting(jobs)
+    dealt = in_turn(asked, 0.0, 1)
+    assert sorted(one.ticket for one in dealt) == sorted(one.ticket for one in asked)
+    by_due = sorted(asked, key=lambda one: (one.due_at, one.place))
+    assert dealt == by_due or ends_late(by_due)
+
+
+def test_who_is_too_wide_for_the_lab_moves_nobody() -> None:
+    first, wide, last = waiting([(1.0, 9.0, 1.0), (2.0, 1.0, 50.0), (20.0, 1.0, 2.0)])
+    wide = replace(wide, need=replace(wide.need, threads=2))
+    assert in_turn([last, wide, first], 0.0, 1) == [first, wide, last]
 
 
 deadlines = st.lists(st.tuples(st.sampled_from([0.0, 2.0, 5.0, 9.0, 20.0]), st.integers(0, 1)), max_size=7)
