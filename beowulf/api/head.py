@@ -49,6 +49,9 @@ class Head(Protocol):
     def reason(self, job: Job) -> str:
         """Why a job waits or ended so, as one sentence."""
 
+    def warning(self, job_id: JobId) -> str:
+        """What a job waits for that its turn alone will not bring: a sentence; "" where there is nothing like that."""
+
     def events(self, after: int, limit: int, job_id: str) -> list[StoredEvent]: ...
 
     def reports(self, job_id: JobId, attempt: int, after: int, limit: int) -> list[StoredReport]: ...

@@ -27,7 +27,8 @@ async def submit(call: Call) -> Response:
     check(body.spec, body.array)
     digest = request_digest(body.spec, body.array, call.caller.uid)
     job_id = await call.ask(Submit(call.caller, body.spec, body.array, body.key, digest))
-    return answer({"job_id": job_id}, 201)
+    first = f"{job_id}_{body.array[0]}" if body.array else job_id
+    return answer({"job_id": job_id, "warning": call.head.warning(first)}, 201)
 
 
 def request_digest(spec: JobSpec, array: tuple[int, ...], uid: int) -> str:

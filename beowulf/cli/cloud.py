@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from beowulf.cli.cloud_offers import catalogue, offers
-from beowulf.cli.common import Said, common, emit, example, say, table
+from beowulf.cli.common import Said, common, emit, example, one_by_one, say, table
 from beowulf.cli.completing import machines
 from beowulf.cli.progress import waiting
 
@@ -89,15 +89,22 @@ def cost(said: Said, month: str, by: str) -> None:
 @click.option("--at-once", is_flag=True, help="Do not wait for the jobs that run there; they are queued again.")
 @common
 @click.pass_obj
-def terminate(said: Said, machines: tuple[str, ...], at_once: bool) -> None:
+def terminate(said: Said, machines: tuple[str, ...], at_once: bool) -> int:
     """Give machines back: each ends when what runs there has ended."""
+    states: dict[str, str] = {}
+
+    def give_back(name: str) -> tuple[str, ...]:
+        states[name] = client.terminate(name, at_once=at_once)
+        return (name,)
+
     with said.client() as client:
-        states = {name: client.terminate(name, at_once=at_once) for name in machines}
+        _, code = one_by_one(machines, give_back)
     if said.json:
         emit("cloud-terminate", states=states)
-        return
+        return code
     for name, state in states.items():
         click.echo(f"{name} {state}")
+    return code
 
 
 @cloud.command(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 
 import click
 
@@ -10,11 +11,17 @@ from beowulf.cli.common import Said, common, example
 from beowulf.cli.completing import any_jobs
 
 
-@click.command(epilog=example("beowulf events -f", "beowulf events --job 17 --json"))
+@click.command(epilog=example("beowulf events -n 20", "beowulf events -f", "beowulf events --job 17 --json"))
 @click.option("--follow", "-f", is_flag=True, help="Go on as they come, until Ctrl-C.")
 @click.option("--job", default="", shell_complete=any_jobs, help="Only of this job.")
 @click.option("--after", type=click.IntRange(0), default=0, help="Only those after this number.")
-@click.option("--limit", "-n", type=click.IntRange(0), default=0, help="At most so many.")
+@click.option(
+    "--limit",
+    "-n",
+    type=click.IntRange(0),
+    default=0,
+    help="The newest so many; with --after or -f, the next.",
+)
 @common
 @click.pass_obj
 def events(said: Said, follow: bool, job: str, after: int, limit: int) -> None:
@@ -22,7 +29,9 @@ def events(said: Said, follow: bool, job: str, after: int, limit: int) -> None:
     from beowulf.views import clock_time, printable
 
     with said.client() as client:
-        for event in client.events(after, limit=limit, job_id=job, follow=follow):
+        newest = limit and not after and not follow
+        found = client.events(after, limit=0 if newest else limit, job_id=job, follow=follow)
+        for event in deque(found, limit) if newest else found:
             if said.json:
                 click.echo(json.dumps({"schema": "beowulf.event/1", **event}))
                 continue

@@ -14,6 +14,7 @@ from beowulf.cli.common import Said, say
 from beowulf.cli.outcome import awaited
 from beowulf.cli.plan import foretell
 from beowulf.cli.progress import carried
+from beowulf.cli.submit import warn
 from beowulf.client.submitting import hand_in, packed_spec, read_text
 from beowulf.model.errors import BadInput
 
@@ -54,7 +55,8 @@ def sbatch(said: Said, words: tuple[str, ...]) -> int:
     spec, folders = packed_spec(request)
     with said.client() as client:
         hand_in(client, folders, say, carried)
-        job_id = client.submit(spec, request.array)
+        job_id, warning = client.submitted(spec, request.array)
+        warn(job_id, warning)
         if "--parsable" in asked.own:
             click.echo(job_id)
         elif not asked.own & {"-Q", "--quiet"}:

@@ -49,12 +49,19 @@ def queue(
         spec, folders = packed_spec(request)
     with said.client() as client:
         hand_in(client, folders, say, carried)
-        job_id = client.submit(spec, request.array, key=key)
+        job_id, warning = client.submitted(spec, request.array, key=key)
+        warn(job_id, warning)
         if said.json:
             return _told(client, job_id, wait)
         if not quiet:
             click.echo(job_id)
         return _watch(client, job_id) if wait else 0
+
+
+def warn(job_id: str, warning: str) -> None:
+    """At once: else its owner learns tomorrow that it never began."""
+    if warning:
+        say(f"job {job_id} cannot start on the nodes as they are: {warning}; beowulf why {job_id}")
 
 
 def _told(client: Client, job_id: str, wait: bool) -> int:

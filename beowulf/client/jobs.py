@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from urllib.parse import urlencode
 
 from beowulf.client import logs
@@ -26,6 +26,13 @@ if TYPE_CHECKING:  # importing these costs a command more than asking the head d
 FIRST_LOOK_S, LAST_LOOK_S = 0.1, 1.0
 
 
+class Submitted(NamedTuple):
+    """``warning``: why it cannot start on the nodes as they are, whoever ends; "" where it can."""
+
+    job_id: str
+    warning: str
+
+
 class JobRequests(TreeRequests):
     """The part of `Client` that is about jobs. Ids are texts: ``"17"``, an array's, or ``"17_3"``, its task 3."""
 
@@ -42,9 +49,16 @@ class JobRequests(TreeRequests):
         Folders are read from where you are. Safe to repeat with the same ``key``, and repeated here when the connection
         is lost. Raises `BadInput` for what is no job.
         """
+        return self.submitted(job, array, key=key).job_id
+
+    def submitted(
+        self, job: JobSpec | Mapping[str, Any] | Path | str, array: Sequence[int] = (), *, key: str = ""
+    ) -> Submitted:
+        """`submit`, with what the head says to it."""
         spec, tasks = self._ready(job)
         body = {"spec": plain(spec), "array": list(array) or list(tasks), "key": key or os.urandom(16).hex()}
-        return str(self._patiently(lambda: self._exchange.json("POST", "/v1/jobs", body=body))["job_id"])
+        told = self._patiently(lambda: self._exchange.json("POST", "/v1/jobs", body=body))
+        return Submitted(str(told["job_id"]), str(told.get("warning", "")))
 
     def _ready(self, job: JobSpec | Mapping[str, Any] | Path | str) -> tuple[JobSpec, Sequence[int]]:
         """With its folders at the head."""

@@ -136,6 +136,10 @@ class RunningHead:
         late = self._controller.outputs_late(job.tag) if job.state is JobState.COMPLETING else ""
         return f"its outputs are not home yet: {late}" if late else job.reason
 
+    def warning(self, job_id: JobId) -> str:
+        waiting = self._controller.waiting.get(job_id)
+        return waiting.sentence if waiting and waiting.code in scheduler.NOT_BY_ITSELF else ""
+
     def log_files(self, job_id: JobId, attempt: int | None) -> Mapping[str, Path]:
         job = self._job(job_id)
         number = attempt or len(job.attempts)

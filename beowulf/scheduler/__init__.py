@@ -4,7 +4,7 @@ Whole gangs or nothing, in the order of the policy that the rules name (`policie
 get a reservation, which nothing that starts later delays; a job that no node known to be up could ever run gets none.
 """
 
-from beowulf.scheduler.answers import Grow, Placement, Plan, Reason, Refusal, Reservation, Start, Stop
+from beowulf.scheduler.answers import NOT_BY_ITSELF, Grow, Placement, Plan, Reason, Refusal, Reservation, Start, Stop
 from beowulf.scheduler.bargain import Comparison, Row
 from beowulf.scheduler.comparing import comparison, comparison_of, too_slow
 from beowulf.scheduler.deciding import plan, replan
@@ -23,6 +23,7 @@ from beowulf.scheduler.suggestions import Suggestion, handed_in_anew
 from beowulf.scheduler.throughput import concerned
 
 __all__ = [
+    "NOT_BY_ITSELF",
     "PLACEMENTS",
     "POLICIES",
     "Comparison",

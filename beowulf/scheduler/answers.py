@@ -19,6 +19,8 @@ NODE_NOT_AVAILABLE = "ReqNodeNotAvail"  # would fit if nodes were up, or not kep
 BAD_CONSTRAINTS = "BadConstraints"  # would not fit even on the idle cluster with every node up
 QUOTA = "Quota"
 CANCELLED = "Cancelled"
+NOT_BY_ITSELF = (DEPENDENCY_NEVER_SATISFIED, NODE_NOT_AVAILABLE, BAD_CONSTRAINTS)
+"""What no job's end changes: somebody has to do something."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,28 @@ def test_who_starts_next(head: RealHead) -> None:
         head.ended(job)
 
 
+def test_who_hands_in_what_can_never_start_is_told_at_once(head: RealHead, tmp_path: Path) -> None:
+    file = tmp_path / "wide.yaml"
+    file.write_text("name: wide\nrun: echo ran\nnum_nodes: 1..2\n")
+    done = head.cli("submit", str(file))
+    assert "cannot start" not in done.stderr
+    head.ended(done.stdout.strip())
+    done = head.cli("submit", str(file), "--num-nodes", "99", "--array", "1-3")
+    job = done.stdout.strip()
+    assert f"job {job} cannot start on the nodes as they are: " in done.stderr and "99" in done.stderr
+    head.client.cancel(job)
+    done = head.cli("submit", str(file), "--num-nodes", "99", "--json")
+    assert "cannot start" in done.stderr
+    head.client.cancel(json.loads(done.stdout)["job_id"])
+
+
+def test_the_newest_events_are_shown(head: RealHead) -> None:
+    every = head.cli("events").stdout.splitlines()
+    assert len(every) > 3
+    assert head.cli("events", "-n", "2").stdout.splitlines() == every[-2:]
+    assert head.cli("events", "-n", "2", "--after", "1").stdout.splitlines() == every[1:3]
+
+
 def test_how_busy_its_machines_were_outlives_the_head(fresh_head: RealHead) -> None:
     fresh_head.home.mkdir()
     (fresh_head.home / "settings.yaml").write_text("heartbeat_s: 1\n")

@@ -111,10 +111,6 @@ def checkpoints_are_dropped_with_the_old_one(patch: Patch) -> None:
     patch.setattr(checkpoints, "DropCheckpoint", lambda job_id, digest="": DropCheckpoint(job_id))
 
 
-def a_checkpoint_that_comes_late_stays(patch: Patch) -> None:
-    patch.setattr(checkpoints, "_drop_late", lambda draft, item: None)
-
-
 def a_list_is_believed_at_once(patch: Patch) -> None:
     honest = collector.judge
     patch.setattr(collector, "judge", lambda machines, look, grace_s: honest(machines, look, 0.0))
@@ -131,7 +127,6 @@ DEFECTS: list[tuple[Callable[[Patch], None], str]] = [
     (gpu_memory_has_no_end, "I"),
     (no_cap_is_kept, "I7"),
     (checkpoints_are_dropped_with_the_old_one, "I1: the checkpoint"),
-    (a_checkpoint_that_comes_late_stays, "job "),
     (a_list_is_believed_at_once, "I5: sim-"),
 ]
 

@@ -174,6 +174,9 @@ class FakeHead:
     def check(self, name: str) -> list[dict[str, Any]]:
         return [{"cloud": "aws", "what": "credentials", "ok": False, "detail": "none", "remedy": "aws configure"}]
 
+    def warning(self, job_id: str) -> str:
+        return ""
+
     def reason(self, job: Job) -> str:
         return self.reasons.get(job.id, job.reason)
 

@@ -101,7 +101,7 @@ def test_peer_credentials_are_the_kernels_word(path: Path, head: FakeHead) -> No
     )
     ping, submitted, cancelled, drained, shut, other, own = answers
     assert ping[1]["admin"] is False
-    assert submitted == [201, {"schema": 1, "job_id": "2"}]
+    assert submitted == [201, {"schema": 1, "job_id": "2", "warning": ""}]
     command = head.commands[1]
     assert isinstance(command, Submit)
     assert (command.caller.uid, command.caller.admin) == (65534, False)
@@ -125,8 +125,8 @@ def test_secrets_of_others_are_not_in_events_either(path: Path) -> None:
 
 def test_submit_is_idempotent_by_key(path: Path, head: FakeHead) -> None:
     body = {"spec": SPEC, "array": [0, 1, 2], "key": "k"}
-    assert ask(path, "POST", "/v1/jobs", body) == (201, {"schema": 1, "job_id": "1"})
-    assert ask(path, "POST", "/v1/jobs", body) == (201, {"schema": 1, "job_id": "1"})
+    assert ask(path, "POST", "/v1/jobs", body) == (201, {"schema": 1, "job_id": "1", "warning": ""})
+    assert ask(path, "POST", "/v1/jobs", body) == (201, {"schema": 1, "job_id": "1", "warning": ""})
     status, answer = ask(path, "POST", "/v1/jobs", {**body, "array": [0]})
     assert (status, answer["error"]["code"]) == (409, "Refused")
     assert sorted(head.state.jobs) == ["1_0", "1_1", "1_2"]

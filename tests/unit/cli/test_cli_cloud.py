@@ -9,6 +9,7 @@ from click.testing import CliRunner, Result
 
 from beowulf.cli.common import Said
 from beowulf.cli.root import beowulf
+from beowulf.model.errors import NotFound
 
 OFFER = {"provider": "aws", "region": "us-east-1", "zone": "us-east-1a", "machine_type": "g4dn.xlarge"}
 MACHINE = {
@@ -54,6 +55,8 @@ class Head:
 
     def terminate(self, machine: str, *, at_once: bool = False) -> str:
         self.asked.append((machine, at_once))
+        if machine == "nobody":
+            raise NotFound("there is no machine nobody")
         return "TERMINATING" if at_once else "DRAINING"
 
     def check_clouds(self, name: str = "") -> list[dict[str, Any]]:
@@ -98,6 +101,9 @@ def test_terminate_and_login_check() -> None:
     head = Head()
     assert call(head, "terminate", "aws-7", "aws-8").stdout == "aws-7 DRAINING\naws-8 DRAINING\n"
     assert call(head, "terminate", "--at-once", "aws-7").stdout == "aws-7 TERMINATING\n"
+    done = call(head, "terminate", "nobody", "aws-8")
+    assert (done.stdout, done.return_value) == ("aws-8 DRAINING\n", NotFound.exit_code)
+    assert "no machine nobody" in done.stderr
     assert call(head, "login-check").return_value == 0
     head.ok = False
     done = call(head, "login-check")

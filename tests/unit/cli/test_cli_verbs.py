@@ -79,9 +79,9 @@ class FakeClient:
         self.asked.append(("logs", query))
         return iter(self.log)
 
-    def submit(self, spec: Any, array: Sequence[int] = (), *, key: str = "") -> str:
+    def submitted(self, spec: Any, array: Sequence[int] = (), *, key: str = "") -> tuple[str, str]:
         self.asked.append(("submit", spec, tuple(array), key))
-        return "17"
+        return "17", ""
 
     def dry_run(self, spec: Any, array: Sequence[int] = ()) -> dict[str, Any]:
         self.asked.append(("dry_run", spec))

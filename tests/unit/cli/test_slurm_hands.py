@@ -37,7 +37,7 @@ class Head:
 
     def __init__(self) -> None:
         self.cancelled: list[str] = []
-        self.submitted: list[Any] = []
+        self.handed_in: list[Any] = []
         ran = {"nodes": ["n1", "n2"], "started_at": NOW - 4000, "threads": 4, "max_duration_s": 7200.0}
         self.all = [
             job(1, "resnet-ablation", "ann", "FAILED", **ran, ended_at=NOW - 335, exit=[3, 0], thread_s=14660.0),
@@ -76,9 +76,9 @@ class Head:
     def has_tree(self, digest: str) -> bool:
         return True
 
-    def submit(self, spec: Any, array: Any = ()) -> str:
-        self.submitted.append((spec, array))
-        return "17"
+    def submitted(self, spec: Any, array: Any = ()) -> tuple[str, str]:
+        self.handed_in.append((spec, array))
+        return "17", ""
 
     def wait(self, job_id: str) -> dict[str, Any]:
         return self.job(job_id)
@@ -192,18 +192,18 @@ def test_sbatch_options_win_over_the_scripts(head: Head, tmp_path: Path, monkeyp
     assert (
         call(head, "sbatch", "-N2", "-J", "mine", "--time=10", "t.sbatch", "a b").stdout == "Submitted batch job 17\n"
     )
-    spec, _ = head.submitted[-1]
+    spec, _ = head.handed_in[-1]
     assert (spec.name, spec.min_nodes, spec.max_duration_s, spec.argv[-2:]) == ("mine", 2, 600.0, ("t.sbatch", "a b"))
     assert call(head, "sbatch", "--parsable", "-a", "1-3", "--wrap", "hostname").stdout == "17\n"
-    spec, array = head.submitted[-1]
+    spec, array = head.handed_in[-1]
     assert spec.argv[-1].endswith("hostname\n") and array == (1, 2, 3) and spec.name == "wrap"
     assert call(head, "sbatch", "--wait", text="#!/bin/sh\ntrue\n").return_value == 7
-    many = len(head.submitted)
+    many = len(head.handed_in)
     assert isinstance(call(head, "sbatch", "--frobnicate=1", "t.sbatch").exception, BadInput)
-    assert isinstance(call(head, "sbatch", "absent.sbatch").exception, BadInput) and len(head.submitted) == many
+    assert isinstance(call(head, "sbatch", "absent.sbatch").exception, BadInput) and len(head.handed_in) == many
     assert "--parsable" in call(head, "sbatch", "--help").stdout
     assert call(head, "sbatch", "--parsable", "t.sbatch", "--help").stdout == "17\n"  # the script's own
-    assert head.submitted[-1][0].argv[-1] == "--help"
+    assert head.handed_in[-1][0].argv[-1] == "--help"
 
 
 @pytest.mark.parametrize(
@@ -216,7 +216,7 @@ def test_sbatch_options_win_over_the_scripts(head: Head, tmp_path: Path, monkeyp
 def test_sbatch_drops_no_option_silently(head: Head, words: tuple[str, ...], text: str, said: str) -> None:
     with pytest.raises(BadInput, match=said):
         raise call(head, "sbatch", *words, text=text).exception or AssertionError("it was taken")
-    assert not head.submitted
+    assert not head.handed_in
 
 
 def test_links_are_the_programs(tmp_path: Path) -> None:

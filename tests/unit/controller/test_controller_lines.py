@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from sim_nodes import World
 
+from beowulf.controller.draft import Action, Checkpointed, DropCheckpoint
 from beowulf.controller.inputs import LogsComplete
-from beowulf.model.job import Checkpointing, Job, JobSpec, Launcher, Retry
+from beowulf.model.job import Checkpointing, Job, JobSpec, Launcher, Retry, Tree
 
 BROKEN = "n1: the transfer broke off: closed"
 PAIR = JobSpec("pair", "true", launcher=Launcher.TORCHRUN, min_nodes=2, max_nodes=2, retry=Retry(("node_fail",), 1))
@@ -66,6 +67,23 @@ def test_the_last_checkpoint_of_a_node_that_is_away_is_waited_for(
     pass_time(world, 5)
     kept = job_of(world, job).checkpoint
     assert kept is not None and kept.step == 7
+
+
+def test_a_checkpoint_that_comes_after_its_job_is_done_is_dropped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = up(tmp_path, "n1")
+    job = world.submit(JobSpec("train", "true", checkpoint=Checkpointing("ckpt")))
+    pass_time(world, 10)
+    assert job_of(world, job).word == "COMPLETED" and world.controller is not None
+    done: list[Action] = []
+    monkeypatch.setattr(world, "perform", lambda actions, snapshot: done.extend(actions))
+    world.controller.turn([Checkpointed(f"{job}.1", False, "n1", 7, Tree("step-7", 10, 1, "n1"))])
+    assert DropCheckpoint(job) in done
+    world.head_killed()
+    done.clear()
+    world.head_up()  # the next head does again what this one may not have come to
+    assert DropCheckpoint(job) in done
 
 
 @pytest.mark.parametrize(("broken", "word"), [(True, "NODE_FAIL"), (False, "FAILED")])
