@@ -16,7 +16,7 @@ from beowulf.cli.progress import waiting
 from beowulf.client import Client
 from beowulf.model.errors import BadInput, BeowulfError, Refused, Unreachable
 
-PATIENCE_S = 30.0
+PATIENCE_S = 600.0  # a database of several gigabytes is looked through before anything is started
 
 
 @click.command(epilog=example("beowulf up", "beowulf up --foreground"))

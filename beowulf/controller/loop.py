@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeAlias
 
 import structlog
@@ -63,9 +63,16 @@ class Hands(Protocol):
 
 class Controller:
     def __init__(
-        self, store: Store, policy: Policy, clock: Callable[[], float] = time.time, mint: Mint | None = None
+        self,
+        store: Store,
+        policy: Policy,
+        clock: Callable[[], float] = time.time,
+        mint: Mint | None = None,
+        first_number: int = 1,
     ) -> None:
-        self.snapshot = store.load()
+        """``first_number``: no new job has a lower one."""
+        loaded = store.load()
+        self.snapshot = replace(loaded, next_number=max(loaded.next_number, first_number))
         self.position = store.last  # the last event that ``snapshot`` holds; set after it, to be read before it
         self.waiting: Mapping[JobId, scheduler.Reason] = {}
         self.failure: BeowulfError | None = None

@@ -22,6 +22,11 @@ class Home:
         for folder in (self.jobs, self.trees, self.wheels):
             folder.mkdir(exist_ok=True)
 
+    def highest_job(self) -> int:
+        """Of all that left something here, also those that a database from a backup does not know."""
+        numbers = [path.name.partition("_")[0] for path in self.jobs.iterdir()] if self.jobs.is_dir() else []
+        return max((int(number) for number in numbers if number.isascii() and number.isdigit()), default=0)
+
     @property
     def database(self) -> Path:
         return self.path / "beowulf.db"

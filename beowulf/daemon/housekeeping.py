@@ -3,6 +3,7 @@ and wheels on idle nodes."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Callable
@@ -26,6 +27,7 @@ log = structlog.get_logger("housekeeping")
 
 EVERY_S = 3600.0
 IN_USE_S = 86400.0  # a wheel that was asked for so lately may be on its way
+LOG_BYTES = 64 << 20
 WHOLE_S = 2 * 86400.0  # so long everything is kept that ranks and nodes tell
 
 
@@ -55,6 +57,7 @@ class Housekeeping(Every):
         trees: TreeStore,
         wheels: WheelHouse,
         jobs: Path,
+        head_log: Path,
         thin_history: Callable[[float], None],
         limits: CacheLimits | None = None,
     ) -> None:
@@ -67,12 +70,20 @@ class Housekeeping(Every):
         self._trees = trees
         self._wheels = wheels
         self._jobs = jobs
+        self._head_log = head_log
         self._limits = limits or CacheLimits()
 
     def tidy(self, now: float) -> None:
         """What fails is told of, and keeps nothing else from being tidied: it is tried again in an hour."""
         snapshot = self._snapshot()
-        for work in (self._thin, self._drop_trees, self._drop_wheels, self._drop_checkpoints, self._trim_nodes):
+        for work in (
+            self._thin,
+            self._drop_trees,
+            self._drop_wheels,
+            self._drop_checkpoints,
+            self._turn_log,
+            self._trim_nodes,
+        ):
             try:
                 work(snapshot, now)
             except Exception as error:
@@ -97,6 +108,12 @@ class Housekeeping(Every):
         for folder in self._jobs.glob("*/checkpoints"):
             if folder.parent.name not in live and now - folder.stat().st_mtime > self._limits.max_age_s:
                 shutil.rmtree(folder)
+
+    def _turn_log(self, snapshot: Snapshot, now: float) -> None:
+        """The head appends to it all its life: what is there is copied aside, and the file emptied under it."""
+        if self._head_log.exists() and self._head_log.stat().st_size > LOG_BYTES:
+            shutil.copyfile(self._head_log, self._head_log.with_name(f"{self._head_log.name}.1"))
+            os.truncate(self._head_log, 0)
 
     def _trim_nodes(self, snapshot: Snapshot, now: float) -> None:
         for node in snapshot.nodes.values():

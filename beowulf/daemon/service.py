@@ -84,7 +84,8 @@ class Service:
         self._clouds = Clouds(
             policy.renting, self._store.cluster, home.machine_keys, public_key, lambda item: self._controller.post(item)
         )
-        self._controller = Controller(self._store, policy, mint=self._clouds.mint)
+        first_number = home.highest_job() + 1
+        self._controller = Controller(self._store, policy, mint=self._clouds.mint, first_number=first_number)
         self._fleet = Fleet(self._sink, cluster=self._store.cluster, epoch=self._store.epoch, keys=keys, settings=links)
         self._logs = LogFiles(home.jobs, self._fleet.send, self._logs_complete)
         trees = TreeStore(home.trees)
@@ -92,7 +93,7 @@ class Service:
         wheels = WheelHouse(home.wheels)
         stager = Stager(over(self._fleet), trees, wheels, depots=depots, admit=self._admit)
         self._housekeeping = Housekeeping(
-            lambda: self._controller.snapshot, stager, trees, wheels, home.jobs, self._store.thin
+            lambda: self._controller.snapshot, stager, trees, wheels, home.jobs, home.log, self._store.thin
         )
         self._hands = WorkingHands(
             home,

@@ -69,6 +69,17 @@ def test_who_hands_in_what_can_never_start_is_told_at_once(head: RealHead, tmp_p
     head.client.cancel(json.loads(done.stdout)["job_id"])
 
 
+def test_a_number_whose_folder_is_there_is_not_given_again(fresh_head: RealHead) -> None:
+    """As after a backup of the database was put back: the logs of two jobs would be one."""
+    (fresh_head.home / "jobs" / "41_3" / "logs").mkdir(parents=True)
+    (fresh_head.home / "jobs" / "notes").mkdir()
+    fresh_head.up()
+    assert fresh_head.submit(JobSpec("new", "true")) == "42"
+    fresh_head.kill()
+    fresh_head.up()
+    assert fresh_head.submit(JobSpec("new", "true")) == "43"
+
+
 def test_the_newest_events_are_shown(head: RealHead) -> None:
     every = head.cli("events").stdout.splitlines()
     assert len(every) > 3

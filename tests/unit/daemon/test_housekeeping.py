@@ -10,7 +10,7 @@ from pathlib import Path
 from immutables import Map
 
 from beowulf.daemon.every import Every
-from beowulf.daemon.housekeeping import WHOLE_S, Housekeeping, needed_on
+from beowulf.daemon.housekeeping import LOG_BYTES, WHOLE_S, Housekeeping, needed_on
 from beowulf.model import event as ev
 from beowulf.model.allocation import Allocation, RankSlot, Share
 from beowulf.model.apply import apply
@@ -57,7 +57,7 @@ def cluster() -> Snapshot:
 
 def tidy(snapshot: Snapshot, stager: Remembering, folder: Path, now: float = 0.0) -> None:
     trees, wheels = TreeStore(folder / "trees"), WheelHouse(folder / "wheels")
-    Housekeeping(lambda: snapshot, stager, trees, wheels, folder, lambda before: None).tidy(now)
+    Housekeeping(lambda: snapshot, stager, trees, wheels, folder, folder / "log", lambda before: None).tidy(now)
 
 
 def test_what_a_live_job_wants_is_needed() -> None:
@@ -84,7 +84,7 @@ def test_nodes_are_trimmed_though_the_history_cannot_be_and_a_folder_makes_no_se
 
     stager = Remembering()
     trees, wheels = TreeStore(tmp_path / "trees"), WheelHouse(tmp_path / "w")
-    Housekeeping(cluster, stager, trees, wheels, tmp_path, locked).tidy(1e6)
+    Housekeeping(cluster, stager, trees, wheels, tmp_path, tmp_path / "log", locked).tidy(1e6)
     assert asked == [1e6 - WHOLE_S] and set(stager.asked) == {"n2", "n3"}
 
 
@@ -96,7 +96,8 @@ def test_wheels_that_nobody_asks_for_leave_the_head(tmp_path: Path) -> None:
         (wheels.folder / "files" / name / "x.whl").write_bytes(b"1234")
         os.utime(wheels.folder / "files" / name, (0.0, used_at))
     snapshot, trees = cluster(), TreeStore(tmp_path / "trees")
-    tidying = Housekeeping(lambda: snapshot, Remembering(), trees, wheels, tmp_path, lambda before: None, limits)
+    log = tmp_path / "log"
+    tidying = Housekeeping(lambda: snapshot, Remembering(), trees, wheels, tmp_path, log, lambda before: None, limits)
     tidying.tidy(10 * 86400.0 - 60.0)
     assert sorted(one.name for one in wheels.held()) == ["now", "yesterday"]
     tidying.tidy(10 * 86400.0 + 60.0)
@@ -127,3 +128,16 @@ def test_a_thread_that_fails_once_goes_on() -> None:
     turns.start()
     assert done.acquire(timeout=60)
     turns.stop()
+
+
+def test_the_heads_log_is_turned_under_its_writer(tmp_path: Path) -> None:
+    log, before = tmp_path / "log", tmp_path / "log.1"
+    with log.open("ab", buffering=0) as writer:
+        writer.write(b"early\n")
+        tidy(Snapshot(), Remembering(), tmp_path)
+        assert log.read_bytes() == b"early\n" and not before.exists()
+        os.truncate(log, LOG_BYTES + 1)
+        tidy(Snapshot(), Remembering(), tmp_path)
+        writer.write(b"late\n")
+    assert log.read_bytes() == b"late\n"
+    assert before.stat().st_size == LOG_BYTES + 1 and before.open("rb").readline() == b"early\n"
