@@ -9,6 +9,7 @@ from typing import ClassVar
 from textual import on
 from textual.app import App
 from textual.binding import Binding, BindingType
+from textual.events import Resize
 from textual.screen import Screen
 
 from beowulf.client.client import Client
@@ -16,6 +17,7 @@ from beowulf.tui.feed import Feed
 from beowulf.tui.mouse import turned
 from beowulf.tui.orders import CancelWanted
 from beowulf.tui.overview import Overview
+from beowulf.tui.size import corrected
 from beowulf.tui.themes import COLOUR_BLIND, following
 
 
@@ -37,6 +39,9 @@ class Top(App[None]):
 
     def get_default_screen(self) -> Screen[None]:
         return self.overview
+
+    def on_resize(self, event: Resize) -> None:
+        corrected(event, self._driver)
 
     def action_theme(self) -> None:
         self.theme = following(self.theme)

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from driving import drive, lines_of, log_text, notes, press, screen_text, settle, until
 from made_up import NOW, MadeUp, job, loads, machine, with_gpus
-from textual.events import Key
+from textual.events import Key, Resize
+from textual.geometry import Size
 from textual.pilot import Pilot
 from textual.widgets import Input, SelectionList, Static, TabbedContent
 
@@ -545,3 +546,17 @@ def test_without_a_terminal_it_is_refused(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr("sys.stdout.isatty", lambda: False, raising=False)
     with pytest.raises(Refused, match="needs a terminal"):
         beowulf.tui.run(MadeUp())  # type: ignore[arg-type]
+
+
+def test_an_older_size_that_is_told_last_does_not_stay() -> None:
+    """Signals overtake each other: the handler of one may interrupt another's between its question and its message."""
+
+    async def steps(app: Top, pilot: Pilot[None]) -> None:
+        app._driver._get_terminal_size = lambda: (90, 20)  # type: ignore[union-attr]
+        for size in (Size(90, 20), Size(1, 1)):
+            app.post_message(Resize(size, size))
+        await until(pilot, lambda: app.overview.size == Size(90, 20))
+        await settle(pilot)
+        assert app.size == Size(90, 20) and len(lines_of(app)) == 20
+
+    drive(MadeUp(), steps)
