@@ -133,7 +133,8 @@ def error_of(status: int, content: bytes) -> errors.BeowulfError:
 
 def _read(connection: Connection, response: http.client.HTTPResponse) -> bytes:
     try:
-        return response.read()
+        with response:  # else its finalizer closes it, and whoever presses Ctrl-C in that moment is not heard
+            return response.read()
     except (OSError, http.client.HTTPException) as error:
         connection.close()
         raise Lost(f"the head hung up in the middle of an answer ({error!r})") from error

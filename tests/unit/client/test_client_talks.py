@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import http.client
 import os
 import subprocess
 import sys
@@ -16,6 +18,7 @@ from fake_head import FakeHead
 
 from beowulf.api import ApiServer
 from beowulf.client import Client, LogChunk
+from beowulf.client.connection import Connection
 from beowulf.model import event as ev
 from beowulf.model.allocation import Allocation, RankSlot, Share
 from beowulf.model.errors import BadInput, NotFound, Refused, Unreachable
@@ -284,3 +287,20 @@ def test_the_import_stays_light() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": ROOT}, capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_no_answer_is_left_to_its_finalizer(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That runs Python code, and a Ctrl-C that comes in there is lost: 3 of 900 were."""
+    closed: list[bool] = []
+
+    class Watched(http.client.HTTPResponse):
+        def __del__(self) -> None:
+            closed.append(self.closed)
+
+    monkeypatch.setattr(Connection, "response_class", Watched)
+    client.ping()
+    with pytest.raises(NotFound):
+        client.job("99")
+    list(client.events())
+    gc.collect()
+    assert closed == [True] * 3
