@@ -14,18 +14,20 @@ up in each region. Options, all of which may be left out:
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, NoReturn
+from typing import Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, ParamValidationError
+from botocore.exceptions import BotoCoreError, ClientError
 
+from beowulf.cloud.aws_errors import HINTS, LOG_IN, code_of, raise_kind, said
 from beowulf.cloud.provider import Check, Instance, InstanceState, LaunchRequest
 from beowulf.model.cloud import Market, Offer
-from beowulf.model.errors import BadInput, CloudError, LaunchRefused, NoCapacity, QuotaReached, TokenSpent, Unclear
+from beowulf.model.errors import BadInput, LaunchRefused, TokenSpent
 from beowulf.model.renting import Cloud
 
 CLUSTER_TAG, MACHINE_TAG, TOKEN_TAG = "beowulf-cluster", "beowulf-machine", "beowulf-token"
@@ -43,31 +45,6 @@ STATES = {
     "stopping": InstanceState.STOPPING,
     "stopped": InstanceState.STOPPED,
     "terminated": InstanceState.GONE,
-}
-NO_CAPACITY = """
-    InsufficientInstanceCapacity InsufficientHostCapacity InsufficientCapacity InsufficientFreeAddressesInSubnet
-    InsufficientAddressCapacity InsufficientVolumeCapacity SpotMaxPriceTooLow Unsupported
-"""
-QUOTA = """
-    InstanceLimitExceeded VcpuLimitExceeded MaxSpotInstanceCountExceeded VolumeLimitExceeded
-    NetworkInterfaceLimitExceeded
-"""
-# Nobody knows whether an earlier call of this token acted, and these pass: a throttle, or credentials that ran out.
-PASSING = """
-    RequestLimitExceeded Throttling ThrottlingException RequestThrottled ResourceCountExceeded ConcurrentModification
-    RequestExpired ExpiredToken ExpiredTokenException AuthFailure InvalidClientTokenId SignatureDoesNotMatch
-"""
-KINDS: Mapping[str, type[CloudError]] = {
-    **dict.fromkeys(NO_CAPACITY.split(), NoCapacity),
-    **dict.fromkeys(QUOTA.split(), QuotaReached),
-    **dict.fromkeys(("IdempotentParameterMismatch", "IdempotentInstanceTerminated"), TokenSpent),
-    **dict.fromkeys(PASSING.split(), Unclear),
-}
-"""EC2's words (API Reference, "Error codes for the Amazon EC2 API"); of others 5xx is Unclear, else LaunchRefused."""
-HINTS = {
-    "UnauthorizedOperation": "the permissions to paste are in nodes/policies/aws-launch.json",
-    "AuthFailure": "beowulf cloud login-check",
-    "InvalidAMIID.NotFound": "images differ by region: set image.REGION, or one that begins with resolve:ssm:",
 }
 
 
@@ -103,24 +80,39 @@ class Aws:
         """Raises when one region does not answer: half a list would prove machines absent that are not."""
         found = []
         for region in self._cloud.regions:
-            try:
-                pages = self._client(region).get_paginator("describe_instances").paginate(
-                    Filters=[{"Name": f"tag:{CLUSTER_TAG}", "Values": [self._cluster]}],
-                    PaginationConfig={"PageSize": 1000},
-                )  # fmt: skip
-                rows = [row for page in pages for part in page["Reservations"] for row in part["Instances"]]
-            except (ClientError, BotoCoreError) as error:
-                raise_kind(f"DescribeInstances in {region}", error)
-            found += [self._instance(region, row) for row in rows]
+            pages = self._pages(region, "DescribeInstances")
+            found += [
+                self._instance(region, row) for page in pages for at in page["Reservations"] for row in at["Instances"]
+            ]
+            # An image may bring disks that outlive the machine: "Preserve data when an instance is terminated".
+            free = {"Name": "status", "Values": ["available"]}
+            found += [
+                disk(region, row) for page in self._pages(region, "DescribeVolumes", free) for row in page["Volumes"]
+            ]
         return found
+
+    def _pages(self, region: str, action: str, *filters: Mapping[str, Any]) -> Sequence[Any]:
+        """Of what carries our tag there."""
+        client, ours = self._client(region), {"Name": f"tag:{CLUSTER_TAG}", "Values": [self._cluster]}
+        verb = "_".join(re.findall("[A-Z][a-z]+", action)).lower()
+        try:
+            return list(
+                client.get_paginator(verb).paginate(Filters=[ours, *filters], PaginationConfig={"PageSize": 1000})
+            )
+        except (ClientError, BotoCoreError) as error:
+            raise_kind(f"{action} in {region}", error)
 
     def destroy(self, instance_id: str) -> None:
         region, _, own_id = instance_id.partition("/")
+        client = self._client(region)
         try:
-            self._client(region).terminate_instances(InstanceIds=[own_id])
+            if own_id.startswith("vol-"):
+                client.delete_volume(VolumeId=own_id)
+            else:
+                client.terminate_instances(InstanceIds=[own_id])
         except (ClientError, BotoCoreError) as error:
-            if code_of(error) != "InvalidInstanceID.NotFound":
-                raise_kind("TerminateInstances", error)
+            if code_of(error) not in ("InvalidInstanceID.NotFound", "InvalidVolume.NotFound"):
+                raise_kind(f"ending {instance_id}", error)
 
     def check(self) -> Sequence[Check]:
         checks = [self._who()]
@@ -151,7 +143,7 @@ class Aws:
             return self._clients[region]
 
     def _instance(self, region: str, row: Any) -> Instance:
-        tags = {tag["Key"]: tag["Value"] for tag in row.get("Tags", ())}
+        tags = tags_in(row)
         inside = self._cloud.options.get("address") == "private"
         address = row.get("PrivateIpAddress", "") if inside else row.get("PublicIpAddress", "")
         return Instance(
@@ -172,8 +164,7 @@ class Aws:
             client = self._session.client("sts", region_name=region, endpoint_url=endpoint, config=config())
             return Check("credentials", True, client.get_caller_identity()["Arn"])
         except (ClientError, BotoCoreError) as error:
-            hint = "aws configure, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the head's environment"
-            return Check("credentials", False, said(error), hint)
+            return Check("credentials", False, said(error), LOG_IN)
 
     def _may(self, region: str) -> Sequence[Check]:
         """Asked with DryRun. Who may end nothing but machines with our tag is told "no" for one that does not exist, so
@@ -188,14 +179,26 @@ class Aws:
         checks = [
             permission(f"ec2:RunInstances in {region}", client.run_instances, launch(self._cloud, request)),
             permission(f"ec2:DescribeInstances in {region}", client.describe_instances, {}),
+            permission(f"ec2:DescribeVolumes in {region}", client.describe_volumes, {}),
         ]
         if all(check.ok for check in checks):
-            mine = [one.instance_id for one in self.list() if one.region == region]
+            mine = [one.instance_id for one in self.list() if one.region == region and "/i-" in one.instance_id]
             what, ids = f"ec2:TerminateInstances in {region}", [mine[0].partition("/")[2] if mine else NOBODY]
             check = permission(what, client.terminate_instances, {"InstanceIds": ids})
             unknown = Check(what, True, "only to be known once there is a machine of ours")
             checks.append(check if mine or check.ok else unknown)
         return checks
+
+
+def disk(region: str, row: Any) -> Instance:
+    """One that outlived its machine, or that is not attached yet."""
+    tags = tags_in(row)
+    name, token = tags.get(MACHINE_TAG, ""), tags.get(TOKEN_TAG, "")
+    return Instance(f"{region}/{row['VolumeId']}", name, token, InstanceState.PART, region, row["AvailabilityZone"])
+
+
+def tags_in(row: Any) -> Mapping[str, str]:
+    return {tag["Key"]: tag["Value"] for tag in row.get("Tags", ())}
 
 
 def launch(cloud: Cloud, request: LaunchRequest) -> dict[str, Any]:
@@ -241,11 +244,18 @@ def places(cloud: Cloud, zone: str) -> dict[str, Any]:
     subnet = cloud.options.get(f"subnet.{zone}", cloud.network)
     group, placement = cloud.options.get("security_group", ""), cloud.options.get("placement_group", "")
     named = {**({"AvailabilityZone": zone} if zone else {}), **({"GroupName": placement} if placement else {})}
-    return {
-        **({"SubnetId": subnet} if subnet else {}),
-        **({"SecurityGroupIds": [group]} if group else {}),
-        **({"Placement": named} if named else {}),
+    placed = {"Placement": named} if named else {}
+    if not subnet:
+        return {**({"SecurityGroupIds": [group]} if group else {}), **placed}
+    # Subnets other than a VPC's default ones give no public address unless they are asked for one.
+    interface = {
+        "DeviceIndex": 0,
+        "SubnetId": subnet,
+        "AssociatePublicIpAddress": cloud.options.get("address") != "private",
+        "DeleteOnTermination": True,
+        **({"Groups": [group]} if group else {}),
     }
+    return {"NetworkInterfaces": [interface], **placed}
 
 
 def image(cloud: Cloud, region: str) -> str:
@@ -268,26 +278,3 @@ def permission(what: str, call: Any, given: Mapping[str, Any]) -> Check:
             return Check(what, True, "allowed")
         return Check(what, False, said(error), HINTS.get(code_of(error), ""))
     return Check(what, False, "answered a dry run as if it had acted")
-
-
-def raise_kind(action: str, error: ClientError | BotoCoreError) -> NoReturn:
-    message = f"{action}: {said(error)}"
-    if isinstance(error, ClientError):
-        code = code_of(error)
-        status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-        kind = KINDS.get(code, Unclear if status >= 500 or status == 0 else LaunchRefused)
-        raise kind(message, hint=HINTS.get(code, "")) from error
-    if isinstance(error, NoCredentialsError | ParamValidationError):
-        raise LaunchRefused(message, hint="beowulf cloud login-check") from error
-    raise Unclear(message) from error
-
-
-def code_of(error: Exception) -> str:
-    return str(error.response.get("Error", {}).get("Code", "")) if isinstance(error, ClientError) else ""
-
-
-def said(error: ClientError | BotoCoreError) -> str:
-    if isinstance(error, ClientError):
-        told = error.response.get("Error", {})
-        return f"{told.get('Code', '?')}: {told.get('Message', '')}"
-    return str(error)

@@ -35,10 +35,18 @@ def translated(what: str) -> Iterator[None]:
         raise LaunchRefused(f"{what}: {error.message}", hint=LOG_IN) from error
     except HttpResponseError as error:
         code, message, status = told(error)
-        hint = ROLE if "AuthorizationFailed" in code else ""
-        raise kind_of(code, message, status)(f"{what}: {code or status}: {message}", hint=hint) from error
+        kind, sentence = kind_of(code, message, status), f"{what}: {code or status}: {message}"
+        if kind is Unclear:
+            raise Unclear(sentence, after_s=retry_after_s(error)) from error
+        raise kind(sentence, hint=ROLE if "AuthorizationFailed" in code else "") from error
     except (AzureError, OSError) as error:  # nothing came back, or nothing was sent
         raise Unclear(f"{what}: {error}") from error
+
+
+def retry_after_s(error: HttpResponseError) -> float:
+    """What a throttled call has to wait, in seconds, as Azure Resource Manager says it; 0: it does not."""
+    said = str(error.response.headers.get("Retry-After", "")) if error.response else ""
+    return float(said) if said.isdecimal() else 0.0
 
 
 def told(error: HttpResponseError) -> tuple[str, str, int]:
@@ -58,3 +66,8 @@ def kind_of(code: str, message: str, status: int) -> type[CloudError]:
     if code == "OperationNotAllowed":
         return next((kind for pattern, kind in WORDS if re.search(pattern, message, re.IGNORECASE)), LaunchRefused)
     return LaunchRefused
+
+
+def operation_failed(error: HttpResponseError) -> bool:
+    """Whether an accepted operation ended like this; else only the question after it was refused."""
+    return not isinstance(error, ClientAuthenticationError) and 0 < int(error.status_code or 0) < 400

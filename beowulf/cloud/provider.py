@@ -6,13 +6,15 @@ credentials from the vendor's own chain. Errors are the `CloudError`s of `model.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from beowulf.model.cloud import Instance as Instance
 from beowulf.model.cloud import InstanceState as InstanceState
 from beowulf.model.cloud import Market, Offer
+from beowulf.model.errors import LaunchRefused, NoCapacity, Unclear
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +52,21 @@ class Provider(Protocol):
         """Idempotent by ``request.token``: however often it is called, there is at most one machine."""
 
     def list(self) -> Sequence[Instance]:
-        """All machines with this cluster's tag in every configured region; of nobody else's."""
+        """All machines with this cluster's tag in every configured region, and what is left of some (`PART`); of nobody
+        else's."""
 
     def destroy(self, instance_id: str) -> None:
         """Ask it to end, with its disks and addresses. Of what is gone already: nothing happens."""
 
     def check(self) -> Sequence[Check]:
         """Who we are there and what we may do, without buying anything."""
+
+
+@contextmanager
+def once_asked() -> Iterator[None]:
+    """Around the calls that follow the one that launches: a "no" to them (a permission, credentials that ran out) does
+    not say that there is no machine."""
+    try:
+        yield
+    except (LaunchRefused, NoCapacity) as error:
+        raise Unclear(error.message, hint=error.hint) from error

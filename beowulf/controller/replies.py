@@ -87,6 +87,7 @@ def on_listed(draft: Draft, item: MachinesListed) -> None:
         return
     renting.answered(draft, call)
     call.began = item.began
+    call.parts = any(one.state is InstanceState.PART for one in item.instances)
     machines = {one.id: one for one in renting.live(draft) if one.offer.provider == item.provider}
     calls = {name: state.creates[name].last_ended for name in machines if name in state.creates}
     look = collector.Look(item.began, item.ended, item.instances, state.missing, calls, draft.volatile.links)
@@ -130,7 +131,7 @@ def _named(draft: Draft, machine: Machine | None, instance: Instance, heard: flo
 
 def _orphan(draft: Draft, provider: str, instance: Instance) -> None:
     if instance.instance_id not in draft.volatile.rented.orphans:
-        log.warning("a machine nobody wants is ended", cloud=provider, instance=instance.instance_id)
+        log.warning("what nobody wants is ended", cloud=provider, instance=instance.instance_id)
         draft.record(rented.OrphanFound(draft.now, instance.machine_id, provider, instance.instance_id))
         draft.volatile.rented.orphans[instance.instance_id] = provider
 

@@ -93,7 +93,14 @@ class Service:
         wheels = WheelHouse(home.wheels)
         stager = Stager(over(self._fleet), trees, wheels, depots=depots, admit=self._admit)
         self._housekeeping = Housekeeping(
-            lambda: self._controller.snapshot, stager, trees, wheels, home.jobs, home.log, self._store.thin
+            lambda: self._controller.snapshot,
+            stager,
+            trees,
+            wheels,
+            home.jobs,
+            home.log,
+            self._store.thin,
+            depots=depots.values(),
         )
         self._hands = WorkingHands(
             home,
@@ -114,7 +121,7 @@ class Service:
             lambda: self._controller.position,
             self._store.events,
             self._samples.newest,
-            lambda: self._controller.orphans,
+            lambda: sum(self._controller.orphans.values()),
         )
         head = RunningHead(
             home,

@@ -80,4 +80,9 @@ class LaunchRefused(CloudError):
 
 
 class Unclear(CloudError):
-    """No answer, a throttle or a server error: it may have acted or not. The same token again, later."""
+    """No answer, a throttle or a server error: it may have acted or not. The same token again, later; not before
+    ``after_s``, where the provider said so."""
+
+    def __init__(self, message: str, *, hint: str = "", after_s: float = 0.0) -> None:
+        super().__init__(message, hint=hint)
+        self.after_s = after_s

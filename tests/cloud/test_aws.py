@@ -207,7 +207,7 @@ def test_login_check_says_who_we_are_and_what_we_may(ec2: Emulator, monkeypatch:
     assert [check.what for check in checks[1:]] == [
         f"ec2:{action} in {region}"
         for region in ("us-east-1", "eu-west-1")
-        for action in ("RunInstances", "DescribeInstances", "TerminateInstances")
+        for action in ("RunInstances", "DescribeInstances", "DescribeVolumes", "TerminateInstances")
     ]
     assert ec2.machines() == []
     ec2.rules(denied=["RunInstances"])
@@ -250,6 +250,10 @@ def test_groups_and_subnets_by_zone(ec2: Emulator) -> None:
     placed.create(replace(REQUEST, offer=replace(OFFER, zone="us-east-1b")))
     [machine] = ec2.machines()
     assert machine["zone"] == "us-east-1b"
+    for address, public in (("public", True), ("private", False)):
+        cloud = Cloud("aws", "aws", ("us-east-1",), "subnet-us-east-1a", image="ami-1", options={"address": address})
+        [interface] = aws.launch(cloud, REQUEST)["NetworkInterfaces"]
+        assert (interface["AssociatePublicIpAddress"], interface["DeleteOnTermination"]) == (public, True)
     assert (machine["details"]["groups"], machine["details"]["placement_group"]) == ([group], "gang")
 
 
@@ -266,3 +270,11 @@ def test_options_that_nobody_knows_are_refused(ec2: Emulator) -> None:
         "image in us-east-1",
         "image in eu-west-1",
     ]
+
+
+@pytest.mark.parametrize("code", ["AuthFailure", "ExpiredToken", "RequestExpired", "UnauthorizedOperation"])
+def test_what_mends_a_refused_list_is_said(ec2: Emulator, code: str) -> None:
+    ec2.rules(faults=[{"action": "DescribeVolumes", "code": code, "status": 403, "times": 1}])
+    with pytest.raises(CloudError) as caught:
+        provider(ec2).list()
+    assert code in caught.value.message and ("aws" in caught.value.hint)

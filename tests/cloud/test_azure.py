@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -128,10 +129,29 @@ def test_what_a_crash_left_half_made_is_listed_and_destroyed(start: Start, launc
     with pytest.raises(Unclear):
         azure.create(launching.request("t1"))
     left = only(azure.list())
-    assert (left.token, left.machine_id, left.state) == ("t1", "azure-1", InstanceState.PENDING)
+    assert (left.token, left.machine_id, left.state) == ("t1", "azure-1", InstanceState.PART)
     azure.destroy(left.instance_id)
     assert azure.list() == [] and parts(azure) == []
     assert emulator.machines() == []
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"action": "operations/read", "code": "denied"},
+        {"action": "operations/read", "code": "InvalidAuthenticationToken", "status": 401},
+        {"action": "virtualMachines/read", "code": "denied", "skip": 1},  # the first look is before the launch
+    ],
+)
+def test_a_no_after_the_launch_says_nothing_of_the_machine(
+    start: Start, launching: Launching, fault: dict[str, Any]
+) -> None:
+    """Were it taken for "nothing was launched", another machine would be rented beside this one."""
+    emulator = start(hosts="none", faults=[fault])
+    azure, request = provider(emulator), launching.request("t1")
+    with pytest.raises(Unclear):
+        azure.create(request)
+    assert azure.create(request).token == "t1" and len(emulator.machines()) == 1
 
 
 def test_only_this_clusters_machines(start: Start, launching: Launching, tmp_path: Path) -> None:
@@ -184,6 +204,7 @@ def test_refusals(start: Start, launching: Launching, fault: dict[str, Any], kin
     with pytest.raises(CloudError) as caught:
         azure.create(launching.request("t1"))
     assert type(caught.value) is kind
+    assert getattr(caught.value, "after_s", 0.0) == (7.0 if fault["code"] == "throttled" else 0.0)  # Retry-After
     assert emulator.machines() == []
     assert bool(parts(azure)) is (kind is Unclear)  # what is not settled may still be finished
     assert len(emulator.calls("virtualMachines/write")) == 1  # the SDK does not try again by itself
@@ -240,6 +261,13 @@ def test_inputs_go_up_once_and_come_down_without_credentials(
     for _ in range(2):  # a head that was restarted meanwhile
         url = registry.depots([ours], "cafe")["azure:eastus"].link(name, tmp_path / "large")
     assert [call["status"] for call in emulator.calls("blobs/write")] == [201]
+    depot = registry.depots([ours], "cafe")["azure:eastus"]
+    for other in ("1" * 64, "2" * 64):
+        depot.link(other, tmp_path / "large")
+    emulator.rules(page_size=1)
+    later, theirs = time.time() + 60.0, registry.depots([ours], "beef")["azure:eastus"]
+    assert (depot.drop(time.time() - 3600.0), theirs.drop(later), depot.drop(later), depot.drop(later)) == (0, 0, 3, 0)
+    url = depot.link(name, tmp_path / "large")  # it is brought again
     monkeypatch.delenv("AZURE_CLIENT_SECRET")
     assert b"".join(fetched(url, len(content))) == content
     assert SECRET not in url

@@ -22,6 +22,9 @@ for through the unmodified boto3.
 | shutting down from inside ends or stops by InstanceInitiatedShutdownBehavior | EC2 User Guide, the page of that name |
 | metadata wants a token with HttpTokens=required; a token wants PUT and 1…21600 s | User Guide, "Use IMDS" |
 | spot/instance-action: 404, or action and time | EC2 User Guide, "Spot Instance interruption notices" |
+| a root volume goes with its instance, a data volume that the image keeps becomes ``available`` | EC2 User Guide,
+  "Preserve data when an instance is terminated" |
+| a volume in use: VolumeInUse; one that is gone: InvalidVolume.NotFound | EC2 API Reference, "Error codes" |
 | a group in use: DependencyViolation | EC2 API Reference, "Error codes" |
 | no signature: MissingAuthenticationToken; an unknown key: AuthFailure | EC2 API Reference, "Error codes" |
 | multipart uploads, ranges, presigned URLs | S3 User Guide |

@@ -16,6 +16,8 @@ for through Google's own SDK.
 | preemption shows as ``instance/preempted`` and ends a Spot VM by its termination action | "Spot VMs", preemption |
 | a deleted instance is not listed and not found | "Delete a VM" |
 | aggregatedList names every zone, filters by label and comes in pages | "Method: instances.aggregatedList" |
+| a boot disk goes with its instance unless its auto-delete is off; a disk in use is not deleted | "Set the auto-delete
+  state of a disk", "Method: disks.delete" |
 | no or a wrong token: 401 | "Errors", authError |
 | an object is put in one request or a resumable session, and answers with its checksums | Cloud Storage, "Resumable
   uploads", "Objects: insert" (asked for in tests/cloud/test_gcp.py) |
