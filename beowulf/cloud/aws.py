@@ -25,9 +25,10 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from beowulf.cloud.aws_errors import HINTS, LOG_IN, code_of, raise_kind, said
+from beowulf.cloud.options import check_options, number
 from beowulf.cloud.provider import Check, Instance, InstanceState, LaunchRequest
 from beowulf.model.cloud import Market, Offer
-from beowulf.model.errors import BadInput, LaunchRefused, TokenSpent
+from beowulf.model.errors import LaunchRefused, TokenSpent
 from beowulf.model.renting import Cloud
 
 CLUSTER_TAG, MACHINE_TAG, TOKEN_TAG = "beowulf-cluster", "beowulf-machine", "beowulf-token"
@@ -36,8 +37,6 @@ USER = "beowulf"  # as in nodes/cloud-init/aws.yaml
 ONCE = {"total_max_attempts": 1, "mode": "standard"}
 CONNECT_S, ANSWER_S = 10, 60
 NOBODY = "i-00000000000000000"
-OPTIONS = ("security_group", "placement_group", "address", "disk_gib")
-OPTION_FAMILIES = ("subnet.", "image.", "bucket.")
 STATES = {
     "pending": InstanceState.PENDING,
     "running": InstanceState.RUNNING,
@@ -52,13 +51,7 @@ class Aws:
     """`Provider` for the cluster of that name."""
 
     def __init__(self, cloud: Cloud, cluster: str) -> None:
-        for name in cloud.options:
-            if name not in OPTIONS and not name.startswith(OPTION_FAMILIES):
-                raise BadInput(f"cloud {cloud.name}: option {name!r} is not known ({', '.join(OPTIONS)})")
-        if not cloud.options.get("disk_gib", "1").isdecimal():
-            raise BadInput(f"cloud {cloud.name}: disk_gib is {cloud.options['disk_gib']!r}, not a whole number")
-        if not cloud.regions:
-            raise BadInput(f"cloud {cloud.name}: name at least one region", hint="regions: [us-east-1]")
+        check_options(cloud)
         self.name = cloud.name
         self._cloud, self._cluster = cloud, cluster
         self._session = boto3.session.Session()
@@ -217,7 +210,7 @@ def launch(cloud: Cloud, request: LaunchRequest) -> dict[str, Any]:
         **places(cloud, offer.zone),
     }
     if cloud.options.get("disk_gib"):
-        disk = {"VolumeSize": int(cloud.options["disk_gib"]), "VolumeType": "gp3", "DeleteOnTermination": True}
+        disk = {"VolumeSize": int(number(cloud, "disk_gib")), "VolumeType": "gp3", "DeleteOnTermination": True}
         given["BlockDeviceMappings"] = [{"DeviceName": "/dev/sda1", "Ebs": disk}]
     if request.market is Market.SPOT:
         spot = {"SpotInstanceType": "one-time", "InstanceInterruptionBehavior": "terminate"}

@@ -24,11 +24,9 @@ from beowulf.cloud.azure_errors import ROLE, operation_failed, translated
 from beowulf.cloud.options import check_options
 from beowulf.cloud.provider import Check, Instance, InstanceState, LaunchRequest, once_asked
 from beowulf.cloud.requests import agent_user
-from beowulf.model.errors import BadInput, CloudError, LaunchRefused, NoCapacity, TokenSpent, Unclear
+from beowulf.model.errors import CloudError, LaunchRefused, NoCapacity, TokenSpent, Unclear
 from beowulf.model.renting import Cloud
 
-NEEDED = ("subscription", "resource_group", "identity")
-OPTIONS = (*NEEDED, "authority", "disk_gib", "address")
 QUOTA_ROLE = "assign the role in nodes/policies/azure-quota-role.json on the subscription"
 DISK = "disks/"  # how the id of a disk without a machine begins; names of machines have no slash
 ALLOCATION_S = 60.0  # how long we wait to hear that there is no room
@@ -50,14 +48,11 @@ class Azure:
     the public one). ``network`` is VNET/SUBNET in that group."""
 
     def __init__(self, cloud: Cloud, cluster: str) -> None:
-        check_options(cloud, OPTIONS, NEEDED, families=("bucket.",))
-        if cloud.network.count("/") != 1:
-            raise BadInput(f"network is {cloud.network!r}, not VNET/SUBNET", where=f"cloud {cloud.name}")
+        check_options(cloud)
         self.name = cloud.name
         self._cloud = cloud
         self._cluster = cluster
         self._group = cloud.options["resource_group"]
-        azure_bodies.disk_gib(cloud)  # refused now, not at the first launch
         self._public = cloud.options.get("address") != "private"
 
     def create(self, request: LaunchRequest) -> Instance:

@@ -18,11 +18,6 @@ ADMIN = "azureuser"  # Azure wants one; the cloud-config decides who there reall
 TAGS = ("beowulf-cluster", "beowulf-machine", "beowulf-token")
 
 
-def disk_gib(cloud: Cloud) -> int:
-    """Raises BadInput."""
-    return int(number(cloud, "disk_gib", 64.0))
-
-
 def address(request: LaunchRequest) -> dict[str, Any]:
     return {**_ours(request), "sku": {"name": "Standard"}, "properties": {"publicIPAllocationMethod": "Static"}}
 
@@ -70,7 +65,7 @@ def _ours(request: LaunchRequest) -> dict[str, Any]:
 
 
 def _disk(cloud: Cloud, name: str) -> dict[str, Any]:
-    made = {"createOption": "FromImage", "deleteOption": "Delete", "diskSizeGB": disk_gib(cloud)}
+    made = {"createOption": "FromImage", "deleteOption": "Delete", "diskSizeGB": int(number(cloud, "disk_gib"))}
     return {"name": f"{name}-disk", **made, "managedDisk": {"storageAccountType": "StandardSSD_LRS"}}
 
 

@@ -31,7 +31,6 @@ from beowulf.cloud.requests import agent_user
 from beowulf.model.errors import CloudError, LaunchRefused, NoCapacity, TokenSpent, Unclear
 from beowulf.model.renting import Cloud
 
-OPTIONS = ("project", "limit_hours", "disk_gib", "service_account", "address")
 RESOURCE_MANAGER = "https://cloudresourcemanager.googleapis.com"
 CALL_S = 30.0
 ONCE: Any = {"timeout": CALL_S, "retry": None}  # the head tries again by itself
@@ -58,12 +57,10 @@ class Gcp:
     ``address`` (``private``: the head is inside the network)."""
 
     def __init__(self, cloud: Cloud, cluster: str) -> None:
-        check_options(cloud, OPTIONS, families=("bucket.",))
+        check_options(cloud)
         self.name = cloud.name
         self._cloud = cloud
         self._cluster = cluster
-        for option in (gcp_bodies.limit_s, gcp_bodies.disk_gib):
-            option(cloud)  # refused now, not at the first launch
 
     def create(self, request: LaunchRequest) -> Instance:
         zone, name = self._zone(request), instance_name(request)

@@ -24,16 +24,6 @@ BOUGHT_WITH_N1 = {
 }
 
 
-def limit_s(cloud: Cloud) -> float:
-    """So long after its start Google deletes a machine. Raises BadInput."""
-    return 3600 * number(cloud, "limit_hours", 24.0)
-
-
-def disk_gib(cloud: Cloud) -> int:
-    """Raises BadInput."""
-    return int(number(cloud, "disk_gib", 50.0))
-
-
 def resource(cloud: Cloud, request: LaunchRequest, zone: str) -> compute_v1.Instance:
     offer, exact = request.offer, words_of(request)
     kind = BOUGHT_WITH_N1.get(offer.accelerator) if offer.machine_type.startswith("n1-") else None
@@ -61,7 +51,7 @@ def _disk(cloud: Cloud, request: LaunchRequest, labels: Mapping[str, str]) -> co
     """It goes with its machine; one that stays all the same is known by its labels, and its description is exact."""
     made_of = compute_v1.AttachedDiskInitializeParams(
         source_image=cloud.image or IMAGE,
-        disk_size_gb=disk_gib(cloud),
+        disk_size_gb=int(number(cloud, "disk_gib")),
         labels=labels,
         description=" ".join(words_of(request).values()),
     )
@@ -84,7 +74,7 @@ def _scheduling(cloud: Cloud, request: LaunchRequest) -> compute_v1.Scheduling:
     return compute_v1.Scheduling(
         provisioning_model="SPOT" if request.market is Market.SPOT else "STANDARD",
         instance_termination_action="DELETE",
-        max_run_duration=compute_v1.Duration(seconds=int(max(limit_s(cloud), request.lease_s))),
+        max_run_duration=compute_v1.Duration(seconds=int(max(3600 * number(cloud, "limit_hours"), request.lease_s))),
         on_host_maintenance="TERMINATE",
         automatic_restart=False,
     )

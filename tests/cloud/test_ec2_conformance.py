@@ -157,6 +157,19 @@ def test_capacity_quota_and_throttle(ec2: Any, emulator: Emulator) -> None:
     assert refused(launch, ec2) == ("RequestLimitExceeded", 503)
 
 
+def test_volumes(ec2: Any) -> None:
+    instances = [launch(ec2), launch(ec2, ImageId="ami-0data")]
+    volumes = ec2.describe_volumes()["Volumes"]
+    assert [one["State"] for one in volumes] == ["in-use"] * 3
+    assert refused(ec2.delete_volume, VolumeId=volumes[0]["VolumeId"]) == ("VolumeInUse", 400)
+    ec2.terminate_instances(InstanceIds=instances)
+    free = [{"Name": "status", "Values": ["available"]}]
+    [left] = until(lambda: ec2.describe_volumes(Filters=free)["Volumes"])
+    until(lambda: len(ec2.describe_volumes()["Volumes"]) == 1)
+    ec2.delete_volume(VolumeId=left["VolumeId"])
+    assert refused(ec2.delete_volume, VolumeId=left["VolumeId"]) == ("InvalidVolume.NotFound", 400)
+
+
 def test_lists_tags_and_pages(ec2: Any, emulator: Emulator) -> None:
     blue = [launch(ec2, TagSpecifications=tagged("blue")) for _ in range(6)]
     red = launch(ec2, TagSpecifications=tagged("red"))

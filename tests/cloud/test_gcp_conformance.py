@@ -197,6 +197,28 @@ def test_a_fresh_instance_may_not_be_listed_yet(emulator: Emulator) -> None:
     assert get(emulator).name == "one"
 
 
+def test_boot_disks(emulator: Emulator) -> None:
+    disks = client(emulator, compute_v1.DisksClient)
+    stays, goes = resource("stays"), resource("goes")
+    goes.disks[0].auto_delete = True
+    for given in (stays, goes):
+        done(emulator, insert(emulator, given))
+
+    def names() -> list[str]:
+        return [one.name for _, scoped in disks.aggregated_list(project="emulated") for one in scoped.disks]
+
+    where = {"project": "emulated", "zone": ZONE, "disk": "stays"}
+    with pytest.raises(exceptions.BadRequest, match="in use"):
+        disks.delete_unary(**where)
+    for name in ("stays", "goes"):
+        client(emulator).delete_unary(project="emulated", zone=ZONE, instance=name)
+    until(lambda: names() == ["stays"])
+    disks.delete_unary(**where)
+    assert names() == []
+    with pytest.raises(exceptions.NotFound):
+        disks.delete_unary(**where)
+
+
 def test_deleted_is_gone(emulator: Emulator) -> None:
     done(emulator, insert(emulator, resource()))
     operation = client(emulator).delete_unary(project="emulated", zone=ZONE, instance="one")

@@ -24,7 +24,7 @@ SIZES = {
     "Standard_NC24ads_A100_v4": 24,
 }  # fmt: skip
 NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,62}[A-Za-z0-9_])?")
-WITH_DATA = "/with-data"  # images of such a name have a data disk, which is only detached by default
+WITH_DATA = "/with-data"  # images of such a name have a data disk
 POWER = {PENDING: "starting", RUNNING: "running", STOPPED: "stopped", ENDING: "stopping"}
 
 
@@ -163,10 +163,10 @@ class Machines:
         return self._machine(one), operation, True
 
     def _make_disks(self, name: str, resource: dict[str, Any]) -> None:
-        """That of the system, and one of data where the image's name says so. They get the machine's tags."""
+        """With the machine's tags. A data disk is only detached when it goes."""
         storage = resource["properties"]["storageProfile"]
         names = [storage["osDisk"]["name"]]
-        if storage["imageReference"].get("id", "").endswith(WITH_DATA):
+        if storage.get("imageReference", {}).get("id", "").endswith(WITH_DATA):
             names.append(f"{name}_disk2_{secrets.token_hex(16)}")
         for disk in names:
             made = {"id": f"{ROOT}/Microsoft.Compute/disks/{disk}", "name": disk, "location": resource["location"]}
