@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -69,10 +69,10 @@ class Aws:
             raise TokenSpent(f"{instance.instance_id} of this token has ended")
         return instance
 
-    def list(self) -> Sequence[Instance]:
+    def list(self, regions: Collection[str] = ()) -> Sequence[Instance]:
         """Raises when one region does not answer: half a list would prove machines absent that are not."""
         found = []
-        for region in self._cloud.regions:
+        for region in dict.fromkeys((*self._cloud.regions, *regions)):
             pages = self._pages(region, "DescribeInstances")
             found += [
                 self._instance(region, row) for page in pages for at in page["Reservations"] for row in at["Instances"]

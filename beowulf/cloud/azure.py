@@ -7,7 +7,7 @@ machine that is still to come: its attempt finishes it, or the collector destroy
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from typing import Any
@@ -67,7 +67,7 @@ class Azure:
                 raise TokenSpent(f"{name} was launched once and is gone")
             return self._instance(found, {}, {})  # the list tells its address
 
-    def list(self) -> Sequence[Instance]:
+    def list(self, regions: Collection[str] = ()) -> Sequence[Instance]:
         with translated(f"listing {self._group}"):
             machines = [one for one in self._compute.virtual_machines.list(self._group) if self._ours(one)]
             addresses: dict[str, Any] = {

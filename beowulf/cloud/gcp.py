@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import cached_property
@@ -82,7 +82,7 @@ class Gcp:
             except exceptions.NotFound as error:
                 raise TokenSpent(f"{name} was launched once and is gone") from error
 
-    def list(self) -> Sequence[Instance]:
+    def list(self, regions: Collection[str] = ()) -> Sequence[Instance]:
         wanted = {"project": self._project, "filter": f"labels.beowulf-cluster={label(self._cluster)}"}
         machines = self._everywhere(self._instances, compute_v1.AggregatedListInstancesRequest(wanted), "instances")
         disks = self._everywhere(self._disks, compute_v1.AggregatedListDisksRequest(wanted), "disks")

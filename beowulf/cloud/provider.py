@@ -6,7 +6,7 @@ credentials from the vendor's own chain. Errors are the `CloudError`s of `model.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -51,9 +51,9 @@ class Provider(Protocol):
     def create(self, request: LaunchRequest) -> Instance:
         """Idempotent by ``request.token``: however often it is called, there is at most one machine."""
 
-    def list(self) -> Sequence[Instance]:
-        """All machines with this cluster's tag in every configured region, and what is left of some (`PART`); of nobody
-        else's."""
+    def list(self, regions: Collection[str] = ()) -> Sequence[Instance]:
+        """All machines with this cluster's tag in every configured region and in ``regions``, and what is left of some
+        (`PART`); of nobody else's."""
 
     def destroy(self, instance_id: str) -> None:
         """Ask it to end, with its disks and addresses. Of what is gone already: nothing happens."""

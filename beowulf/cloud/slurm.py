@@ -11,7 +11,7 @@ import importlib.resources
 import math
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -108,7 +108,7 @@ class Slurm:
                 return instance
         raise TokenSpent(f"Slurm's job {found[1]} for this token has ended")
 
-    def list(self) -> Sequence[Instance]:
+    def list(self, regions: Collection[str] = ()) -> Sequence[Instance]:
         ran = self._command(("env", "SLURM_TIME_FORMAT=%s", *QUEUE))
         if ran.code != 0:
             raise Unclear(f"squeue: {ran.err.strip() or ran.code}")

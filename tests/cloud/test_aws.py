@@ -178,6 +178,7 @@ def test_only_this_clusters_machines_of_every_region_page_after_page(ec2: Emulat
     theirs.create(replace(REQUEST, token="t-theirs", cluster="another-lab"))
     raw = boto3.client("ec2", region_name="us-east-1", endpoint_url=ec2.url)
     raw.run_instances(ImageId="ami-1", InstanceType="t3.micro", MinCount=1, MaxCount=1)
+    assert "aws-9" in [one.machine_id for one in provider(ec2, regions=("us-east-1",)).list(["eu-west-1"])]
     ec2.rules(largest_page=1)
     assert sorted(one.machine_id for one in mine.list()) == ["aws-0", "aws-1", "aws-2", "aws-9"]
     assert [one.instance_id.partition("/")[0] for one in mine.list() if one.machine_id == "aws-9"] == ["eu-west-1"]
