@@ -22,11 +22,11 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from beowulf.cloud.aws_errors import HINTS, LOG_IN, code_of, raise_kind, said
 from beowulf.cloud.options import check_options, number
-from beowulf.cloud.provider import Check, Instance, InstanceState, LaunchRequest
+from beowulf.cloud.provider import NO_ANSWER, Check, Instance, InstanceState, LaunchRequest
 from beowulf.model.cloud import Market, Offer
 from beowulf.model.errors import LaunchRefused, TokenSpent
 from beowulf.model.renting import Cloud
@@ -157,7 +157,8 @@ class Aws:
             client = self._session.client("sts", region_name=region, endpoint_url=endpoint, config=config())
             return Check("credentials", True, client.get_caller_identity()["Arn"])
         except (ClientError, BotoCoreError) as error:
-            return Check("credentials", False, said(error), LOG_IN)
+            known = isinstance(error, ClientError | NoCredentialsError)
+            return Check("credentials", False, said(error), LOG_IN if known else NO_ANSWER)
 
     def _may(self, region: str) -> Sequence[Check]:
         """Asked with DryRun. Who may end nothing but machines with our tag is told "no" for one that does not exist, so

@@ -22,7 +22,7 @@ from beowulf.cloud import azure_bodies
 from beowulf.cloud.azure_bodies import TAGS, machine_name
 from beowulf.cloud.azure_errors import ROLE, operation_failed, translated
 from beowulf.cloud.options import check_options
-from beowulf.cloud.provider import Check, Instance, InstanceState, LaunchRequest, once_asked
+from beowulf.cloud.provider import NO_ANSWER, Check, Instance, InstanceState, LaunchRequest, once_asked
 from beowulf.cloud.requests import agent_user
 from beowulf.model.errors import CloudError, LaunchRefused, NoCapacity, TokenSpent, Unclear
 from beowulf.model.renting import Cloud
@@ -112,7 +112,8 @@ class Azure:
                 vnet, _, subnet = self._cloud.network.partition("/")
                 self._network.subnets.get(self._group, vnet, subnet)
         except CloudError as error:
-            return [Check(f"resource group {self._group}", False, error.message, error.hint or ROLE)]
+            mend = error.hint or (NO_ANSWER if isinstance(error, Unclear) else ROLE)
+            return [Check(f"resource group {self._group}", False, error.message, mend)]
         checks = [Check(f"resource group {self._group}", True, f"{count} virtual machines, subnet {subnet} is there")]
         return [*checks, *(line for region in self._cloud.regions for line in self._quota(region))]
 

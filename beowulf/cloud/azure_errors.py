@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
 
@@ -32,7 +33,7 @@ def translated(what: str) -> Iterator[None]:
     try:
         yield
     except ClientAuthenticationError as error:
-        raise LaunchRefused(f"{what}: {error.message}", hint=LOG_IN) from error
+        raise LaunchRefused(f"{what}: {of_credentials(error)}", hint=LOG_IN) from error
     except HttpResponseError as error:
         code, message, status = told(error)
         kind, sentence = kind_of(code, message, status), f"{what}: {code or status}: {message}"
@@ -45,8 +46,18 @@ def translated(what: str) -> Iterator[None]:
 
 def retry_after_s(error: HttpResponseError) -> float:
     """What a throttled call has to wait, in seconds, as Azure Resource Manager says it; 0: it does not."""
-    said = str(error.response.headers.get("Retry-After", "")) if error.response else ""
+    response: Any = error.response
+    said = str(response.headers.get("Retry-After", "")) if response else ""
     return float(said) if said.isdecimal() else 0.0
+
+
+def of_credentials(error: ClientAuthenticationError) -> str:
+    """`DefaultAzureCredential` tells of every kind it tried; what matters is one that was there and was refused."""
+    if error.response is not None:
+        code, message, _ = told(error)
+        return f"{code}: {message}"
+    lines = [line.strip() for line in error.message.splitlines()]
+    return "; ".join(line for line in lines if "Authentication failed:" in line) or lines[0]
 
 
 def told(error: HttpResponseError) -> tuple[str, str, int]:

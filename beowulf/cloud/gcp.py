@@ -26,7 +26,7 @@ from beowulf.cloud import gcp_bodies
 from beowulf.cloud.gcp_bodies import SCOPE, described, digest, instance_name, label, metadata
 from beowulf.cloud.gcp_errors import LOG_IN, ROLE, kind_of_operation, translated
 from beowulf.cloud.options import check_options
-from beowulf.cloud.provider import Check, Instance, InstanceState, LaunchRequest, once_asked
+from beowulf.cloud.provider import NO_ANSWER, Check, Instance, InstanceState, LaunchRequest, once_asked
 from beowulf.cloud.requests import agent_user
 from beowulf.model.errors import CloudError, LaunchRefused, NoCapacity, TokenSpent, Unclear
 from beowulf.model.renting import Cloud
@@ -101,7 +101,7 @@ class Gcp:
 
     def destroy(self, instance_id: str) -> None:
         zone, _, name = instance_id.partition("/")
-        where = {"project": self._project, "zone": zone}
+        where: Any = {"project": self._project, "zone": zone}
         with translated(f"deleting {instance_id}"), suppress(exceptions.NotFound):
             if name.startswith("disks/"):
                 self._disks.delete_unary(**where, disk=name.removeprefix("disks/"), **ONCE)
@@ -111,9 +111,8 @@ class Gcp:
     def check(self) -> Sequence[Check]:
         try:
             checks = [Check("credentials", True, f"project {self._project}"), *self._permissions()]
-        except (CloudError, GoogleAuthError, OSError) as error:
-            said = error.message if isinstance(error, CloudError) else str(error)
-            return [Check("credentials", False, said, LOG_IN)]
+        except CloudError as error:
+            return [Check("credentials", False, error.message, error.hint or NO_ANSWER)]
         return [*checks, *(self._region(region) for region in self._cloud.regions)]
 
     # One launch
@@ -166,7 +165,8 @@ class Gcp:
 
     def _permissions(self) -> Iterator[Check]:
         url = f"{self._cloud.endpoint or RESOURCE_MANAGER}/v1/projects/{self._project}:testIamPermissions"
-        with AuthorizedSession(self._credentials[0]) as session:  # type: ignore[no-untyped-call]
+        session = AuthorizedSession(self._credentials[0])  # type: ignore[no-untyped-call]
+        with translated("asking for our permissions"), session:
             reply = session.post(url, json={"permissions": PERMISSIONS}, timeout=CALL_S)
         if reply.status_code != 200:
             yield Check(

@@ -33,6 +33,9 @@ class LaunchRequest:
     tags: Mapping[str, str] = field(default_factory=dict)  # besides those the provider sets itself
 
 
+NO_ANSWER = "is there a way from the head to that address? (its network, a proxy, endpoint: in the settings)"
+
+
 @dataclass(frozen=True, slots=True)
 class Check:
     """One line of `beowulf cloud login-check`."""

@@ -19,7 +19,7 @@ from beowulf.model import event as ev
 from beowulf.model import rented
 from beowulf.model.apply_machines import MOVES
 from beowulf.model.cloud import Machine, MachineState
-from beowulf.model.errors import BeowulfError
+from beowulf.model.errors import BeowulfError, CloudError
 from beowulf.model.node import NodeId, NodeState
 from beowulf.model.rules import Rules
 
@@ -267,8 +267,8 @@ def _due(call: Call, now: float) -> bool:
     return not call.going and now >= call.next_at
 
 
-def failed(draft: Draft, call: Call, error: Exception) -> None:
-    call.going, call.ended_at, call.error = False, draft.now, str(error)
+def failed(draft: Draft, call: Call, error: CloudError) -> None:
+    call.going, call.ended_at, call.error = False, draft.now, error.sentence
     call.tries += 1
     call.next_at = draft.now + burst.delay_s(call.tries, draft.volatile.rented.chance.random(), error)
 

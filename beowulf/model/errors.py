@@ -26,6 +26,11 @@ class BeowulfError(Exception):
     def __str__(self) -> str:
         return f"{self.message}\n  {self.hint}" if self.hint else self.message
 
+    @property
+    def sentence(self) -> str:
+        """On one line, whatever line breaks somebody's message has."""
+        return " ".join((f"{self.message} ({self.hint})" if self.hint else self.message).split())
+
 
 class BadInput(BeowulfError):
     """Refused before anything was written or started. ``where`` is ``file:line:col`` or an option's name."""

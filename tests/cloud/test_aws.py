@@ -221,7 +221,9 @@ def test_login_check_says_who_we_are_and_what_we_may(ec2: Emulator, monkeypatch:
     assert "InvalidGroup.NotFound" in bad.detail
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAINVALID")
     [who] = provider(ec2).check()
-    assert not who.ok and "InvalidClientTokenId" in who.detail
+    assert not who.ok and "InvalidClientTokenId" in who.detail and "aws configure" in who.remedy
+    [who] = provider(ec2, endpoint="http://127.0.0.1:9").check()
+    assert not who.ok and "Could not connect" in who.detail and "network" in who.remedy
 
 
 def test_the_permission_to_end_is_known_once_there_is_a_machine(ec2: Emulator) -> None:
@@ -273,9 +275,10 @@ def test_options_that_nobody_knows_are_refused(ec2: Emulator) -> None:
     ]
 
 
-@pytest.mark.parametrize("code", ["AuthFailure", "ExpiredToken", "RequestExpired", "UnauthorizedOperation"])
-def test_what_mends_a_refused_list_is_said(ec2: Emulator, code: str) -> None:
-    ec2.rules(faults=[{"action": "DescribeVolumes", "code": code, "status": 403, "times": 1}])
-    with pytest.raises(CloudError) as caught:
-        provider(ec2).list()
-    assert code in caught.value.message and ("aws" in caught.value.hint)
+def test_what_mends_a_refused_list_is_said(ec2: Emulator) -> None:
+    ours = provider(ec2, regions=("us-east-1",))
+    for code, mend in (("ExpiredToken", "aws configure"), ("UnauthorizedOperation", "aws-launch.json")):
+        ec2.rules(faults=[{"action": "DescribeVolumes", "code": code, "status": 403, "times": 1}])
+        with pytest.raises(CloudError) as caught:
+            ours.list()
+        assert code in caught.value.message and mend in caught.value.hint

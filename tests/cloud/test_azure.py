@@ -244,9 +244,19 @@ def test_login_check(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "mars" in elsewhere[-1].detail and not elsewhere[-1].ok
     (line,) = Azure(settings(emulator, resource_group="unknown"), "cafe").check()
     assert "ResourceGroupNotFound" in line.detail and "azure-role.json" in line.remedy
+    (line,) = Azure(replace(settings(emulator), endpoint="https://127.0.0.1:9"), "cafe").check()
+    assert "refused" in line.detail and "network" in line.remedy
+    emulator.rules(faults=[{"action": "virtualMachines/read", "code": "ExpiredAuthenticationToken", "status": 401}])
+    (line,) = provider(emulator).check()
+    assert "ExpiredAuthenticationToken: injected" in line.detail and "az login" in line.remedy
     monkeypatch.setenv("AZURE_CLIENT_SECRET", "stolen")
     (line,) = provider(emulator).check()
     assert "AADSTS7000215" in line.detail and "az login" in line.remedy
+    for name in ("AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AZURE_TOKEN_CREDENTIALS", "EnvironmentCredential")  # the others take seconds to find out
+    (line,) = provider(emulator).check()
+    assert "\n" not in line.detail and "az login" in line.remedy
 
 
 def test_inputs_go_up_once_and_come_down_without_credentials(

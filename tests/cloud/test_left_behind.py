@@ -62,7 +62,7 @@ def test_of_google_a_disk_that_somebody_kept(cloud: Start, tmp_path: Path) -> No
     made = ours.create(launching.request("t1"))
     ours.create(launching.request("t2"))
     zone, _, name = made.instance_id.partition("/")
-    where = {"project": "emulated", "zone": zone, "instance": name, "device_name": "persistent-disk-0"}
+    where: Any = {"project": "emulated", "zone": zone, "instance": name, "device_name": "persistent-disk-0"}
     ours._instances.set_disk_auto_delete_unary(**where, auto_delete=False)
     assert sorted(one.token for one in ours.list()) == ["t1", "t2"]
     for one in ours.list():

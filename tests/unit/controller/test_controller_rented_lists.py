@@ -24,13 +24,14 @@ def test_a_throttled_call_is_not_made_again_before_the_provider_said(
     def throttled_at_first(request: Any) -> Any:
         calls.append(world.now)
         if len(calls) == 1:
-            raise Unclear("429", after_s=120.0)
+            raise Unclear("429:\nslow down", hint="ask for more", after_s=120.0)
         return create(request)
 
     monkeypatch.setattr(world.cloud, "create", throttled_at_first)
     job = submit(world)
     go(world, lambda: done(world, job))
     assert len(calls) == 2 and calls[1] - calls[0] >= 120.0
+    assert [event.reason for event in of(world, rented.MachineTrouble)] == ["429: slow down (ask for more)"]
 
 
 def test_disks_that_machines_left_are_deleted_and_told_of(make: Make) -> None:
@@ -51,7 +52,13 @@ def test_gc_has_a_list_that_began_after_it_was_asked_for(make: Make) -> None:
     go(world, lambda: any(isinstance(call.action, ListMachines) for call in world.calls))
     [on_its_way] = [call.began for call in world.calls if isinstance(call.action, ListMachines)]
     world.step(1.0)
-    asked = world.ask(co.CollectMachines(ME))
-    listing = lambda: world.controller.listings()["sim"]  # type: ignore[union-attr]  # noqa: E731
-    go(world, lambda: listing().began > on_its_way, 60.0)
-    assert listing().began >= asked
+    asked = world.ask(co.CollectMachines(ME)).result()
+    began: list[float] = []
+
+    def heard() -> bool:
+        assert world.controller is not None
+        began.append(world.controller.listings()["sim"].began)
+        return began[-1] >= asked
+
+    go(world, heard, 40.0)
+    assert on_its_way < asked and on_its_way in began  # what was on its way was heard, and was not taken for an answer
