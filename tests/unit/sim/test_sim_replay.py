@@ -124,6 +124,9 @@ def test_swf_is_read_as_the_archive_defines_it() -> None:
         read_swf("1 2\n", CLUSTER, name="x.swf")
     with pytest.raises(BadInput, match="no number"):
         read_swf("x " * 18, CLUSTER, name="x.swf")
+    for word in ("nan", "inf"):
+        with pytest.raises(BadInput, match=r"x\.swf:1:1: holds a number without an end"):
+            read_swf(f"1 0 5 {word}" + " 1" * 14, CLUSTER, name="x.swf")
 
 
 def test_the_generator_gives_the_same_trace_for_the_same_seed() -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 from own_history import lines
 
+from beowulf.cli import simulate
 from beowulf.cli.common import Said
 from beowulf.cli.root import beowulf, run
 from beowulf.model.errors import BadInput
@@ -77,17 +79,38 @@ class Head:
     def events(self) -> Iterator[dict[str, Any]]:
         return (json.loads(line) for line in lines().splitlines())
 
+    def rules(self) -> dict[str, Any]:
+        return {"policy": "short", "placement": "fastest", "shares": {"u": 2.0}}
+
+
+@contextmanager
+def connected(host: str) -> Iterator[Head]:
+    yield Head()
+
 
 def test_the_command_asks_the_head_for_its_history(capsys: pytest.CaptureFixture[str]) -> None:
-    @contextmanager
-    def connected(host: str) -> Iterator[Head]:
-        yield Head()
-
     said: Any = Said(connect=connected)  # type: ignore[arg-type]
     beowulf.main(["simulate", "--what-if", "+1 node like n1", "--json"], obj=said, standalone_mode=False)
     told = json.loads(capsys.readouterr().out)
     assert told["as_it_is"]["jobs"] == 2 and told["left_out"] == {"did not run to an end of its own": 1}
     assert told["changes"]["+1 node like n1"]["measures"]["utilisation"] < told["as_it_is"]["utilisation"]
+
+
+def test_the_heads_history_goes_by_the_heads_own_rules_unless_others_are_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: Any = Said(connect=connected)  # type: ignore[arg-type]
+    settings = tmp_path / "settings.yaml"
+    settings.write_text("scheduler: {policy: easy}\n")
+    went: list[Rules] = []
+    monkeypatch.setattr(simulate, "compare", lambda trace, cluster, rules, *_: went.append(rules))
+    for more in ([], ["--policy", "fifo"], ["--settings", str(settings)]):
+        beowulf.main(["simulate", "--what-if", "-n1", *more], obj=said, standalone_mode=False)
+    assert [(rules.policy, rules.placement, dict(rules.shares)) for rules in went] == [
+        ("short", "fastest", {"u": 2.0}),
+        ("fifo", "fastest", {"u": 2.0}),
+        ("easy", "makespan", {}),
+    ]
 
 
 def test_a_faster_card_shortens_what_ran_on_a_slow_one() -> None:
