@@ -163,6 +163,9 @@ def test_the_labs_own_history_is_replayed_on_its_own_nodes(tmp_path: Path, capsy
     path.write_text('{"kind": "Nothing", "body": {}}\n')
     assert run(["simulate", str(path)]) == 2
     assert "lab.jsonl:1:1: is no event" in capsys.readouterr().err
+    path.write_text("".join(lines().splitlines(keepends=True)[3:]))  # as `events -n` prints them
+    assert run(["simulate", str(path)]) == 2
+    assert "lab.jsonl:1:1: does not follow from the events before it: JobPlaced" in capsys.readouterr().err
 
 
 def test_the_plot_has_a_line_per_policy_and_panel() -> None:
