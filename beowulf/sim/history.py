@@ -30,7 +30,7 @@ def read_history(
     them. A job that was ended by a limit, a person or a lost node is left out: how long it would have run nobody knows.
     """
     snapshot = Snapshot()
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):  # what a job is called may hold other ends of lines
         if line.strip():
             snapshot = _after(snapshot, _event(line, f"{name}:{number}:1"), f"{name}:{number}:1")
     left_out: Counter[str] = Counter()

@@ -19,7 +19,7 @@ from beowulf.model.job import JobSpec, Resources
 from beowulf.model.market import Accelerator
 from beowulf.model.rules import Rules
 from beowulf.model.snapshot import Snapshot
-from beowulf.sim import Trace, TraceJob, flat_cluster, measured, read_history, replay, with_changes
+from beowulf.sim import Trace, TraceJob, flat_cluster, measured, read_history, replay, unheard_of, with_changes
 
 LAB = flat_cluster(3, threads=2, gpus=[("K80", 11441), ("K80", 11441)])
 
@@ -123,6 +123,18 @@ def test_a_faster_card_shortens_what_ran_on_a_slow_one() -> None:
         ran = replay(trace, with_changes(lab, change), Rules("easy")).ran
         took[change] = {one.ended_at - one.started_at for one in ran}
     assert took == {"+1 node like n1": {30.0}, "+1 V100 16GB and -n1": {3.0}}
+
+
+def test_a_card_of_which_nobody_knows_how_fast_it_is_is_named() -> None:
+    sheets = {"K80": Accelerator(speed=30.0), "V100": Accelerator(speed=300.0)}
+    trace, lab = read_history(lines("K80"), name="x", accelerators=sheets)
+    after = {kind: with_changes(lab, f"+1 {kind} 16GB") for kind in ("K80", "V100", "RTX3090")}
+    assert {kind: unheard_of(trace, lab, one) for kind, one in after.items()} == {
+        "K80": [],
+        "V100": [],
+        "RTX3090": ["RTX3090"],
+    }
+    assert unheard_of(read_history(lines(), name="x")[0], lab, after["RTX3090"]) == []
 
 
 def test_the_table_and_the_json_say_the_same(capsys: pytest.CaptureFixture[str]) -> None:
