@@ -95,7 +95,7 @@ def test_a_line_that_is_none_of_gavels_is_named(lines: str, said: str) -> None:
 
 @pytest.mark.parametrize("rate", ["NaN", "-1", "Infinity"])
 def test_a_throughput_that_is_none_is_refused(rate: str) -> None:
-    table = '{"v100": {"(\'LM\', 1)": {"null": %s}}}' % rate
+    table = json.dumps({"v100": {"('LM', 1)": {"null": 0.5}}}).replace("0.5", rate)
     with pytest.raises(BadInput, match="no throughputs as Gavel writes them"):
         read_throughputs(table, machines_of("1 V100"), name="t.json")
 
