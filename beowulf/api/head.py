@@ -11,6 +11,7 @@ from beowulf.controller.commands import Caller, Command
 from beowulf.model.cloud import Machine, Offer
 from beowulf.model.job import Job, JobId, JobSpec
 from beowulf.model.node import Endpoint, NodeId
+from beowulf.model.rules import Rules
 from beowulf.model.snapshot import Snapshot
 from beowulf.probe import Course, Load
 from beowulf.store import StoredEvent, StoredReport
@@ -91,6 +92,9 @@ class Head(Protocol):
 
     def next_starts(self) -> dict[str, Any]:
         """Who of the queue starts when, if nothing new comes."""
+
+    def rules(self) -> Rules:
+        """What its scheduler goes by, as the settings file says it."""
 
     def why(self, job_id: JobId) -> dict[str, Any]: ...
 
