@@ -32,7 +32,7 @@ BARS = {"USE", "MEMORY"}
 
 class GpusPane(Pane):
     TITLE = "GPUs"
-    BINDINGS: ClassVar[list[BindingType]] = [*NODE_KEYS, Binding("v", "face", "Map of …")]
+    BINDINGS: ClassVar[list[BindingType]] = [*NODE_KEYS, Binding("v", "face", "Next map")]
 
     def __init__(self) -> None:
         columns = [Column(name, 40, ink=_ink(name)) for name in GPU_COLUMNS]

@@ -77,7 +77,7 @@ class JobScreen(Screen[None]):
         Binding("4,l", "tab('log')", "Log", key_display="l"),
         Binding("5,u", "tab('use')", "Use of its machines", show=False),
         Binding("slash", "search", "Search the log", key_display="/", priority=True),
-        Binding("r", "rank", "Rank"),
+        Binding("r", "rank", "One rank"),
         Binding("y", "copy", "Copy"),
         Binding("x", "cancel", "Cancel"),
         Binding("question_mark", "help", "Help", key_display="?"),
@@ -157,7 +157,7 @@ class JobScreen(Screen[None]):
         parts = [_pairs(details.facts), *outlook, *map(_table, (details.timeline, details.attempts, details.reports))]
         self.query_one("#details", Static).update(Group(*parts))
         ranks = gang_rows(known.job, known.reports, self._members)
-        table = _table(Table("Ranks", GANG_COLUMNS, tuple(ranks)), self._slow(known)[0])
+        table = _table(Table("Ranks", GANG_COLUMNS, tuple(ranks)), self._slow(known)[0], cut=True)
         self.query_one("#ranks", Static).update(table)
         self.query_one("#reported", CurvePlot).show(curves(known.reports))
         self.query_one("#used", CurvePlot).show(course_curves(known.course))
@@ -250,13 +250,13 @@ def _pairs(facts: Sequence[tuple[str, str]]) -> RichTable:
     return grid
 
 
-def _table(table: Table, slow: str = "") -> RichTable | Text:
-    """``slow``: the first cell of the row to point at."""
+def _table(table: Table, slow: str = "", *, cut: bool = False) -> RichTable | Text:
+    """``slow``: the first cell of the row to point at. ``cut``: a row is a line, however narrow the screen."""
     if not table.rows:
         return Text()
     drawn = RichTable(title=table.title, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for column in table.columns:
-        drawn.add_column(column, header_style="dim")
+        drawn.add_column(column, header_style="dim", no_wrap=cut, overflow="ellipsis" if cut else "fold")
     for row in table.rows:
         drawn.add_row(*map(Text, row), style="bold red" if row[0] == slow else "")
     return drawn

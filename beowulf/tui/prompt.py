@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from textual.suggester import SuggestFromList
 from textual.widgets import Input
 
 FILTER, COMMAND = "filter", "command"
@@ -17,8 +20,10 @@ class Prompt(Input):
         super().__init__(id=id)
         self.asks = ""  # what it is open for; "": it is not
 
-    def open(self, what: str, hint: str, value: str) -> None:
+    def open(self, what: str, hint: str, value: str, words: Sequence[str] = ()) -> None:
+        """``words``: what is offered while it is typed; → takes it."""
         self.asks, self.placeholder, self.value = what, hint, value
+        self.suggester = SuggestFromList(words, case_sensitive=False) if words else None
         self.add_class("open")
         self.screen.set_focus(self)
 

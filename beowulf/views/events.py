@@ -16,7 +16,7 @@ BAD_RESULTS = frozenset({"FAILED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY"})
 class EventRow(NamedTuple):
     """Fields in the order of `EVENT_COLUMNS`."""
 
-    time: str
+    time: str  # "11-25 14:05:09": an event log is read for what happened days ago, too
     event: str
     about: str
     what: str
@@ -26,7 +26,7 @@ def event_row(event: Json, *, utc: bool = False) -> EventRow:
     body = inner(event, "body")
     words = [text(body, name) for name in ("result", "reason", "detail", "owner", "by") if text(body, name)]
     return EventRow(
-        clock_time(float(event.get("at") or 0.0), utc=utc)[-8:],
+        clock_time(float(event.get("at") or 0.0), utc=utc)[5:],
         printable(text(event, "kind")),
         printable(text(event, "job_id") or text(event, "node_id")),
         printable(" · ".join(dict.fromkeys(words))),

@@ -6,7 +6,7 @@ import re
 import shlex
 from collections.abc import Sequence
 
-from beowulf.views.amounts import bytes_amount, clock_time, duration
+from beowulf.views.amounts import bytes_amount, clock_time, duration, in_local_time
 from beowulf.views.fields import Json, count, inner, items, number, text
 from beowulf.views.hosts import compress_hosts
 from beowulf.views.text import printable
@@ -19,7 +19,7 @@ SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL", re.IGNORECASE)
 
 def plan_lines(answer: Json) -> list[str]:
     """The verdict, the place, the commands, the environment, what travels and what it costs."""
-    lines = [_verdict(answer), *_held(answer), *_staging(answer)]
+    lines = [in_local_time(_verdict(answer)), *_held(answer), *_staging(answer)]
     commands = items(answer, "commands")
     if commands:
         lines += ["", "Commands:"]

@@ -21,7 +21,7 @@ from beowulf.tui.dialogs import Confirm, Pairs
 from beowulf.tui.gpus import GpusPane
 from beowulf.tui.job import JobScreen
 from beowulf.tui.keyline import KeyLine
-from beowulf.tui.log import unseen
+from beowulf.tui.log import JobLog, unseen
 from beowulf.tui.obey import VERBS
 from beowulf.tui.submit import NewJob
 
@@ -255,6 +255,10 @@ def test_what_is_typed_fast_goes_to_the_line_that_its_first_key_opens() -> None:
 
 def test_commands() -> None:
     async def steps(app: Top, pilot: Pilot[None]) -> None:
+        await press(pilot, "colon", "s", "t")
+        await until(pilot, lambda: "staging" in lines_of(app)[-2])
+        await press(pilot, "right", "enter")
+        assert app.overview.pane.TITLE == "Staging"
         await press(pilot, "colon", *"gpu", "enter")
         assert app.overview.pane.TITLE == "GPUs"
         await press(pilot, "colon", *"n3", "enter")
@@ -535,11 +539,33 @@ def test_every_size_and_a_storm_of_resizes(size: tuple[int, int]) -> None:
 
 
 def test_only_new_lines_are_written() -> None:
-    known = [("0", "a"), ("0", "b"), ("1", "c")]
-    assert unseen(known, [("0", "b"), ("1", "c"), ("1", "d")]) == [("1", "d")]
-    assert unseen(known, known) == []
-    assert unseen(known, [("0", "x")]) is None
-    assert unseen([], known) is None
+    known = ["a", "b", "c"]
+    assert unseen(known, ["b", "c", "d"]) == ["d"] and unseen(known, known) == []
+    assert unseen(known, ["x"]) == ["x"] and unseen([], known) == known
+    assert unseen(["a", "10 %"], ["a", "20 %"]) == ["20 %"] and unseen(["ep"], ["epoch 1", "ep"]) == ["epoch 1", "ep"]
+
+
+def test_a_reader_who_scrolled_up_stays_there_while_ranks_go_on() -> None:
+    client = MadeUp()
+    client.lines["41"] = [(str(rank), f"step {step}") for rank in range(2) for step in range(100)]
+
+    async def steps(app: Top, pilot: Pilot[None]) -> None:
+        await press(pilot, "l")
+        log, screen = app.screen.query_one(JobLog), app.screen
+        assert isinstance(screen, JobScreen)
+        await until(pilot, lambda: "1│ step 99" in log_text(app) and log.is_vertical_scroll_end)
+        log.focus()
+        for key, seen_last in (("end", True), ("home", False)):
+            await press(pilot, key)
+            for rank in ("0", "1"):
+                at = sum(process <= rank for process, _ in client.lines["41"])
+                client.lines["41"].insert(at, (rank, f"more {key}"))
+            screen.refresh_job()
+            await until(pilot, lambda key=key: f"1│ more {key}" in log_text(app))  # type: ignore[misc]
+            assert log_text(app).rstrip().splitlines()[-2:] == [f"0│ more {key}", f"1│ more {key}"]
+            assert log.is_vertical_scroll_end == seen_last and (log.scroll_y > 0) == seen_last
+
+    drive(client, steps)
 
 
 def test_without_a_terminal_it_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
