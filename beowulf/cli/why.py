@@ -35,5 +35,6 @@ def why(said: Said, job: str) -> None:
     if answer.get("nodes"):
         click.echo("")
         free = free_from(answer)
-        rows = ((one["node"], free.get(one["node"], "-"), printable(in_local_time(one["answer"]))) for one in answer["nodes"])
+        answers = ((one["node"], in_local_time(one["answer"])) for one in answer["nodes"])
+        rows = ((node, free.get(node, "-"), printable(told)) for node, told in answers)
         table(("NODE", "ROOM FROM", "ANSWER"), rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rich.text import Text
 from textual.app import ComposeResult, RenderResult
 from textual.containers import VerticalScroll
 from textual.widgets import Static
@@ -12,12 +13,14 @@ from textual_plotext import PlotextPlot
 from beowulf.views.axes import LABEL_WIDTH, lengthwise, upright
 from beowulf.views.curves import Curve, span
 
-AROUND = 2  # lines of a drawing that are its title and its lower axis
+BELOW = 1  # lines of a drawing for its lower axis,
+NAMED = 2  # and for what stands along it
 
 
 class CurvePlot(VerticalScroll):
     DEFAULT_CSS = """
-    CurvePlot Drawing { height: 1fr; min-height: 5; }
+    CurvePlot Drawing { height: 1fr; min-height: 5; border-top: blank; border-title-align: center; }
+    CurvePlot Drawing.last { min-height: 7; }
     CurvePlot .unused { display: none; }
     """
 
@@ -57,6 +60,8 @@ class Drawing(PlotextPlot):
     def show(self, curve: Curve, along: tuple[float, float], *, last: bool) -> None:
         """``along``: where the drawing begins and ends."""
         self._curve, self._span, self._last = curve, along, last
+        self.border_title = Text(f"{curve.name}: {curve.newest:.4g}").markup
+        self.set_class(last, "last")
         self.refresh()
 
     def render(self) -> RenderResult:
@@ -69,13 +74,12 @@ class Drawing(PlotextPlot):
         plt.clear_figure()
         plt.xaxes(True, False)
         plt.yaxes(True, False)
-        plt.title(f"{curve.name}: {curve.newest:.4g}")
-        up = upright(*curve.bounds, self.size.height - AROUND - 2 * self._last)
+        up = upright(*curve.bounds, self.size.height - BELOW - NAMED * self._last)
         plt.ylim(up.low, up.high)
-        plt.yticks(up.ticks, up.labels)
+        plt.yticks(list(up.ticks), list(up.labels))
         below = lengthwise(*self._span, self.size.width - LABEL_WIDTH, whole=curve.whole)
         plt.xlim(below.low, below.high)
-        plt.xticks(below.ticks if self._last else [], below.labels if self._last else [])
+        plt.xticks(list(below.ticks) if self._last else [], list(below.labels) if self._last else [])
         if self._last:
             plt.xlabel(curve.along)
         plt.plot(list(curve.at), list(curve.values), marker="braille")

@@ -12,12 +12,12 @@ FILTER, COMMAND = "filter", "command"
 
 class Prompt(Input):
     DEFAULT_CSS = """
-    Prompt { display: none; height: 1; border: none; padding: 0 1; }
+    Prompt { display: none; padding: 0 1; }
     Prompt.open { display: block; }
     """
 
     def __init__(self, *, id: str) -> None:
-        super().__init__(id=id)
+        super().__init__(id=id, compact=True)  # the only line it has is for what is typed
         self.asks = ""  # what it is open for; "": it is not
 
     def open(self, what: str, hint: str, value: str, words: Sequence[str] = ()) -> None:

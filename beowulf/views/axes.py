@@ -11,6 +11,8 @@ MOST_LABELS = 6
 LABEL_WIDTH = 7  # so that curves of one drawing begin in one column
 ALONG = 14  # columns from one label to the next, at least
 ROUNDING = 1e-9  # a part of a step
+FLAT = 1e-6  # what differs by less than this part of itself does not differ
+LEAST = 1e-200
 
 
 class Axis(NamedTuple):
@@ -40,7 +42,10 @@ def lengthwise(low: float, high: float, columns: int, *, whole: bool) -> Axis:
 
 def _apart(low: float, high: float) -> tuple[float, float]:
     """A line that goes straight along stands in the middle."""
-    return (low, high) if high > low else (low - (abs(low) or 1.0) / 2, low + (abs(low) or 1.0) / 2)
+    if high - low > FLAT * max(abs(low), abs(high), LEAST):
+        return low, high
+    half = max(abs(low), abs(high)) / 2
+    return (low - half, high + half) if half > LEAST else (low - 0.5, high + 0.5)
 
 
 def _with_label_every(lines: int, low: float, high: float, gaps: int) -> Axis:

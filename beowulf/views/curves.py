@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from beowulf.split.clocks import FIELDS as CLOCKS
@@ -19,7 +19,7 @@ FEW = 5  # of a unit: a shorter drawing counts in the next one
 
 
 class Curve(NamedTuple):
-    """``values``: None where nothing is known. ``most``: where a drawing ends that begins at 0; 0: as the values come."""
+    """``values``: None where nothing is known. ``most``: what its drawing, from 0 on, has to hold; 0: as they come."""
 
     name: str
     at: tuple[float, ...]

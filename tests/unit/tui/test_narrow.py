@@ -12,7 +12,8 @@ from beowulf.tui.app import Top
 AT_WIDTH = {
     180: "beowulf  6/7 nodes up · 1/2 GPUs busy · 2 running, 1 starting, 3 waiting · 1 alert: n7 is down"
     " · $1.05/h ▋      ▏ $4.10 of $50.00",
-    120: "6/7 nodes up · 1/2 GPUs busy · 2 running, 1 starting, 3 waiting · 1 alert: n7 is down · $1.05/h, $4.10 of $50.00",
+    120: "6/7 nodes up · 1/2 GPUs busy · 2 running, 1 starting, 3 waiting · 1 alert: n7 is down"
+    " · $1.05/h, $4.10 of $50.00",
     88: "6/7 nodes · 1/2 GPUs · 2 running, 3 waiting · n7 is down · $1.05/h, $4.10 of $50.00",
     80: "6/7 nodes · 1/2 GPUs · 2 running, 3 waiting · n7 is down · $1.05/h, 8 % spent",
     30: "n7 is down · 6/7 nodes · 1/2…",

@@ -218,6 +218,7 @@ def test_a_shell_is_the_head_s_own_command(monkeypatch: pytest.MonkeyPatch) -> N
 def test_filter_by_words() -> None:
     async def steps(app: Top, pilot: Pilot[None]) -> None:
         await press(pilot, "slash", *"jonas run")
+        assert lines_of(app)[-2].strip() == "jonas run"
         assert list(app.overview.pane.rows.keys) == ["42", "46"]
         await press(pilot, "enter")
         assert "only: jonas run" in lines_of(app)[1] and app.focused is app.overview.pane
@@ -312,7 +313,9 @@ def test_a_job_s_story_gang_curves_and_log() -> None:
         assert app.screen.query_one(TabbedContent).active == "log" and "0│ epoch 39" in log_text(app)
         await press(pilot, "r", "r")
         assert "epoch" not in log_text(app) and "1│ [bold]" in log_text(app)
-        await press(pilot, "r", "slash", *"epoch 39", "enter")
+        await press(pilot, "r", "slash", *"epoch 39")
+        assert lines_of(app)[-2].strip() == "epoch 39"
+        await press(pilot, "enter")
         assert log_text(app).strip() == "0│ epoch 39: loss 0.0487"
         await press(pilot, "escape")
         assert "epoch 38" in log_text(app)
