@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -203,10 +203,16 @@ def _lack(request: Request, room: Room) -> str | None:
     return f"{lack}; {room.node.others[0]}" if lack and room.node.others else lack
 
 
+def _at_home(tenants: Sequence[str]) -> str:
+    """``job 6 is``, ``jobs 6 and 7 are``"""
+    jobs = [tag.rpartition(".")[0] for tag in tenants]
+    return f"jobs {listed(jobs)} are" if len(jobs) > 1 else f"job {jobs[0]} is"
+
+
 def _lacks(request: Request, room: Room) -> str | None:
     wanted, node = request.resources, room.node
     if wanted.all_cpus and room.tenants:
-        return f"needs the whole node, {count(len(room.tenants), 'attempt')} there ({room.tenants[0]})"
+        return f"needs the whole node, where {_at_home(room.tenants)}"
     if wanted.gpus:
         free, known = suitable(request, room.gpus), suitable(request, node.facts.gpus)
         fits_in = wanted.shares_gpu and joins(request, room) is not None
