@@ -14,7 +14,7 @@ from typing import Any
 
 import hypothesis
 import pytest
-from real_head import RealHead
+from real_head import RealHead, healed
 from xdist.scheduler import LoadScopeScheduling
 
 from beowulf.lab import Lab
@@ -93,7 +93,7 @@ def _session_lab(labs_folder: Path) -> Iterator[Lab]:
 @pytest.fixture
 def lab(_session_lab: Lab) -> Lab:
     """Eight equal namespace hosts, shared by the session, all on and healed, whatever an earlier test did to them."""
-    return Lab.up("shared", 8, labs=_session_lab.folder.parent)
+    return healed(_session_lab)
 
 
 @pytest.fixture
@@ -122,10 +122,11 @@ def _session_head(_session_lab: Lab, tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.fixture
-def head(lab: Lab, _session_head: RealHead) -> RealHead:
+def head(lab: Lab, _session_head: RealHead) -> Iterator[RealHead]:
     """A head over the eight shared hosts, which keeps its caches (and theirs) through the session."""
     _session_head.settle(lab)
-    return _session_head
+    yield _session_head
+    _session_head.calm(lab)
 
 
 @pytest.fixture
@@ -158,7 +159,7 @@ def as_user() -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
     def command(*arguments: str) -> subprocess.CompletedProcess[str]:
         environment = {**os.environ, **chosen}
         return subprocess.run(
-            (*argv, *arguments), capture_output=True, text=True, env=environment, cwd="/", timeout=120
+            (*argv, *arguments), capture_output=True, text=True, env=environment, cwd="/", timeout=300
         )
 
     command.labs = home / "labs"  # type: ignore[attr-defined]

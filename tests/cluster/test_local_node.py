@@ -40,7 +40,7 @@ launcher: torchrun
 procs_per_node: 2
 run: python3 meet.py
 workdir: .
-max_duration: 1m
+max_duration: 10m
 """
 
 

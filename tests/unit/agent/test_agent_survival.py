@@ -13,6 +13,7 @@ import pytest
 from agent_driver import HOSTILE, Agent, carrying, marker, process, wait_for
 
 from beowulf.agent import identity, sweep
+from beowulf.agent.link import patience_left_s
 
 SH = ["/bin/sh", "-c"]
 Agents = Callable[..., Agent]
@@ -250,6 +251,13 @@ def test_a_thread_that_ends_while_it_is_looked_for_hides_no_child(monkeypatch: p
 def test_marks_differ_by_attempt_and_root() -> None:
     limits = {sweep.Marks("c", tag, root).limit for tag in ("1.1", "1.2") for root in ("/a", "/b")}
     assert len(limits) == 4 and all(2**62 <= limit < 2**63 for limit in limits)
+
+
+def test_who_stood_still_itself_does_not_blame_the_head() -> None:
+    """Six heartbeats of 5 s, heard of the head at 100: looked at when due, and 20 s late, as a machine that was paused."""
+    assert patience_left_s(110.0, 110.0, 100.0, 30.0) == 20.0
+    assert patience_left_s(130.1, 130.0, 100.0, 30.0) <= 0.0
+    assert patience_left_s(150.0, 130.0, 100.0, 30.0) == 30.0
 
 
 def test_silence_ends_the_link_but_not_the_job(agents: Agents) -> None:
