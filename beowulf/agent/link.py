@@ -23,8 +23,8 @@ _SILENT_HEARTBEATS = 6
 
 
 def patience_left_s(now: float, due: float, heard: float, silence_s: float) -> float:
-    """How long the head may stay silent yet; 0 or less: it is gone. Who looks a heartbeat after it was due has stood still
-    itself, perhaps together with the head, and waits anew."""
+    """How long the head may stay silent yet; 0 or less: it is gone. Who looks a heartbeat after it was due has itself
+    stood still, perhaps together with the head, and waits anew."""
     if now - due > silence_s / _SILENT_HEARTBEATS:
         return silence_s
     return silence_s - (now - heard)

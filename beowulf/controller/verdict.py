@@ -43,7 +43,9 @@ def first_failure(attempt: Attempt, grace_s: float = 0.0) -> RankExit | None:
         return None
     early = [done for done in failed if done.at - failed[0].at <= NEWS_TRAVELS_S]
     ended = [done for done in early if done.signal and done.signal not in OF_THE_TEARDOWN]
-    ended += [done for done in failed if done.signal == signal.SIGKILL and _is_no_work_of_ours(done, failed[0], grace_s)]
+    ended += [
+        done for done in failed if done.signal == signal.SIGKILL and _is_no_work_of_ours(done, failed[0], grace_s)
+    ]
     return next(iter(ended), failed[0])
 
 

@@ -148,7 +148,9 @@ class RealHead:
         path = self.home / "jobs" / job_id / "logs" / str(attempt) / f"{process}.log"
         return path.read_bytes() if path.exists() else b""
 
-    def cli(self, *arguments: str, timeout: float = 2 * PATIENCE_S, cwd: Path = CHECKOUT) -> subprocess.CompletedProcess[str]:
+    def cli(
+        self, *arguments: str, timeout: float = 2 * PATIENCE_S, cwd: Path = CHECKOUT
+    ) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "beowulf.cli", *arguments]
         return subprocess.run(command, env=self.env(), capture_output=True, text=True, timeout=timeout, cwd=cwd)
 

@@ -48,8 +48,10 @@ class Terminal:
 
     def interrupt(self) -> None:
         """Ctrl-C, once it waits for an answer: one just before Python's readline waits is heard with the next key."""
-        while not (slept := self._asleep()) or not self._read(0.1) or slept != self._asleep():
-            if self.process.poll() is not None:
+        slept = ""
+        while not slept or slept != self._asleep():
+            slept = self._asleep()
+            if not self._read(0.1):
                 self._give_up("it has ended")
         self.say("\x03")
 

@@ -58,7 +58,7 @@ def own_head(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RealHe
 def test_two_ranks_meet_on_the_head_itself(own_head: RealHead, tmp_path: Path) -> None:
     added = own_head.cli("nodes", "add", "local")
     assert added.returncode == 0, added.stderr
-    assert own_head.cli("nodes", "wait").returncode == 0
+    assert own_head.cli("nodes", "wait", "--timeout", "250").returncode == 0
     shown = json.loads(own_head.cli("nodes", "list", "--json").stdout)["nodes"]
     assert [(node["id"], node["endpoint"]["local"], node["state"]) for node in shown] == [("local", True, "UP")]
 

@@ -65,7 +65,11 @@ def test_poor_locales_no_colour_and_no_terminal(head: RealHead, talker: str, tmp
     file.write_text("run: echo schön  # → UTF-8, whatever the locale\n", encoding="utf-8")
     for words in (*VERBS, ("plan", str(file)), ("show", talker), ("why", talker), ("logs", talker)):
         done = subprocess.run(
-            (*CLI, *words), env={**head.env(), **POOR}, stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE_S
+            (*CLI, *words),
+            env={**head.env(), **POOR},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=PATIENCE_S,
         )
         calm(done)
         assert done.returncode == 0 and done.stdout, (words, done.stderr)
@@ -159,6 +163,8 @@ def test_a_storm_of_sizes(head: RealHead, talker: str) -> None:
 
 
 def test_top_without_a_terminal_says_so(head: RealHead, tmp_path: Path) -> None:
-    done = subprocess.run((*CLI, "top"), env=head.env(), stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE_S)
+    done = subprocess.run(
+        (*CLI, "top"), env=head.env(), stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE_S
+    )
     calm(done)
     assert done.returncode == 4 and b"terminal" in done.stderr

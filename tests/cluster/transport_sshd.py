@@ -186,7 +186,9 @@ class Watcher:
             return bool(found)
 
         with self._changed:
-            assert self._changed.wait_for(there, timeout=PATIENCE_S), f"no {kind.__name__} of {node} in {self.events[-5:]}"
+            assert self._changed.wait_for(there, timeout=PATIENCE_S), (
+                f"no {kind.__name__} of {node} in {self.events[-5:]}"
+            )
         return found[0]
 
     def of(self, node: str) -> list[LinkEvent]:

@@ -9,7 +9,7 @@ from real_head import RealHead
 
 from beowulf.lab import Lab
 
-QUICK = "heartbeat_s: 1\nnode_fail_after_s: 1\nlost_after_s: 4\nlease_s: 10m\n"
+QUICK = "heartbeat_s: 1\nnode_fail_after_s: 3\nlost_after_s: 4\nlease_s: 10m\n"
 FOUR = ("n1", "n2", "n3", "n4")
 
 

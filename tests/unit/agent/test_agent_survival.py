@@ -254,7 +254,7 @@ def test_marks_differ_by_attempt_and_root() -> None:
 
 
 def test_who_stood_still_itself_does_not_blame_the_head() -> None:
-    """Six heartbeats of 5 s, heard of the head at 100: looked at when due, and 20 s late, as a machine that was paused."""
+    """Six heartbeats of 5 s, the head heard at 100: looked at in time, when due, and 20 s late, after a pause."""
     assert patience_left_s(110.0, 110.0, 100.0, 30.0) == 20.0
     assert patience_left_s(130.1, 130.0, 100.0, 30.0) <= 0.0
     assert patience_left_s(150.0, 130.0, 100.0, 30.0) == 30.0
