@@ -34,7 +34,7 @@ USER = "beowulf"  # as in nodes/cloud-init/aws.yaml
 ONCE = {"total_max_attempts": 1, "mode": "standard"}
 CONNECT_S, ANSWER_S = 10, 60
 NOBODY = "i-00000000000000000"
-OPTIONS = ("security_group", "placement_group", "address", "disk_gib")
+OPTIONS = ("security_group", "placement_group", "address", "disk_gib", "limit_hours")
 OPTION_FAMILIES = ("subnet.", "image.", "bucket.")
 STATES = {
     "pending": InstanceState.PENDING,

@@ -31,7 +31,7 @@ from beowulf.model.errors import BadInput, CloudError, LaunchRefused, NoCapacity
 from beowulf.model.renting import Cloud
 
 NEEDED = ("subscription", "resource_group", "identity")
-OPTIONS = (*NEEDED, "authority", "disk_gib", "address")
+OPTIONS = (*NEEDED, "authority", "disk_gib", "address", "limit_hours")
 QUOTA_ROLE = "assign the role in nodes/policies/azure-quota-role.json on the subscription"
 IMAGE = "Canonical:0001-com-ubuntu-server-jammy:22_04-lts-gen2:latest"
 ADMIN = "azureuser"  # Azure wants one; the cloud-config decides who there really is

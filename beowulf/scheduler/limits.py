@@ -96,7 +96,11 @@ def _swept(job: Job) -> Job:
 
 def _every_node_is_up(world: World, job_id: JobId) -> World:
     snapshot, rules = world
-    up = {one.id: replace(one, state=NodeState.UP, drained=False) for one in snapshot.nodes.values() if one.root}
+    up = {
+        one.id: replace(one, state=NodeState.UP, drained=False)
+        for one in snapshot.nodes.values()
+        if one.root and not one.same_as
+    }
     return replace(snapshot, nodes=snapshot.nodes.update(up), unreachable=Map(), changes=()), rules
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,6 +120,24 @@ def test_a_pipe_in_the_lease_s_place_holds_no_dead_man_up(tmp_path: Path) -> Non
     path = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
     ended = subprocess.run(["sh", "-c", script.replace("/dev/console", "/dev/null")], env=path, timeout=60)
     assert ended.returncode == -signal.SIGTERM
+
+
+@pytest.mark.parametrize("vendor", ["aws", "azure"])
+def test_a_job_that_renews_the_lease_itself_does_not_live_for_ever(vendor: str, tmp_path: Path) -> None:
+    """It runs as the user whose file that is; the limit is root's."""
+    values = Values("lab", "m-1", "beowulf", str(tmp_path), "50", "k", "ssh-ed25519 A", "k", limit_s="1")
+    lease = Path(values.lease_file)
+    lease.parent.mkdir(parents=True)
+    boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    lease.write_text(f"{boot_id} {time.clock_gettime(time.CLOCK_BOOTTIME) + 40:.0f}\n")
+    for end in ("shutdown", "give-back"):
+        (tmp_path / end).write_text('#!/bin/sh\nkill "$PPID"\n')
+        (tmp_path / end).chmod(0o755)
+    files = read_config(user_data((TEMPLATES / f"{vendor}.yaml").read_text(), values))["write_files"]
+    script = next(file["content"] for file in files if file["path"].endswith("dead-man"))
+    script = script.replace("/dev/console", "/dev/null").replace("/etc/beowulf/give-back", "give-back")
+    path = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    assert subprocess.run(["sh", "-c", script], env=path, timeout=30).returncode == -signal.SIGTERM
 
 
 @pytest.mark.root

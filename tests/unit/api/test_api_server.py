@@ -181,6 +181,16 @@ def test_errors_have_one_shape(path: Path, method: str, target: str, status: int
     assert set(answer["error"]) == {"code", "message", "hint"}
 
 
+def test_what_a_job_left_and_was_removed_is_said_to_be(path: Path, head: FakeHead) -> None:
+    ask(path, "POST", "/v1/jobs", {"spec": SPEC})
+    assert ask(path, "GET", "/v1/jobs/1")[1]["let_go"] == ""
+    head.removed["1"] = "its log and outputs were removed on 2026-11-25"
+    assert ask(path, "GET", "/v1/jobs/1")[1]["let_go"] == head.removed["1"]
+    for what in ("logs", "outputs"):
+        status, answer = ask(path, "GET", f"/v1/jobs/1/{what}")
+        assert (status, answer["error"]["message"]) == (404, f"job 1: {head.removed['1']}")
+
+
 def test_a_defect_is_answered_too(path: Path, head: FakeHead, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(head, "doctor", lambda node: 1 / 0)
     status, answer = ask(path, "GET", "/v1/doctor")
