@@ -19,16 +19,12 @@ def node(number: int, machine: str = "b1", **changes: object) -> Node:
 
 @st.composite
 def clusters(draw: st.DrawFn) -> tuple[list[Node], frozenset[str]]:
-    nodes = [
-        node(
-            number,
-            draw(st.sampled_from(("b1", "b2", ""))),
-            state=draw(st.sampled_from(tuple(NodeState))),
-            same_as=draw(st.sampled_from(("", "n1"))),
-            rented=draw(st.booleans()),
-        )
-        for number in range(1, draw(st.integers(1, 6)) + 1)
-    ]
+    nodes = []
+    for number in range(1, draw(st.integers(1, 6)) + 1):
+        rented = draw(st.booleans())
+        same_as = "" if rented else draw(st.sampled_from(("", "n1")))  # a rented one is never refused
+        machine, state = draw(st.sampled_from(("b1", "b2", ""))), draw(st.sampled_from(tuple(NodeState)))
+        nodes.append(node(number, machine, state=state, same_as=same_as, rented=rented))
     return nodes, draw(st.frozensets(st.sampled_from([one.id for one in nodes])))
 
 
