@@ -100,6 +100,8 @@ class Call:
 @dataclass(slots=True)
 class Listing(Call):
     began: float = 0.0  # of the last one that was answered
+    asked: bool = False  # somebody wants one that begins from now on
+    parts: bool = False  # it showed something of a machine without the machine
 
     def move(self, by_s: float) -> None:
         Call.move(self, by_s)  # slots leave super() without its class
@@ -153,3 +155,5 @@ class Rented:
                 call = self.lists.get(action.provider)
         if call is not None:
             call.going = False
+        if isinstance(call, Listing):
+            call.asked = True

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from dataclasses import replace
 
+from beowulf.agent.system import boot_id, boottime
 from beowulf.model.clock import Clock, ClockStepped, step_s
 
 CLOSE_S = 0.1  # two clocks that are read within this time say what they say of one moment
@@ -44,3 +47,9 @@ class Watch:
 
     def trust(self, clock: Clock) -> None:
         self._trusted = clock
+
+
+def watch_here(before: Clock | None, alive_at: float) -> Watch:
+    """Of this machine. ``alive_at``: when a head was last up, by its clock."""
+    last = replace(before, at=max(before.at, alive_at)) if before else None
+    return Watch(time.time, boottime, boot_id(), last)

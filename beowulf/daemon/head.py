@@ -28,6 +28,7 @@ from beowulf.measure import Bench
 from beowulf.model.errors import NotFound
 from beowulf.model.job import Job, JobId, JobSpec, JobState
 from beowulf.model.node import Endpoint, NodeId, NodeState
+from beowulf.model.rules import Rules
 from beowulf.model.snapshot import Snapshot, jobs_named
 from beowulf.probe import Course, LinkProblem, Load
 from beowulf.store import Store, StoredEvent, StoredReport
@@ -189,6 +190,9 @@ class RunningHead:
 
     def next_starts(self) -> dict[str, Any]:
         return plans.next_starts(self.snapshot(), time.time(), self._controller.rules, _spent_after(WHY_S))
+
+    def rules(self) -> Rules:
+        return self._controller.rules
 
     def why(self, job_id: JobId) -> dict[str, Any]:
         """Every reason why a pending job waits; one sentence for the others."""

@@ -1,12 +1,12 @@
 """Keeps the store and caches within bounds: old detail, what jobs left, submitted folders and wheels on the head;
-folders, environments and wheels on idle nodes."""
+folders, environments and wheels on idle nodes; inputs in the buckets of clouds."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Protocol
 
@@ -19,6 +19,7 @@ from beowulf.model.job import Job
 from beowulf.model.node import Node
 from beowulf.model.snapshot import Snapshot
 from beowulf.specs.settings import KeepJobs
+from beowulf.sync.depot import Depot
 from beowulf.sync.environment import environment_digest
 from beowulf.sync.expiry import CacheLimits, to_drop
 from beowulf.sync.stager import placed_trees
@@ -32,6 +33,7 @@ IN_USE_S = 86400.0  # a wheel that was asked for so lately may be on its way
 LOG_BYTES = 64 << 20
 FRESH_S = 7 * 86400.0  # what a job left stays so long, however much it is
 DISK_SHARE = 0.5
+STAGED_S = 7 * 86400.0  # so long inputs stay in a bucket, which is billed for them
 WHOLE_S = 2 * 86400.0  # so long everything is kept that ranks and nodes tell
 
 
@@ -65,6 +67,7 @@ class Housekeeping(Every):
         thin_history: Callable[[float], None],
         limits: CacheLimits | None = None,
         keep_jobs: CacheLimits | None = None,
+        depots: Collection[Depot] = (),
     ) -> None:
         """``jobs``: a folder for each job, with its logs, outputs and checkpoints. ``thin_history``: leaves what is
         worth keeping of what ranks and nodes told before a moment. ``keep_jobs``: of logs and outputs of jobs that
@@ -79,6 +82,7 @@ class Housekeeping(Every):
         self._head_log = head_log
         self._limits = limits or CacheLimits()
         self._keep_jobs = keep_jobs or CacheLimits(0, KeepJobs().max_age_s)
+        self._depots = depots
 
     def tidy(self, now: float) -> None:
         """What fails is told of, and keeps nothing else from being tidied: it is tried again in an hour."""
@@ -90,6 +94,7 @@ class Housekeeping(Every):
             self._drop_checkpoints,
             self._let_go,
             self._turn_log,
+            self._drop_staged,
             self._trim_nodes,
         ):
             try:
@@ -135,6 +140,16 @@ class Housekeeping(Every):
         if self._head_log.exists() and self._head_log.stat().st_size > LOG_BYTES:
             shutil.copyfile(self._head_log, self._head_log.with_name(f"{self._head_log.name}.1"))
             os.truncate(self._head_log, 0)
+
+    def _drop_staged(self, snapshot: Snapshot, now: float) -> None:
+        for depot in self._depots:
+            try:
+                dropped = depot.drop(now - STAGED_S)
+            except BeowulfError as error:
+                log.warning("inputs stay in a bucket", why=str(error))
+                continue
+            if dropped:
+                log.info("old inputs deleted from a bucket", files=dropped)
 
     def _trim_nodes(self, snapshot: Snapshot, now: float) -> None:
         for node in snapshot.nodes.values():

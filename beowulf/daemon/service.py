@@ -17,17 +17,17 @@ from typing import Any
 import structlog
 
 from beowulf import transport
-from beowulf.agent.system import boot_id, boottime
 from beowulf.api.server import ApiServer
 from beowulf.burst.offers import market_of
 from beowulf.cloud import registry
+from beowulf.cloud.options import check_options
 from beowulf.cloud.shelf import read_accelerators, read_catalogue
 from beowulf.controller.commands import BringHome, Caller, RecordProfile
 from beowulf.controller.inputs import LogHeld, LogsComplete
 from beowulf.controller.logs import LogFiles
 from beowulf.controller.loop import Controller
 from beowulf.controller.policy import Policy
-from beowulf.controller.watch import Watch
+from beowulf.controller.watch import watch_here
 from beowulf.daemon.beside import Beside
 from beowulf.daemon.cloud_desk import CloudDesk
 from beowulf.daemon.clouds import Clouds
@@ -69,7 +69,10 @@ def read_settings(home: Home) -> Settings:
         text = home.settings.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"cannot be read: {error}", where=str(home.settings)) from error
-    return with_market(parse_settings(text, name=str(home.settings)), home)
+    settings = parse_settings(text, name=str(home.settings))
+    for cloud in settings.renting.clouds:
+        check_options(cloud)
+    return with_market(settings, home)
 
 
 class Service:
@@ -90,12 +93,9 @@ class Service:
         self._clouds = Clouds(
             policy.renting, self._store.cluster, home.machine_keys, public_key, lambda item: self._controller.post(item)
         )
-        first_number = home.highest_job() + 1
-        clock = self._store.clock
-        before = replace(clock, at=max(clock.at, home.alive_at())) if clock else None
-        watch = Watch(time.time, boottime, boot_id(), before)
+        watch = watch_here(self._store.clock, home.alive_at())
         self._controller = Controller(
-            self._store, policy, mint=self._clouds.mint, first_number=first_number, watch=watch
+            self._store, policy, mint=self._clouds.mint, first_number=home.highest_job() + 1, watch=watch
         )
         self._fleet = Fleet(self._sink, cluster=self._store.cluster, epoch=self._store.epoch, keys=keys, settings=links)
         self._flushes = ThreadPoolExecutor(FLUSHES, thread_name_prefix="flush")
@@ -113,6 +113,7 @@ class Service:
             home.log,
             self._store.thin,
             keep_jobs=CacheLimits(settings.keep_jobs.max_mib << 20, settings.keep_jobs.max_age_s),
+            depots=depots.values(),
         )
         self._hands = WorkingHands(
             home,
@@ -133,7 +134,7 @@ class Service:
             lambda: self._controller.position,
             self._store.events,
             self._samples.newest,
-            lambda: self._controller.orphans,
+            lambda: sum(self._controller.orphans.values()),
         )
         head = RunningHead(
             home,
