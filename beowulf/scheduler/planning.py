@@ -32,14 +32,14 @@ from beowulf.scheduler.gang import Gang, gather
 from beowulf.scheduler.lines import Key, Line, Ticket
 from beowulf.scheduler.owned import set_apart
 from beowulf.scheduler.patience import Chosen, Patience
-from beowulf.scheduler.policies import KEEP_ALL, policy_of
+from beowulf.scheduler.policies import KEEP_ALL
 from beowulf.scheduler.promises import Promises
 from beowulf.scheduler.prospects import Outlook
 from beowulf.scheduler.queueing import Queue
 from beowulf.scheduler.quotas import Allowed, Quotas
 from beowulf.scheduler.request import Request
 from beowulf.scheduler.state import State, fresh, known
-from beowulf.scheduler.turns import may_wait_s
+from beowulf.scheduler.turns import may_wait_s, policy_now
 from beowulf.scheduler.waiting import Told, Waiting
 
 Memo: TypeAlias = State
@@ -75,9 +75,9 @@ class Walk:
     def __init__(self, state: State, now: float) -> None:
         self.snapshot, self.rules, self.now = state.snapshot, state.rules, now
         self.outlook = Outlook(state, now)
-        self.promises = Promises(state, self.outlook, Board(state.fits, *state.free), now)
-        self._queue = Queue(state, now, policy_of(state.rules))
-        self._policy = policy_of(state.rules)
+        self._policy = policy_now(state)
+        self.promises = Promises(state, self.outlook, Board(state.fits, *state.free), now, self._policy.depth)
+        self._queue = Queue(state, now, self._policy)
         self._choices = Choices(state, self.outlook, self._queue.paces)
         self._patience = Patience(state, self._choices, now)
         self._rented = any(node.rented for node in state.snapshot.nodes.values())

@@ -11,22 +11,25 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from heapq import heappop, heappush
 from typing import TypeAlias
 
 from beowulf.model.cloud import Offer
 from beowulf.model.job import JobSpec
 from beowulf.model.market import OWN, MarketRules
-from beowulf.scheduler.bargain import in_hand_s
+from beowulf.scheduler.bargain import LEAST_GAIN_S, in_hand_s
 from beowulf.scheduler.errand import MOST_HOURLY_USD, inputs_mb, results_mb
 from beowulf.scheduler.estimates import UNKNOWN
 from beowulf.scheduler.imagined import fits
 from beowulf.scheduler.lines import Line, Ticket
+from beowulf.scheduler.policies import KEEP_ALL, Policy, policy_of
+from beowulf.scheduler.state import State
 
 Place: TypeAlias = tuple[int, bool, float, float, int, int]
 """(-priority, not resuming, -rank, submitted, number, index): the smallest is first."""
 LOOKED_AT = 100  # of those that change places; beyond, they go by when money is due
+PROMISED = 8  # reservations while money may be spent: whoever has one that keeps his deadline is not rented for
 PlaceOf: TypeAlias = Callable[[Line, int], Place]
 
 
@@ -44,6 +47,16 @@ class Need:
 
 
 NeedOf: TypeAlias = Callable[[Line], Need]
+
+
+def policy_now(state: State) -> Policy:
+    """The policy of the rules, with more reservations than it gives else while a deadline may cost money."""
+    policy, rules = policy_of(state.rules), state.rules
+    if not rules.market.offers or rules.depth or policy.depth == KEEP_ALL or policy.depth >= PROMISED:
+        return policy
+    if not any(map(_counts, state.lines.values())):
+        return policy
+    return replace(policy, depth=PROMISED, latest_first=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,15 +140,17 @@ def exchanged(
 
 def in_turn(waiting: Sequence[Waiting], now: float, threads: int) -> list[Waiting]:
     """By when money is due; last of all those that cannot start by then behind those before them in a lab that is free:
-    whenever there is one, whoever spares the least for his room leaves (after Moore, 1968)."""
+    whenever there is one, whoever spares the least for his room leaves (after Moore, 1968). Not those for whom it is
+    too late to rent a machine: they wait for what was promised them here, and nothing else keeps their deadline."""
     by_due = sorted(waiting, key=lambda one: (one.due_at, one.place))
     looked_at = [one for one in by_due if one.need.threads <= threads][:LOOKED_AT]  # the lab is too small for others
     horizon_s = looked_at[-1].due_at - now if looked_at else 0.0
+    firm = [one for one in looked_at if one.due_at + LEAST_GAIN_S < now]
     kept: list[tuple[float, Place, Waiting]] = []
     left: set[Ticket] = set()
-    for one in looked_at:
+    for one in looked_at[len(firm) :]:
         heappush(kept, (one.worth_within(horizon_s), one.place, one))
-        before = [other for _, _, other in kept if other is not one]
+        before = [*firm, *(other for _, _, other in kept if other is not one)]
         while one.ticket not in left and not _starts(one, before, max(0.0, one.due_at - now), threads):
             _, _, least = heappop(kept)
             left.add(least.ticket)
