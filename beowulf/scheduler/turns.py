@@ -11,25 +11,25 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from heapq import heappop, heappush
 from typing import TypeAlias
 
 from beowulf.model.cloud import Offer
 from beowulf.model.job import JobSpec
 from beowulf.model.market import OWN, MarketRules
+from beowulf.model.rules import Rules
 from beowulf.scheduler.bargain import LEAST_GAIN_S, in_hand_s
 from beowulf.scheduler.errand import MOST_HOURLY_USD, inputs_mb, results_mb
 from beowulf.scheduler.estimates import UNKNOWN
 from beowulf.scheduler.imagined import fits
 from beowulf.scheduler.lines import Line, Ticket
-from beowulf.scheduler.policies import KEEP_ALL, Policy, policy_of
-from beowulf.scheduler.state import State
+from beowulf.scheduler.policies import KEEP_ALL, Policy
 
 Place: TypeAlias = tuple[int, bool, float, float, int, int]
 """(-priority, not resuming, -rank, submitted, number, index): the smallest is first."""
 LOOKED_AT = 100  # of those that change places; beyond, they go by when money is due
-PROMISED = 8  # reservations while money may be spent: whoever has one that keeps his deadline is not rented for
+PROMISED = 8  # of those that wait, so many get a reservation more than the policy gives, where that spares a machine
 PlaceOf: TypeAlias = Callable[[Line, int], Place]
 
 
@@ -47,16 +47,6 @@ class Need:
 
 
 NeedOf: TypeAlias = Callable[[Line], Need]
-
-
-def policy_now(state: State) -> Policy:
-    """The policy of the rules, with more reservations than it gives else while a deadline may cost money."""
-    policy, rules = policy_of(state.rules), state.rules
-    if not rules.market.offers or rules.depth or policy.depth == KEEP_ALL or policy.depth >= PROMISED:
-        return policy
-    if not any(map(_counts, state.lines.values())):
-        return policy
-    return replace(policy, depth=PROMISED, latest_first=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +111,7 @@ def exchanged(
     """The places of those that change theirs. ``threads``: of the whole lab."""
     purses: dict[str, list[tuple[Line, Need]]] = {}
     for line in lines:
-        if _counts(line) and (need := need_of(line)).length_s < UNKNOWN:
+        if counts(line) and (need := need_of(line)).length_s < UNKNOWN:
             purses.setdefault(line.spec.budget, []).append((line, need))
     found: dict[Ticket, Place] = {}
     for mine in purses.values():
@@ -187,5 +177,11 @@ def _runs(waiting: Sequence[Waiting], others: Sequence[Line], place: PlaceOf) ->
     return runs
 
 
-def _counts(line: Line) -> bool:
+def counts(line: Line) -> bool:
+    """Whether machines may be rented to keep its jobs' deadline."""
     return line.spec.burst.policy != "never" and line.spec.burst.deadline_s > 0.0 and not line.cancelled
+
+
+def promises_more(policy: Policy, rules: Rules) -> int:
+    """How many jobs are tried for a reservation beyond those that the policy gives."""
+    return PROMISED if rules.market.offers and not rules.depth and policy.depth != KEEP_ALL else 0
