@@ -29,7 +29,7 @@ from beowulf.scheduler.policies import KEEP_ALL, Policy
 Place: TypeAlias = tuple[int, bool, float, float, int, int]
 """(-priority, not resuming, -rank, submitted, number, index): the smallest is first."""
 LOOKED_AT = 100  # of those that change places; beyond, they go by when money is due
-PROMISED = 8  # of those that wait, so many get a reservation more than the policy gives, where that spares a machine
+PROMISED = 8  # so many are tried for a reservation beyond those of the policy, where that spares a machine
 PlaceOf: TypeAlias = Callable[[Line, int], Place]
 
 
@@ -183,5 +183,5 @@ def counts(line: Line) -> bool:
 
 
 def promises_more(policy: Policy, rules: Rules) -> int:
-    """How many jobs are tried for a reservation beyond those that the policy gives."""
+    """How many of those that `counts` are tried for a reservation beyond those of the policy."""
     return PROMISED if rules.market.offers and not rules.depth and policy.depth != KEEP_ALL else 0
