@@ -1,8 +1,8 @@
 """``plan(snapshot, now)``: what to start now, and why the rest waits.
 
 One walk down the queue, by the policy's order. Who fits starts. Who does not gets a reservation, as long as the policy
-gives any, or it spares a machine: the earliest moment at which the limits of what runs make room, and the nodes for it. Whoever comes later
-starts only where that leaves every reservation as it is.
+gives any, or one spares a machine: the earliest moment at which the limits of what runs make room, and the nodes for
+it. Whoever comes later starts only where that leaves every reservation as it is.
 """
 
 from __future__ import annotations
