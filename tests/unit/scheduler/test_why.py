@@ -47,7 +47,7 @@ def test_every_reason_is_told_and_each_by_the_plan_itself() -> None:
 
 
 def test_what_only_two_circumstances_do_together_is_told_too() -> None:
-    """n2 is free, and promised with n1 to a job that waits; in its place our job would do with n3, were that not busy."""
+    """n2 is free, and promised with n1 to a job that waits; n3 would do in its place, were it not busy."""
     cluster = lab(3, rules=Rules("easy"))
     for name in ("n1", "n3"):
         cluster.submit(nodelist=(name,), resources=Resources(cpus=2), max_duration_s=100)
