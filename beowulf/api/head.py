@@ -136,7 +136,8 @@ class RentedHead(Protocol):
     """What the head knows of rented machines besides its snapshot. Everything may block."""
 
     def clouds(self) -> list[dict[str, Any]]:
-        """``{name, provider, listed_at, error}`` of each configured one; 0: no list of it was seen yet."""
+        """``{name, provider, listed_at, error, unwanted}`` of each configured one; ``listed_at`` 0: no list of it was
+        seen yet; ``unwanted``: what is being ended because nobody wants it."""
 
     def collect(self, caller: Caller) -> list[dict[str, Any]]:
         """Has every cloud listed anew and waits for it, for a time. → `clouds`."""

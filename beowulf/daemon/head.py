@@ -20,7 +20,7 @@ from beowulf.daemon.cloud_desk import CloudDesk
 from beowulf.daemon.courses import Courses
 from beowulf.daemon.home import Home
 from beowulf.daemon.metrics import CONTENT_TYPE, Metrics
-from beowulf.daemon.reasons import end_answer, why_answer
+from beowulf.daemon.reasons import end_answer, standing, why_answer
 from beowulf.daemon.samples import Samples
 from beowulf.daemon.transfers import Transfers
 from beowulf.measure import Bench
@@ -203,7 +203,7 @@ class RunningHead:
         kept = scheduler.kept_promises(self.snapshot().jobs.values())
         if found is None:
             end = scheduler.expected_end(self.snapshot(), job, self._controller.rules)
-            return end_answer(job, self.reason(job) or f"it is {job.word}", end, kept)
+            return end_answer(job, self.reason(job) or standing(job), end, kept)
         return why_answer(job, found, kept)
 
     def has_tree(self, digest: str) -> bool:

@@ -156,7 +156,7 @@ class FakeHead:
         return self
 
     def clouds(self) -> list[dict[str, Any]]:
-        return [{"name": "aws", "provider": "aws", "listed_at": 5.0, "error": ""}]
+        return [{"name": "aws", "provider": "aws", "listed_at": 5.0, "error": "", "unwanted": 0}]
 
     def collect(self, caller: Caller) -> list[dict[str, Any]]:
         return self.clouds()
