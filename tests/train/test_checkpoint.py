@@ -17,7 +17,8 @@ from typing import Any
 import checkpoint_ranks
 import pytest
 import torch
-from gang import free_port, surroundings
+from gang import surroundings
+from ports import hold_port
 
 from beowulf import train
 from beowulf.train import checkpoint_files as files
@@ -31,7 +32,9 @@ class Ranks:
     """Ranks on nodes of their own, as it were: each has its own folder for checkpoints, and its own reports."""
 
     def __init__(self, folder: Path, count: int, command: list[str]) -> None:
-        shared = surroundings(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(free_port()), WORLD_SIZE=str(count))
+        self.held = hold_port()
+        port = str(self.held.getsockname()[1])
+        shared = surroundings(MASTER_ADDR="127.0.0.1", MASTER_PORT=port, WORLD_SIZE=str(count))
         self.folder = folder
         (folder / "trace").mkdir(exist_ok=True)
         self.processes = [
@@ -59,6 +62,7 @@ class Ranks:
         for process in self.processes:
             process.kill()
             process.wait()
+        self.held.close()
 
     def kept(self, rank: int) -> int:
         found = files.newest(str(self.folder / f"node{rank}"))
@@ -172,7 +176,7 @@ def test_workers_of_a_rank_end_at_a_signal_as_anybody_does(tmp_path: Path) -> No
         child = os.fork()
         if not child:
             os.write(tell, b".")
-            time.sleep(60)
+            time.sleep(600)
             os._exit(0)
         os.read(hear, 1)
         os.kill(child, signal.SIGTERM)

@@ -9,13 +9,15 @@ import asyncio
 import os
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
-from driving import screen_text, settle, until
+from driving import lines_of, screen_text, settle, until
 from made_up import NOW, MadeUp
 from textual.filter import Monochrome
+from textual.pilot import Pilot
 
 from beowulf.tui.app import Top
 from beowulf.tui.feed import Feed
@@ -24,6 +26,8 @@ from beowulf.tui.overview import PANES
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "tui"
 SIZES = ((80, 24), (120, 36), (200, 60))
+WRITE = os.environ.get("BEOWULF_GOLDEN") == "write"
+PATIENCE_S = 10.0  # of each page that is not as it should be
 VIEWS = tuple(kind.TITLE.casefold() for kind in PANES)
 
 
@@ -36,10 +40,27 @@ def in_utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     time.tzset()
 
 
+def golden(name: str, size: tuple[int, int]) -> Path:
+    return GOLDEN / f"{name}-{size[0]}x{size[1]}.txt"
+
+
+def page(app: Top) -> str:
+    return "".join(f"{line}\n" for line in lines_of(app))
+
+
 def pages(size: tuple[int, int]) -> tuple[dict[str, str], Top]:
-    """The text of every view, and of every tab of a job."""
+    """The text of every view, and of every tab of a job: as it should be, or as it is where that does not come."""
     made_up: Any = MadeUp()
     found: dict[str, str] = {}
+
+    async def look(app: Top, pilot: Pilot[None], name: str) -> None:
+        await settle(pilot)
+        if WRITE:
+            await pilot.pause(1.0)
+        else:
+            with suppress(AssertionError):
+                await until(pilot, lambda: page(app) == golden(name, size).read_text(), PATIENCE_S)
+        found[name] = page(app)
 
     async def main() -> Top:
         app = Top(made_up, Feed(made_up), clock=lambda: NOW)
@@ -49,19 +70,14 @@ def pages(size: tuple[int, int]) -> tuple[dict[str, str], Top]:
                 await pilot.press(str(at + 1))
                 await settle(pilot)
                 await until(pilot, lambda: bool(app.overview.pane.rows.keys))
-                await settle(pilot)
-                found[view] = screen_text(app)
+                await look(app, pilot, view)
             await pilot.press("2", "d")
             await until(pilot, lambda: "runs on n[1-4]" in screen_text(app))
             for at, tab in enumerate(TABS):
                 await pilot.press(str(at + 1))
-                await settle(pilot)
-                await pilot.pause(0.2)
-                await settle(pilot)
-                found[f"job-{tab}"] = screen_text(app)
+                await look(app, pilot, f"job-{tab}")
             await pilot.press("escape", "question_mark")
-            await settle(pilot)
-            found["help"] = screen_text(app)
+            await look(app, pilot, "help")
         made_up.hang_up()
         return app
 
@@ -72,12 +88,11 @@ def pages(size: tuple[int, int]) -> tuple[dict[str, str], Top]:
 def test_every_view_looks_as_it_did(size: tuple[int, int]) -> None:
     found, _ = pages(size)
     for name, text in found.items():
-        file = GOLDEN / f"{name}-{size[0]}x{size[1]}.txt"
-        page = "".join(f"{line.rstrip()}\n" for line in text.splitlines())
-        if os.environ.get("BEOWULF_GOLDEN") == "write":
+        file = golden(name, size)
+        if WRITE:
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(page)
-        assert page == file.read_text(), f"{file.name} differs; if that is meant: BEOWULF_GOLDEN=write"
+            file.write_text(text)
+        assert text == file.read_text(), f"{file.name} differs; if that is meant: BEOWULF_GOLDEN=write"
 
 
 def test_without_colours_every_word_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
