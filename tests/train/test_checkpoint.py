@@ -25,7 +25,7 @@ from beowulf.train import checkpoint_files as files
 
 SCRIPT = Path(checkpoint_ranks.__file__)
 SAMPLES, EPOCHS = 1797, 2
-PATIENCE_S = 120.0
+PATIENCE_S = 280.0
 
 
 class Ranks:

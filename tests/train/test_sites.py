@@ -20,7 +20,7 @@ from beowulf.train import sites
 from beowulf.train.sites import PIECE_BYTES, Between, read_sites
 
 SCRIPT = Path(sites_ranks.__file__)
-PATIENCE_S = 120.0
+PATIENCE_S = 280.0
 
 
 def came_to(tmp_path: Path, mode: str, *, apart: bool) -> dict[str, Any]:
