@@ -7,7 +7,8 @@ import sys
 import time
 from pathlib import Path
 
-from gang import run_command
+import ports
+from gang import CHECKOUT, run_command
 
 from beowulf import train
 
@@ -52,5 +53,6 @@ def test_closing_a_session_ends_its_threads() -> None:
 
 
 def test_so_does_the_end_of_a_script_that_does_not_close_it() -> None:
-    printed = run_command([sys.executable, "-c", SCRIPT], Path(__file__).parent)
+    path = os.pathsep.join((str(CHECKOUT), str(Path(ports.__file__).parent)))
+    printed = run_command([sys.executable, "-c", SCRIPT], Path(__file__).parent, PYTHONPATH=path)
     assert printed.splitlines() == ["while it trains True", "at the end 0"]
