@@ -1,7 +1,7 @@
 """What ranks of ``test_checkpoint_of_local_modes.py`` run: each steps its own way and shares every fourth step.
 
-``python local_ranks.py TRACE MODE STEPS``: once TRACE/stay is a file, rank 1 says in its book which step it will never
-end: the next one that is three steps after ranks shared. Until then they take their time.
+``python local_ranks.py TRACE MODE STEPS``: they take their time until TRACE/stay is a file. Rank 1 never ends the fourth
+step of the next epoch, three steps after ranks shared, and says so in its book.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ def main(trace: Path, mode: str, steps: int) -> None:
         bw.restore(optimizer=optimizer)
         print(json.dumps({"began": bw.cursor.step}), file=book, flush=True)
         for _ in bw.epochs(100):
+            stays = (trace / "stay").exists()
             for step, micro_batches in bw.steps(loader):
-                stays = (trace / "stay").exists()
                 for x, y, _ in micro_batches:
                     bw.backward(nn.functional.cross_entropy(model(x), y))
-                    if stays and bw.rank == 1 and step % EPOCH % PERIOD == PERIOD - 1:
+                    if stays and bw.rank == 1 and step % EPOCH == PERIOD - 1:
                         print(json.dumps({"stays": step}), file=book, flush=True)
                         time.sleep(1e6)
                 bw.step(optimizer)
-                time.sleep(0.02 if stays else 0.3)
+                time.sleep(0.02 if (trace / "stay").exists() else 0.3)
                 weights = {name: value.tolist() for name, value in bw.module.state_dict().items()}
                 print(json.dumps({"step": bw.cursor.step, **weights}), file=book, flush=True)
                 if bw.cursor.step == steps:

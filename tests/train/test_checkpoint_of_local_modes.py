@@ -68,7 +68,7 @@ def test_asked_for_a_checkpoint_the_ranks_agree_on_one_and_else_keep_what_they_l
     gang.processes[0].send_signal(signal.SIGUSR1)
     wait_for(lambda: gang.kept(0) > step, gang)
     later, mine, _ = kept(tmp_path, 0)
-    assert later == stuck - local_ranks.PERIOD + 1
+    assert later == stuck - (local_ranks.PERIOD - 1)
     assert same(mine, after(tmp_path, 0, later)) and same(mine, after(tmp_path, 1, later))
     assert not same(mine, after(tmp_path, 0, stuck))
     for process in gang.processes:
