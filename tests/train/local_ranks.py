@@ -1,7 +1,7 @@
 """What ranks of ``test_checkpoint_of_local_modes.py`` run: each steps its own way and shares every fourth step.
 
-``python local_ranks.py TRACE MODE STEPS``: they take their time until TRACE/stay is a file. Rank 1 never ends the fourth
-step of the next epoch, three steps after ranks shared, and says so in its book.
+``python local_ranks.py TRACE MODE STEPS``: they take their time until TRACE/stay is a file. Rank 1 never ends the
+fourth step of the next epoch, three steps after ranks shared, and says so in its book.
 """
 
 from __future__ import annotations
