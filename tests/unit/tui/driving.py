@@ -32,8 +32,8 @@ def drive(client: MadeUp, steps: Steps, size: tuple[int, int] = (120, 30), **how
     return asyncio.run(main())
 
 
-async def until(pilot: Pilot[None], holds: Callable[[], object], patience_s: float = 60.0) -> None:
-    deadline = time.monotonic() + patience_s
+async def until(pilot: Pilot[None], holds: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 60.0
     while not _now(holds):
         assert time.monotonic() < deadline, "it never came"
         await pilot.pause(0.02)
