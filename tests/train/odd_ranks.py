@@ -169,12 +169,13 @@ class Case:
 
 
 def drawn_case(number: int) -> Case:
-    """A shape that nobody thought of; BatchNorm needs two samples in every micro-batch of it."""
+    """A shape that nobody thought of. BatchNorm needs two samples in every micro-batch, and stock DDP an uneven split
+    to fail."""
     draw = random.Random(number)
     while True:
         samples, batch, micro = draw.randint(2, 120), draw.randint(2, 70), draw.randint(2, 24)
         whole = [size for size in (min(batch, samples), samples % batch) if size]
-        if micro < min(batch, samples) and all(size // -(-size // micro) >= 2 for size in whole):
+        if micro * RANKS < min(batch, samples) and all(size // -(-size // micro) >= 2 for size in whole):
             break
     masked, accumulate, clip = draw.random() < 0.5, draw.random() < 0.3, draw.choice([None, CLIP])
     return Case(samples=samples, batch=batch, micro=micro, steps=7, masked=masked, accumulate=accumulate, clip=clip)
