@@ -20,6 +20,8 @@ from xdist.scheduler import LoadScopeScheduling
 from beowulf.lab import Lab
 from beowulf.lab.survey import kind_here
 
+pytest_plugins = ("second_tries",)
+
 hypothesis.settings.register_profile("beowulf", deadline=None)  # a busy machine is no defect
 hypothesis.settings.load_profile("beowulf")
 # Of properties beside which stands a planted defect: the same examples every time, and what is found need not be small.

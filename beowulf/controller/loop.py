@@ -9,6 +9,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
@@ -92,9 +93,9 @@ class Controller:
         self._plan_again_at = 0.0  # when time alone may change it
 
     @property
-    def orphans(self) -> int:
-        """Rented machines that are ours by their tag and wanted by nobody, not gone yet."""
-        return len(self._volatile.rented.orphans)
+    def orphans(self) -> Mapping[str, int]:
+        """By cloud: machines and parts of some that are ours by their tag and wanted by nobody, not gone yet."""
+        return Counter(list(self._volatile.rented.orphans.values()))
 
     @property
     def rules(self) -> Rules:

@@ -96,6 +96,8 @@ class Call:
 @dataclass(slots=True)
 class Listing(Call):
     began: float = 0.0  # of the last one that was answered
+    asked: bool = False  # somebody wants one that begins from now on
+    parts: bool = False  # it showed something of a machine without the machine
 
 
 @dataclass(slots=True)
@@ -131,3 +133,5 @@ class Rented:
                 call = self.lists.get(action.provider)
         if call is not None:
             call.going = False
+        if isinstance(call, Listing):
+            call.asked = True

@@ -1,12 +1,12 @@
 """Keeps the store and caches within bounds: old detail, submitted folders and wheels on the head; folders, environments
-and wheels on idle nodes."""
+and wheels on idle nodes; inputs in the buckets of clouds."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Protocol
 
@@ -17,6 +17,7 @@ from beowulf.model.errors import BeowulfError
 from beowulf.model.job import Job
 from beowulf.model.node import Node
 from beowulf.model.snapshot import Snapshot
+from beowulf.sync.depot import Depot
 from beowulf.sync.environment import environment_digest
 from beowulf.sync.expiry import CacheLimits, to_drop
 from beowulf.sync.stager import placed_trees
@@ -28,6 +29,7 @@ log = structlog.get_logger("housekeeping")
 EVERY_S = 3600.0
 IN_USE_S = 86400.0  # a wheel that was asked for so lately may be on its way
 LOG_BYTES = 64 << 20
+STAGED_S = 7 * 86400.0  # so long inputs stay in a bucket, which is billed for them
 WHOLE_S = 2 * 86400.0  # so long everything is kept that ranks and nodes tell
 
 
@@ -60,6 +62,7 @@ class Housekeeping(Every):
         head_log: Path,
         thin_history: Callable[[float], None],
         limits: CacheLimits | None = None,
+        depots: Collection[Depot] = (),
     ) -> None:
         """``jobs``: a folder for each job, with its checkpoints. ``thin_history``: leaves what is worth keeping
         of what ranks and nodes told before a moment."""
@@ -72,6 +75,7 @@ class Housekeeping(Every):
         self._jobs = jobs
         self._head_log = head_log
         self._limits = limits or CacheLimits()
+        self._depots = depots
 
     def tidy(self, now: float) -> None:
         """What fails is told of, and keeps nothing else from being tidied: it is tried again in an hour."""
@@ -82,6 +86,7 @@ class Housekeeping(Every):
             self._drop_wheels,
             self._drop_checkpoints,
             self._turn_log,
+            self._drop_staged,
             self._trim_nodes,
         ):
             try:
@@ -114,6 +119,16 @@ class Housekeeping(Every):
         if self._head_log.exists() and self._head_log.stat().st_size > LOG_BYTES:
             shutil.copyfile(self._head_log, self._head_log.with_name(f"{self._head_log.name}.1"))
             os.truncate(self._head_log, 0)
+
+    def _drop_staged(self, snapshot: Snapshot, now: float) -> None:
+        for depot in self._depots:
+            try:
+                dropped = depot.drop(now - STAGED_S)
+            except BeowulfError as error:
+                log.warning("inputs stay in a bucket", why=str(error))
+                continue
+            if dropped:
+                log.info("old inputs deleted from a bucket", files=dropped)
 
     def _trim_nodes(self, snapshot: Snapshot, now: float) -> None:
         for node in snapshot.nodes.values():

@@ -18,6 +18,7 @@ from beowulf import transport
 from beowulf.api.server import ApiServer
 from beowulf.burst.offers import market_of
 from beowulf.cloud import registry
+from beowulf.cloud.options import check_options
 from beowulf.cloud.shelf import read_accelerators, read_catalogue
 from beowulf.controller.commands import BringHome, Caller, RecordProfile
 from beowulf.controller.inputs import LogHeld, LogsComplete
@@ -63,7 +64,10 @@ def read_settings(home: Home) -> Settings:
         text = home.settings.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"cannot be read: {error}", where=str(home.settings)) from error
-    return with_market(parse_settings(text, name=str(home.settings)), home)
+    settings = parse_settings(text, name=str(home.settings))
+    for cloud in settings.renting.clouds:
+        check_options(cloud)
+    return with_market(settings, home)
 
 
 class Service:
@@ -93,7 +97,14 @@ class Service:
         wheels = WheelHouse(home.wheels)
         stager = Stager(over(self._fleet), trees, wheels, depots=depots, admit=self._admit)
         self._housekeeping = Housekeeping(
-            lambda: self._controller.snapshot, stager, trees, wheels, home.jobs, home.log, self._store.thin
+            lambda: self._controller.snapshot,
+            stager,
+            trees,
+            wheels,
+            home.jobs,
+            home.log,
+            self._store.thin,
+            depots=depots.values(),
         )
         self._hands = WorkingHands(
             home,
@@ -114,7 +125,7 @@ class Service:
             lambda: self._controller.position,
             self._store.events,
             self._samples.newest,
-            lambda: self._controller.orphans,
+            lambda: sum(self._controller.orphans.values()),
         )
         head = RunningHead(
             home,

@@ -47,6 +47,7 @@ class InLine:
         self._wide = any(job.spec.min_nodes > 1 for job in jobs)
         self._lines: dict[Hashable, Line] = {}
         self.most = NO_LIMIT  # whoever asks for more need not have its turn
+        self.each = False  # whether all jobs of a line have their turn, though the first of them did not start
 
     def __bool__(self) -> bool:
         return bool(self._lines)
@@ -71,20 +72,21 @@ class InLine:
             del self._lines[line.key]
         return number
 
-    def turns(self, now: float) -> Iterator[Line]:
-        """Each line when its first job is next; a line that somebody took a job of comes again with its next."""
-        self.most = NO_LIMIT
+    def turns(self, now: float) -> Iterator[tuple[Line, int]]:
+        """Each line with its first job when that is next; with the one behind it where that was taken, or `each` is."""
+        self.most, self.each = NO_LIMIT, False
         heap = self._begin(now)
         heapify(heap)
         while heap:
             _, number, line = heappop(heap)
             for behind in self._behind(line):
-                heappush(heap, self._turn(behind))
+                heappush(heap, self._turn(behind, behind.numbers[0]))
             if line.width > self.most:
                 continue
-            yield line
-            if line.numbers and line.numbers[0] != number:
-                heappush(heap, self._turn(line))
+            yield line, number
+            place = line.numbers.index(number) + 1 if self.each else 0
+            if len(line.numbers) > place and line.numbers[place] != number:
+                heappush(heap, self._turn(line, line.numbers[place]))
 
     def started(self, number: int, now: float) -> None: ...
 
@@ -97,13 +99,13 @@ class InLine:
     def _came(self, line: Line) -> None: ...
 
     def _begin(self, now: float) -> list[Turn]:
-        return [self._turn(line) for line in self._lines.values()]
+        return [self._turn(line, line.numbers[0]) for line in self._lines.values()]
 
     def _behind(self, line: Line) -> Sequence[Line]:
         return ()
 
-    def _turn(self, line: Line) -> Turn:
-        return 0.0, line.numbers[0], line
+    def _turn(self, line: Line, number: int) -> Turn:
+        return 0.0, number, line
 
 
 class Ranked(InLine):
@@ -154,11 +156,11 @@ class Ranked(InLine):
             found = self._dues[accounts] = dues(accounts, rules)
         return found
 
-    def _turn(self, line: Line) -> Turn:
-        return -self._rank(line, self._now, self._fair[line.account]), line.numbers[0], line
+    def _turn(self, line: Line, number: int) -> Turn:
+        return -self._rank(line, number, self._now, self._fair[line.account]), number, line
 
-    def _rank(self, line: Line, now: float, fair: float) -> float:
-        job = self._jobs[line.numbers[0]]
+    def _rank(self, line: Line, number: int, now: float, fair: float) -> float:
+        job = self._jobs[number]
         waited, part = max(0.0, now - job.submitted_at), job.spec.resources.cpus * line.width / self._threads
         return self._order(standing(waited, fair, self._service, line.length_s, line.width, part, self._rules))
 
@@ -179,7 +181,8 @@ class Steady(Ranked):
         return super().take(line)
 
     def _came(self, line: Line) -> None:
-        entry = self._entries[line] = (-self._rank(line, self._late, 1.0), line.numbers[0], line)
+        number = line.numbers[0]
+        entry = self._entries[line] = (-self._rank(line, number, self._late, 1.0), number, line)
         insort(self._accounts.setdefault(line.account, []), entry)
 
     def _settle(self) -> None:
@@ -200,7 +203,7 @@ class Steady(Ranked):
         self._now = now
         self._fair = fair_shares(self._usage, self._accounts, self._rules, now, self._known_dues)
         self._shown = dict.fromkeys(self._accounts, 0)
-        return [self._turn(line) for account in self._accounts for line in self._next(account)]
+        return [self._turn(line, line.numbers[0]) for account in self._accounts for line in self._next(account)]
 
     def _behind(self, line: Line) -> Sequence[Line]:
         return self._next(line.account)

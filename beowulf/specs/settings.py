@@ -83,7 +83,7 @@ SETTINGS = Record(
             "0",
         ),
         Key("hooks", hooks.HOOKS, "Who is told of what: webhooks, programs, mail and chats (docs/operations.md)."),
-        Key("tracking", TRACKING, "Where experiments are tracked (docs/operations.md)."),
+        Key("tracking", TRACKING, "Where experiments are tracked (docs/how-to.md)."),
         Key("quarantine", QUARANTINE, "When a node that keeps failing is left alone."),
         Key("scheduler", scheduling.SCHEDULER, "Who goes first, and how much anybody may have."),
         Key("clouds", renting.CLOUDS, "Where machines may be rented (docs/cloud.md)."),

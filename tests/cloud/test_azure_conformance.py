@@ -13,6 +13,8 @@ through Microsoft's own SDK.
 | too many requests: 429 with ``Retry-After`` | "Understand how Azure Resource Manager throttles requests" |
 | deleting a machine deletes the parts with ``deleteOption: Delete``, and no others | "Delete a VM and attached
   resources" |
+| a data disk that the image brings gets the machine's tags, and is only detached when that goes | "Virtual Machines -
+  Create Or Update", dataDisks.deleteOption (asked for in tests/cloud/test_left_behind.py) |
 | parts in use cannot be deleted; deleting what is absent: 204 | "Network Interfaces - Delete", REST guidelines |
 | a guest's own shutdown leaves ``PowerState/stopped``, billed as before | "States and billing status of Azure VMs" |
 | an evicted Spot machine with ``evictionPolicy: Delete`` is deleted with its disk | "Use Azure Spot Virtual Machines" |

@@ -128,11 +128,12 @@ def test_azures_machine_hears_of_its_eviction(cloud: Start, tmp_path: Path, monk
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(emulator.certificate))
     launching = Launching(tmp_path, Offer("azure", "eastus", "", "Standard_B2s", cpus=2, memory_mib=4096))
     ours = Azure(settings(emulator), "cafe")
-    made = ours.create(launched_with_template(launching, "azure", "900", Market.SPOT))
+    ours.create(launched_with_template(launching, "azure", "900", Market.SPOT))
+    [address] = until(lambda: [one.address for one in ours.list() if one.address])
     (tmp_path / ".ssh").mkdir()
-    (tmp_path / ".ssh" / "known_hosts").write_text(f"{made.address} {launching.host_key('t1')}\n")
+    (tmp_path / ".ssh" / "known_hosts").write_text(f"{address} {launching.host_key('t1')}\n")
     keys = KeyRing(launching.key, home=tmp_path, use_agent=False)
-    inside = LoginHost(f"beowulf@{made.address}", keys, SettingsFolder(tmp_path), LinkSettings())
+    inside = LoginHost(f"beowulf@{address}", keys, SettingsFolder(tmp_path), LinkSettings())
     emulator.reclaim(emulator.machines()[0]["id"], 90.0)
     told = "~/.beowulf/cafe/azure-1/notice"
     read = lambda: inside(("sh", "-c", f"cat {told}; cut -d. -f1 /proc/uptime; stat -c %U {told}"), "")  # noqa: E731

@@ -22,6 +22,9 @@ for through the unmodified boto3.
 | shutting down from inside ends or stops by InstanceInitiatedShutdownBehavior | EC2 User Guide, the page of that name |
 | metadata wants a token with HttpTokens=required; a token wants PUT and 1…21600 s | User Guide, "Use IMDS" |
 | spot/instance-action: 404, or action and time | EC2 User Guide, "Spot Instance interruption notices" |
+| a root volume goes with its instance, a data volume that the image keeps becomes ``available`` | EC2 User Guide,
+  "Preserve data when an instance is terminated" |
+| a volume in use: VolumeInUse; one that is gone: InvalidVolume.NotFound | EC2 API Reference, "Error codes" |
 | a group in use: DependencyViolation | EC2 API Reference, "Error codes" |
 | no signature: MissingAuthenticationToken; an unknown key: AuthFailure | EC2 API Reference, "Error codes" |
 | multipart uploads, ranges, presigned URLs | S3 User Guide |
@@ -152,6 +155,19 @@ def test_capacity_quota_and_throttle(ec2: Any, emulator: Emulator) -> None:
     assert refused(launch, ec2) == ("InstanceLimitExceeded", 400)
     emulator.rules(quota={}, requests_per_s=0.001)
     assert refused(launch, ec2) == ("RequestLimitExceeded", 503)
+
+
+def test_volumes(ec2: Any) -> None:
+    instances = [launch(ec2), launch(ec2, ImageId="ami-0data")]
+    volumes = ec2.describe_volumes()["Volumes"]
+    assert [one["State"] for one in volumes] == ["in-use"] * 3
+    assert refused(ec2.delete_volume, VolumeId=volumes[0]["VolumeId"]) == ("VolumeInUse", 400)
+    ec2.terminate_instances(InstanceIds=instances)
+    free = [{"Name": "status", "Values": ["available"]}]
+    [left] = until(lambda: ec2.describe_volumes(Filters=free)["Volumes"])
+    until(lambda: len(ec2.describe_volumes()["Volumes"]) == 1)
+    ec2.delete_volume(VolumeId=left["VolumeId"])
+    assert refused(ec2.delete_volume, VolumeId=left["VolumeId"]) == ("InvalidVolume.NotFound", 400)
 
 
 def test_lists_tags_and_pages(ec2: Any, emulator: Emulator) -> None:

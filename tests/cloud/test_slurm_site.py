@@ -282,7 +282,7 @@ def test_the_commands_of_the_docs_find_and_end_pilots_without_a_head(bed: Bed) -
     made = [bed.site(cluster).create(bed.request(f"left-{cluster}", cluster)) for cluster in ("cafe", "beef")]
     bed.slurm.run("sbatch", "--output=/dev/null", "--job-name=thesis", "--wrap=sleep 100")
     told = bed.run(("sh", "-c", f"PATH={PROGRAMS}:$PATH; {find}"), "").out
-    assert [line.split()[0] for line in told.splitlines()] == [one.instance_id for one in made]
+    assert {line.split()[0] for line in told.splitlines()} == {one.instance_id for one in made}
     assert bed.run(("sh", "-c", f"PATH={PROGRAMS}:$PATH; {end}"), "").code == 0
     wait_for(lambda: bed.jobs() == ["thesis"], "the pilots, and no other job, to end")
 

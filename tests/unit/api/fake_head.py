@@ -16,7 +16,9 @@ from beowulf.model.cloud import Machine, Offer
 from beowulf.model.codec import encode_event
 from beowulf.model.errors import BadInput, BeowulfError, Forbidden, Refused
 from beowulf.model.job import Job, JobSpec
+from beowulf.model.market import MarketRules
 from beowulf.model.node import Endpoint
+from beowulf.model.rules import Rules
 from beowulf.model.snapshot import Snapshot
 from beowulf.probe import Course, Load
 from beowulf.store import StoredEvent, StoredReport
@@ -154,7 +156,7 @@ class FakeHead:
         return self
 
     def clouds(self) -> list[dict[str, Any]]:
-        return [{"name": "aws", "provider": "aws", "listed_at": 5.0, "error": ""}]
+        return [{"name": "aws", "provider": "aws", "listed_at": 5.0, "error": "", "unwanted": 0}]
 
     def collect(self, caller: Caller) -> list[dict[str, Any]]:
         return self.clouds()
@@ -220,6 +222,10 @@ class FakeHead:
 
     def next_starts(self) -> dict[str, Any]:
         return {"now": 1.0, "starts": [], "waiting": len(self.state.pending)}
+
+    def rules(self) -> Rules:
+        offer = Offer("aws", "us-east-1", "", "t3.large", 2, 8192, hourly_usd=0.0832)
+        return Rules("short", shares={"ann": 2.0}, market=MarketRules(offers=(offer,)))
 
     def why(self, job_id: str) -> dict[str, Any]:
         return {"sentence": f"{job_id} needs 4 GPUs, 1 free"}

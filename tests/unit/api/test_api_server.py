@@ -21,10 +21,11 @@ from beowulf.api import ApiServer, Head
 from beowulf.controller.commands import Submit
 from beowulf.model import event as ev
 from beowulf.model.allocation import Allocation, RankSlot, Share
-from beowulf.model.codec import plain
+from beowulf.model.codec import decode, plain
 from beowulf.model.errors import BadInput, Refused
 from beowulf.model.job import JobSpec, Result
 from beowulf.model.node import Endpoint
+from beowulf.model.rules import Rules
 from beowulf.probe import Load
 
 SPEC = plain(JobSpec("hello", "echo hi", envs={"TOKEN": "secret-word"}))
@@ -179,6 +180,12 @@ def test_errors_have_one_shape(path: Path, method: str, target: str, status: int
     found, answer = ask(path, method, target.replace("²", "%C2%B2"))
     assert found == status
     assert set(answer["error"]) == {"code", "message", "hint"}
+
+
+def test_what_the_scheduler_goes_by_is_told_without_its_market(path: Path) -> None:
+    status, answer = ask(path, "GET", "/v1/rules")
+    assert status == 200 and "market" not in answer["rules"]
+    assert decode(Rules, json.dumps(answer["rules"])) == Rules("short", shares={"ann": 2.0})
 
 
 def test_a_defect_is_answered_too(path: Path, head: FakeHead, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -126,8 +126,8 @@ def test_job_details() -> None:
     assert details.first_failure == "rank 2 on n3 was ended by signal 9"
     assert [(row[0], row[2]) for row in details.timeline.rows] == [
         ("queued", "0:10"),
-        ("prepared from", "0:25"),
-        ("running from", "1:02"),
+        ("preparing", "0:25"),
+        ("running", "1:02"),
         ("ended", ""),
     ]
     assert details.attempts.rows == (
