@@ -237,7 +237,7 @@ def test_socket_mode_stale_sockets_and_second_daemons(head: FakeHead, tmp_path: 
 def stream(path: Path, target: str) -> Iterator[dict[str, Any]]:
     connection = HTTPConnection("x")
     connection.sock = socket.socket(socket.AF_UNIX)
-    connection.sock.settimeout(20)
+    connection.sock.settimeout(120)
     connection.sock.connect(str(path))
     connection.request("GET", target)
     with connection.getresponse() as response:
