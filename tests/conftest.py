@@ -22,7 +22,19 @@ from beowulf.lab.survey import kind_here
 
 pytest_plugins = ("second_tries",)
 
-hypothesis.settings.register_profile("beowulf", deadline=None)  # a busy machine is no defect
+# A busy machine is no defect, and a checkout is judged by the same examples every time; `pytest_configure` has others.
+hypothesis.settings.register_profile(
+    "beowulf",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.register_profile(
+    "fresh",
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.data_too_large],
+)
 hypothesis.settings.load_profile("beowulf")
 # Of properties beside which stands a planted defect: the same examples every time, and what is found need not be small.
 hypothesis.settings.register_profile(
@@ -51,6 +63,12 @@ def _missing_for_root() -> str:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="also run the long sweeps")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Fresh examples for every property with ``--slow`` or a ``--hypothesis-seed``."""
+    if config.getoption("--slow") or config.getoption("--hypothesis-seed") is not None:
+        hypothesis.settings.load_profile("fresh")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -144,6 +144,7 @@ class Link:
                 "wire": wire.WIRE_VERSION,
                 "root": folder.path,
                 "boot_id": system.boot_id(),
+                "processes": system.processes(),
                 "pid": os.getpid(),
                 "python": sys.version.split()[0],
                 "attempts": attempts.listing(),

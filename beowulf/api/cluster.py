@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from functools import partial
 
 import anyio.from_thread
@@ -12,7 +13,9 @@ from beowulf.api import render
 from beowulf.api.call import Call, answer, json_bytes
 from beowulf.api.jobs import JSON_LINES
 from beowulf.api.waker import waking
+from beowulf.model.codec import plain
 from beowulf.model.errors import NotFound
+from beowulf.model.market import MarketRules
 
 _BATCH = 500
 
@@ -28,6 +31,12 @@ async def ping(call: Call) -> Response:
             "admin": call.caller.admin,
         }
     )
+
+
+async def rules(call: Call) -> Response:
+    """`Rules` but for what is on offer and what money is left."""
+    known = plain(replace(call.head.rules(), market=MarketRules()))
+    return answer({"rules": {name: value for name, value in known.items() if name != "market"}})
 
 
 async def metrics(call: Call) -> Response:

@@ -11,6 +11,7 @@ from beowulf.controller.commands import Caller, Command
 from beowulf.model.cloud import Machine, Offer
 from beowulf.model.job import Job, JobId, JobSpec
 from beowulf.model.node import Endpoint, NodeId
+from beowulf.model.rules import Rules
 from beowulf.model.snapshot import Snapshot
 from beowulf.probe import Course, Load
 from beowulf.store import StoredEvent, StoredReport
@@ -92,6 +93,9 @@ class Head(Protocol):
     def next_starts(self) -> dict[str, Any]:
         """Who of the queue starts when, if nothing new comes."""
 
+    def rules(self) -> Rules:
+        """What its scheduler goes by, as the settings file says it."""
+
     def why(self, job_id: JobId) -> dict[str, Any]: ...
 
     def has_tree(self, digest: str) -> bool: ...
@@ -101,6 +105,9 @@ class Head(Protocol):
 
     def outputs(self, job_id: JobId) -> Path | None:
         """The folder they came home to."""
+
+    def let_go(self, job_id: JobId) -> str:
+        """Why logs and outputs of the job are not here any more, as a sentence; "" where they were not removed."""
 
     def ssh_command(self, node: NodeId) -> list[str]: ...
 
@@ -132,7 +139,8 @@ class RentedHead(Protocol):
     """What the head knows of rented machines besides its snapshot. Everything may block."""
 
     def clouds(self) -> list[dict[str, Any]]:
-        """``{name, provider, listed_at, error}`` of each configured one; 0: no list of it was seen yet."""
+        """``{name, provider, listed_at, error, unwanted}`` of each configured one; ``listed_at`` 0: no list of it was
+        seen yet; ``unwanted``: what is being ended because nobody wants it."""
 
     def collect(self, caller: Caller) -> list[dict[str, Any]]:
         """Has every cloud listed anew and waits for it, for a time. → `clouds`."""

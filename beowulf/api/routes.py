@@ -39,6 +39,7 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/v1/jobs", jobs.submit, "Submit a job or an array", bodies.JobBody),
     Route("POST", "/v1/plan", jobs.plan, "What a submit would do", bodies.PlanBody),
     Route("GET", "/v1/plan", jobs.next_starts, "Who starts when, if nothing new comes"),
+    Route("GET", "/v1/rules", cluster.rules, "What the scheduler goes by"),
     Route("GET", "/v1/jobs/{id}", jobs.show, "One job whole, or an array's tasks"),
     Route("POST", "/v1/jobs/{id}/cancel", jobs.cancel, "Cancel a job or all tasks of an array"),
     Route("GET", "/v1/jobs/{id}/why", jobs.why, "Why it waits, or why it ended so"),

@@ -2,7 +2,8 @@
 
 The list is begun before the store is read: an intent is committed before its first call, so what is listed and not
 in the store is wanted by nobody. What is in the store and not listed may only be too new, or the list may lag: it
-counts as gone after no list has shown it for a grace period, which begins with its last call.
+counts as gone after no list has shown it for a grace period, which begins with its last call. A part without its
+machine (`InstanceState.PART`) proves no machine, and is wanted as long as the attempt that it was made for lives.
 """
 
 from __future__ import annotations
@@ -80,16 +81,24 @@ def judge(machines: Mapping[MachineId, Machine], look: Look, grace_s: float) -> 
         else:
             findings.extend(_of_absent(machine, look, grace_s))
     for instance in look.instances:
-        if instance.instance_id not in claimed and instance.state not in ON_ITS_WAY_OUT:
+        if instance.instance_id not in claimed and not _leaves_by_itself(instance, machines):
             findings.append(Unwanted(instance))
     return findings
 
 
+def _leaves_by_itself(instance: Instance, machines: Mapping[MachineId, Machine]) -> bool:
+    """It is on its way out, or part of an attempt that will finish it or take it along."""
+    if instance.state is InstanceState.PART:
+        return any(one.live and one.token == instance.token for one in machines.values())
+    return instance.state in ON_ITS_WAY_OUT
+
+
 def _own(machine: Machine, instances: Sequence[Instance]) -> Instance | None:
     """The one that was named to us; before that, the one with the attempt's token, one that lives first."""
+    whole = [one for one in instances if one.state is not InstanceState.PART]
     if machine.instance_id:
-        return next((one for one in instances if one.instance_id == machine.instance_id), None)
-    found = [one for one in instances if one.token == machine.token]
+        return next((one for one in whole if one.instance_id == machine.instance_id), None)
+    found = [one for one in whole if one.token == machine.token]
     found.sort(key=lambda one: (one.state is InstanceState.GONE, one.launched_at, one.instance_id))
     return found[0] if found else None
 

@@ -12,11 +12,11 @@ SOON_S = 3.0  # while something else is on its way in or out, or was lost sight 
 NOTHING_S = 600.0  # when nothing of ours is known to be there
 
 
-def every_s(machines: Iterable[Machine], linked: Collection[MachineId], orphans: bool, rules: Renting) -> float:
-    """``machines``: this provider's live ones."""
+def every_s(machines: Iterable[Machine], linked: Collection[MachineId], unsettled: bool, rules: Renting) -> float:
+    """``machines``: this provider's live ones; ``unsettled``: there is more that has to go, or a part of a machine."""
     known = list(machines)
     if any(one.state is MachineState.BOOTING for one in known):
         return min(FRESH_S, rules.list_every_s)
-    if orphans or any(one.state is MachineState.TERMINATING or one.id not in linked for one in known):
+    if unsettled or any(one.state is MachineState.TERMINATING or one.id not in linked for one in known):
         return min(SOON_S, rules.list_every_s)
     return rules.list_every_s if known else max(NOTHING_S, rules.list_every_s)

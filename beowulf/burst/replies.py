@@ -33,6 +33,7 @@ COOL_OFF_S: Mapping[type[CloudError], float] = {  # so long the same offer is no
     LaunchRefused: 3600.0,
 }
 LONGEST_DELAY_S = 60.0
+LONGEST_ASKED_S = 600.0
 
 
 def on_create(error: CloudError, unsure: bool) -> Next:
@@ -40,6 +41,8 @@ def on_create(error: CloudError, unsure: bool) -> Next:
     return ON_CREATE.get((type(error), unsure), Next.AGAIN)
 
 
-def delay_s(tries: int, chance: float) -> float:
-    """Before call number ``tries`` + 1: 1, 2, 4 … 60 seconds, half to one and a half of it by ``chance`` (0 … 1)."""
-    return float(min(LONGEST_DELAY_S, 2.0 ** min(tries - 1, 10)) * (0.5 + chance))
+def delay_s(tries: int, chance: float, error: Exception | None = None) -> float:
+    """Before call number ``tries`` + 1: 1, 2, 4 … 60 seconds, half to one and a half of it by ``chance`` (0 … 1); more
+    where the provider said so with ``error``: a call before that would only be throttled again."""
+    asked_s = min(error.after_s, LONGEST_ASKED_S) if isinstance(error, Unclear) else 0.0
+    return max(asked_s, float(min(LONGEST_DELAY_S, 2.0 ** min(tries - 1, 10)) * (0.5 + chance)))

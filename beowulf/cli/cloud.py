@@ -44,7 +44,8 @@ def ls(said: Said, every: bool) -> None:
 @common
 @click.pass_obj
 def gc(said: Said) -> int:
-    """Look in every cloud now and end what nobody wants. Ends with 1 if a cloud does not answer."""
+    """Look in every cloud now and end what nobody wants, disks that machines left behind among it. Ends with 1 if a
+    cloud does not answer."""
     with said.client() as client, waiting("listing every cloud"):
         found = client.collect()
     failed = [one for one in found["clouds"] if one["error"]]
@@ -52,8 +53,7 @@ def gc(said: Said) -> int:
         emit("cloud-gc", machines=found["machines"], clouds=found["clouds"])
         return int(bool(failed))
     _show(found)
-    wanted = len(found["machines"])
-    say(f"{len(found['clouds'])} clouds listed; {wanted} machines are rented" if wanted else "nothing is rented")
+    say(_left(found))
     return int(bool(failed))
 
 
@@ -133,6 +133,16 @@ def login_check(said: Said, name: str) -> int:
     if not checks:
         say("no cloud is configured: docs/cloud.md says how")
     return int(lacking)
+
+
+def _left(found: dict[str, Any]) -> str:
+    """One sentence; that nothing is rented only where every cloud said so."""
+    clouds, rented = found["clouds"], len(found["machines"])
+    silent = sum(bool(one["error"]) for one in clouds)
+    parts = [f"machines rented: {rented}"] if rented else []
+    parts += [f"wanted by nobody at {one['name']}, being ended: {one['unwanted']}" for one in clouds if one["unwanted"]]
+    parts += [f"clouds that did not answer: {silent} of {len(clouds)}"] if silent else []
+    return "; ".join(parts) or "nothing is rented"
 
 
 def _show(found: dict[str, Any]) -> None:

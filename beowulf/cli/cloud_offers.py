@@ -40,11 +40,17 @@ def offers(said: Said, kind: str, use: str | None, providers: tuple[str, ...]) -
     Prices are of the day they carry; what is older than the head believes is never rented.
     """
     from beowulf.cloud.shelf import read_accelerators, read_catalogue
+    from beowulf.model.errors import BadInput
 
+    known = read_catalogue(home())
+    strange = sorted(set(providers).difference(one.provider for one in known))
+    if strange:
+        names = ", ".join(sorted({one.provider for one in known}))
+        raise BadInput(f"the catalogue has nothing of {strange[0]!r} ({names})", where="--provider")
     kinds = {one.kind for one in read_accelerators() if use in one.uses} if use else set()
     found = [
         one
-        for one in sorted(read_catalogue(home()), key=lambda one: (one.hourly_usd, one.provider, one.machine_type))
+        for one in sorted(known, key=lambda one: (one.hourly_usd, one.provider, one.machine_type))
         if (not kind or one.accelerator.lower() == kind.lower())
         and (not use or one.accelerator in kinds)
         and (not providers or one.provider in providers)

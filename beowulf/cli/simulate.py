@@ -44,11 +44,11 @@ ROWS = (
 
 @click.command(
     epilog=example(
-        "beowulf simulate trace.swf --nodes nodes/lab.yaml --policy fair --policy fifo --plot replay.svg",
+        "beowulf simulate trace.swf --nodes nodes/sample-lab.yaml --policy fair --policy fifo --plot replay.svg",
         "beowulf events --json > lab.jsonl && beowulf simulate lab.jsonl --policy short",
         'beowulf simulate --what-if "+2 RTX3090" --what-if "-n[03-04]"',
-        "beowulf simulate trace.swf --nodes nodes/lab.yaml --settings settings.yaml --burst auto",
-        "beowulf simulate --generate 2000 --seed 7 --nodes nodes/lab.yaml",
+        "beowulf simulate trace.swf --nodes nodes/sample-lab.yaml --settings settings.yaml --burst auto",
+        "beowulf simulate --generate 2000 --seed 7 --nodes nodes/sample-lab.yaml",
         "beowulf simulate gavel.trace --gavel-throughputs throughputs.json --machines '36 K80, 36 P100, 36 V100' "
         "--policy fifo/blind --policy short/makespan/stays --policy short/makespan/moves",
     )
@@ -106,13 +106,13 @@ def simulate(
     if plot is not None and not plot.parent.is_dir():
         raise BadInput(f"{plot.parent} is no folder", where="--plot")
     rules, caps, moving = _terms(settings, move_cost)
-    chosen = {name: _policy(rules, name) for name in policies or (rules.policy,)}
     given = _cluster(nodes, threads, processors, machines)
     if changes and trace is None and generate is None:
-        jobs, own = _history(said, rules)
+        jobs, own, rules = _history(said, rules, told=settings is not None)
         cluster = given or own
     else:
         jobs, cluster = _workload(trace, given, generate, seed, gavel_throughputs, rules)
+    chosen = {name: _policy(rules, name) for name in policies or (rules.policy,)}
     jobs = bursting(jobs, burst) if burst else jobs
     if not jobs.jobs:
         raise BadInput("holds no job to replay", where=str(trace or "the head's history"))
@@ -202,12 +202,16 @@ def _cluster(nodes: Path | None, threads: int, processors: int | None, machines:
     return cluster_of(parse_inventory(read_text(nodes), name=str(nodes)), threads=threads) if nodes else None
 
 
-def _history(said: Said, rules: Rules) -> tuple[Trace, Snapshot]:
+def _history(said: Said, rules: Rules, *, told: bool) -> tuple[Trace, Snapshot, Rules]:
+    """The head's jobs and nodes, and its own rules unless others were ``told``."""
+    from beowulf.model.codec import decode
     from beowulf.sim import read_history
 
     with said.client() as client:
         lines = "\n".join(json.dumps(event) for event in client.events())
-    return read_history(lines, name="history", accelerators=rules.market.accelerators)
+        own = rules if told else decode(type(rules), json.dumps(client.rules()))
+    trace, cluster = read_history(lines, name="history", accelerators=rules.market.accelerators)
+    return trace, cluster, replace(own, market=rules.market)
 
 
 def _workload(
@@ -227,7 +231,7 @@ def _workload(
         trace, own = read_history(text, name=str(path), accelerators=rules.market.accelerators)
         return trace, cluster or own
     if cluster is None:
-        raise BadInput("is needed: on which machines?", where="--nodes", hint="--nodes nodes/lab.yaml")
+        raise BadInput("is needed: on which machines?", where="--nodes", hint="--nodes nodes/sample-lab.yaml")
     if generate is not None:
         return generated(cluster, generate, seed=seed), cluster
     if throughputs is not None:

@@ -36,17 +36,21 @@ def compare(
     as_json: bool,
 ) -> None:
     """Prints each change beside the machines as they are. Raises `BadInput` for a change that says nothing."""
-    from beowulf.sim import measured, replay, with_changes
+    from beowulf.sim import measured, replay, unheard_of, with_changes
 
     clusters = {AS_IT_IS: cluster, **{text: with_changes(cluster, text) for text in changes}}
     found = {name: measured(replay(jobs, one, rules, *terms)) for name, one in clusters.items()}
     before = found.pop(AS_IT_IS)
+    strange = sorted({kind for one in clusters.values() for kind in unheard_of(jobs, cluster, one)})
     if as_json:
         told = {name: {"measures": asdict(one), "difference": _differences(before, one)} for name, one in found.items()}
-        emit("what-if", as_it_is=asdict(before), changes=told, left_out=dict(jobs.left_out))
+        left_out = dict(jobs.left_out)
+        emit("what-if", as_it_is=asdict(before), changes=told, left_out=left_out, speed_not_known=strange)
         return
     for reason, count in jobs.left_out.items():
         say(f"{count} jobs of the trace {reason}: left out")
+    for kind in strange:
+        say(f"how fast jobs are on {kind} nothing says: they take as long there as they did")
     _table(before, found)
 
 

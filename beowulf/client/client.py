@@ -66,6 +66,11 @@ class Client(JobRequests, NodeRequests):
         """``{cluster, epoch, version, user, admin}``: who answers, and who asks."""
         return self._exchange.json("GET", "/v1/ping")
 
+    def rules(self) -> dict[str, Any]:
+        """What the head's scheduler goes by: `beowulf.model.rules.Rules` as a dict, without its market."""
+        found: dict[str, Any] = self._exchange.json("GET", "/v1/rules")["rules"]
+        return found
+
     def shutdown(self) -> None:
         """Ends the head's daemon; jobs go on."""
         self._exchange.json("POST", "/v1/shutdown")

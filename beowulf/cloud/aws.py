@@ -14,18 +14,21 @@ up in each region. Options, all of which may be left out:
 
 from __future__ import annotations
 
+import re
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, NoReturn
+from typing import Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, ParamValidationError
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
-from beowulf.cloud.provider import Check, Instance, InstanceState, LaunchRequest
+from beowulf.cloud.aws_errors import HINTS, LOG_IN, code_of, raise_kind, said
+from beowulf.cloud.options import check_options, number
+from beowulf.cloud.provider import NO_ANSWER, Check, Instance, InstanceState, LaunchRequest
 from beowulf.model.cloud import Market, Offer
-from beowulf.model.errors import BadInput, CloudError, LaunchRefused, NoCapacity, QuotaReached, TokenSpent, Unclear
+from beowulf.model.errors import LaunchRefused, TokenSpent
 from beowulf.model.renting import Cloud
 
 CLUSTER_TAG, MACHINE_TAG, TOKEN_TAG = "beowulf-cluster", "beowulf-machine", "beowulf-token"
@@ -34,8 +37,6 @@ USER = "beowulf"  # as in nodes/cloud-init/aws.yaml
 ONCE = {"total_max_attempts": 1, "mode": "standard"}
 CONNECT_S, ANSWER_S = 10, 60
 NOBODY = "i-00000000000000000"
-OPTIONS = ("security_group", "placement_group", "address", "disk_gib")
-OPTION_FAMILIES = ("subnet.", "image.", "bucket.")
 STATES = {
     "pending": InstanceState.PENDING,
     "running": InstanceState.RUNNING,
@@ -44,44 +45,13 @@ STATES = {
     "stopped": InstanceState.STOPPED,
     "terminated": InstanceState.GONE,
 }
-NO_CAPACITY = """
-    InsufficientInstanceCapacity InsufficientHostCapacity InsufficientCapacity InsufficientFreeAddressesInSubnet
-    InsufficientAddressCapacity InsufficientVolumeCapacity SpotMaxPriceTooLow Unsupported
-"""
-QUOTA = """
-    InstanceLimitExceeded VcpuLimitExceeded MaxSpotInstanceCountExceeded VolumeLimitExceeded
-    NetworkInterfaceLimitExceeded
-"""
-# Nobody knows whether an earlier call of this token acted, and these pass: a throttle, or credentials that ran out.
-PASSING = """
-    RequestLimitExceeded Throttling ThrottlingException RequestThrottled ResourceCountExceeded ConcurrentModification
-    RequestExpired ExpiredToken ExpiredTokenException AuthFailure InvalidClientTokenId SignatureDoesNotMatch
-"""
-KINDS: Mapping[str, type[CloudError]] = {
-    **dict.fromkeys(NO_CAPACITY.split(), NoCapacity),
-    **dict.fromkeys(QUOTA.split(), QuotaReached),
-    **dict.fromkeys(("IdempotentParameterMismatch", "IdempotentInstanceTerminated"), TokenSpent),
-    **dict.fromkeys(PASSING.split(), Unclear),
-}
-"""EC2's words (API Reference, "Error codes for the Amazon EC2 API"); of others 5xx is Unclear, else LaunchRefused."""
-HINTS = {
-    "UnauthorizedOperation": "the permissions to paste are in nodes/policies/aws-launch.json",
-    "AuthFailure": "beowulf cloud login-check",
-    "InvalidAMIID.NotFound": "images differ by region: set image.REGION, or one that begins with resolve:ssm:",
-}
 
 
 class Aws:
     """`Provider` for the cluster of that name."""
 
     def __init__(self, cloud: Cloud, cluster: str) -> None:
-        for name in cloud.options:
-            if name not in OPTIONS and not name.startswith(OPTION_FAMILIES):
-                raise BadInput(f"cloud {cloud.name}: option {name!r} is not known ({', '.join(OPTIONS)})")
-        if not cloud.options.get("disk_gib", "1").isdecimal():
-            raise BadInput(f"cloud {cloud.name}: disk_gib is {cloud.options['disk_gib']!r}, not a whole number")
-        if not cloud.regions:
-            raise BadInput(f"cloud {cloud.name}: name at least one region", hint="regions: [us-east-1]")
+        check_options(cloud)
         self.name = cloud.name
         self._cloud, self._cluster = cloud, cluster
         self._session = boto3.session.Session()
@@ -99,28 +69,43 @@ class Aws:
             raise TokenSpent(f"{instance.instance_id} of this token has ended")
         return instance
 
-    def list(self) -> Sequence[Instance]:
+    def list(self, regions: Collection[str] = ()) -> Sequence[Instance]:
         """Raises when one region does not answer: half a list would prove machines absent that are not."""
         found = []
-        for region in self._cloud.regions:
-            try:
-                pages = self._client(region).get_paginator("describe_instances").paginate(
-                    Filters=[{"Name": f"tag:{CLUSTER_TAG}", "Values": [self._cluster]}],
-                    PaginationConfig={"PageSize": 1000},
-                )  # fmt: skip
-                rows = [row for page in pages for part in page["Reservations"] for row in part["Instances"]]
-            except (ClientError, BotoCoreError) as error:
-                raise_kind(f"DescribeInstances in {region}", error)
-            found += [self._instance(region, row) for row in rows]
+        for region in dict.fromkeys((*self._cloud.regions, *regions)):
+            pages = self._pages(region, "DescribeInstances")
+            found += [
+                self._instance(region, row) for page in pages for at in page["Reservations"] for row in at["Instances"]
+            ]
+            # An image may bring disks that outlive the machine: "Preserve data when an instance is terminated".
+            free = {"Name": "status", "Values": ["available"]}
+            found += [
+                disk(region, row) for page in self._pages(region, "DescribeVolumes", free) for row in page["Volumes"]
+            ]
         return found
+
+    def _pages(self, region: str, action: str, *filters: Mapping[str, Any]) -> Sequence[Any]:
+        """Of what carries our tag there."""
+        client, ours = self._client(region), {"Name": f"tag:{CLUSTER_TAG}", "Values": [self._cluster]}
+        verb = "_".join(re.findall("[A-Z][a-z]+", action)).lower()
+        try:
+            return list(
+                client.get_paginator(verb).paginate(Filters=[ours, *filters], PaginationConfig={"PageSize": 1000})
+            )
+        except (ClientError, BotoCoreError) as error:
+            raise_kind(f"{action} in {region}", error)
 
     def destroy(self, instance_id: str) -> None:
         region, _, own_id = instance_id.partition("/")
+        client = self._client(region)
         try:
-            self._client(region).terminate_instances(InstanceIds=[own_id])
+            if own_id.startswith("vol-"):
+                client.delete_volume(VolumeId=own_id)
+            else:
+                client.terminate_instances(InstanceIds=[own_id])
         except (ClientError, BotoCoreError) as error:
-            if code_of(error) != "InvalidInstanceID.NotFound":
-                raise_kind("TerminateInstances", error)
+            if code_of(error) not in ("InvalidInstanceID.NotFound", "InvalidVolume.NotFound"):
+                raise_kind(f"ending {instance_id}", error)
 
     def check(self) -> Sequence[Check]:
         checks = [self._who()]
@@ -151,7 +136,7 @@ class Aws:
             return self._clients[region]
 
     def _instance(self, region: str, row: Any) -> Instance:
-        tags = {tag["Key"]: tag["Value"] for tag in row.get("Tags", ())}
+        tags = tags_in(row)
         inside = self._cloud.options.get("address") == "private"
         address = row.get("PrivateIpAddress", "") if inside else row.get("PublicIpAddress", "")
         return Instance(
@@ -172,8 +157,8 @@ class Aws:
             client = self._session.client("sts", region_name=region, endpoint_url=endpoint, config=config())
             return Check("credentials", True, client.get_caller_identity()["Arn"])
         except (ClientError, BotoCoreError) as error:
-            hint = "aws configure, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the head's environment"
-            return Check("credentials", False, said(error), hint)
+            known = isinstance(error, ClientError | NoCredentialsError)
+            return Check("credentials", False, said(error), LOG_IN if known else NO_ANSWER)
 
     def _may(self, region: str) -> Sequence[Check]:
         """Asked with DryRun. Who may end nothing but machines with our tag is told "no" for one that does not exist, so
@@ -188,14 +173,26 @@ class Aws:
         checks = [
             permission(f"ec2:RunInstances in {region}", client.run_instances, launch(self._cloud, request)),
             permission(f"ec2:DescribeInstances in {region}", client.describe_instances, {}),
+            permission(f"ec2:DescribeVolumes in {region}", client.describe_volumes, {}),
         ]
         if all(check.ok for check in checks):
-            mine = [one.instance_id for one in self.list() if one.region == region]
+            mine = [one.instance_id for one in self.list() if one.region == region and "/i-" in one.instance_id]
             what, ids = f"ec2:TerminateInstances in {region}", [mine[0].partition("/")[2] if mine else NOBODY]
             check = permission(what, client.terminate_instances, {"InstanceIds": ids})
             unknown = Check(what, True, "only to be known once there is a machine of ours")
             checks.append(check if mine or check.ok else unknown)
         return checks
+
+
+def disk(region: str, row: Any) -> Instance:
+    """One that outlived its machine, or that is not attached yet."""
+    tags = tags_in(row)
+    name, token = tags.get(MACHINE_TAG, ""), tags.get(TOKEN_TAG, "")
+    return Instance(f"{region}/{row['VolumeId']}", name, token, InstanceState.PART, region, row["AvailabilityZone"])
+
+
+def tags_in(row: Any) -> Mapping[str, str]:
+    return {tag["Key"]: tag["Value"] for tag in row.get("Tags", ())}
 
 
 def launch(cloud: Cloud, request: LaunchRequest) -> dict[str, Any]:
@@ -214,7 +211,7 @@ def launch(cloud: Cloud, request: LaunchRequest) -> dict[str, Any]:
         **places(cloud, offer.zone),
     }
     if cloud.options.get("disk_gib"):
-        disk = {"VolumeSize": int(cloud.options["disk_gib"]), "VolumeType": "gp3", "DeleteOnTermination": True}
+        disk = {"VolumeSize": int(number(cloud, "disk_gib")), "VolumeType": "gp3", "DeleteOnTermination": True}
         given["BlockDeviceMappings"] = [{"DeviceName": "/dev/sda1", "Ebs": disk}]
     if request.market is Market.SPOT:
         spot = {"SpotInstanceType": "one-time", "InstanceInterruptionBehavior": "terminate"}
@@ -241,11 +238,18 @@ def places(cloud: Cloud, zone: str) -> dict[str, Any]:
     subnet = cloud.options.get(f"subnet.{zone}", cloud.network)
     group, placement = cloud.options.get("security_group", ""), cloud.options.get("placement_group", "")
     named = {**({"AvailabilityZone": zone} if zone else {}), **({"GroupName": placement} if placement else {})}
-    return {
-        **({"SubnetId": subnet} if subnet else {}),
-        **({"SecurityGroupIds": [group]} if group else {}),
-        **({"Placement": named} if named else {}),
+    placed = {"Placement": named} if named else {}
+    if not subnet:
+        return {**({"SecurityGroupIds": [group]} if group else {}), **placed}
+    # Subnets other than a VPC's default ones give no public address unless they are asked for one.
+    interface = {
+        "DeviceIndex": 0,
+        "SubnetId": subnet,
+        "AssociatePublicIpAddress": cloud.options.get("address") != "private",
+        "DeleteOnTermination": True,
+        **({"Groups": [group]} if group else {}),
     }
+    return {"NetworkInterfaces": [interface], **placed}
 
 
 def image(cloud: Cloud, region: str) -> str:
@@ -268,26 +272,3 @@ def permission(what: str, call: Any, given: Mapping[str, Any]) -> Check:
             return Check(what, True, "allowed")
         return Check(what, False, said(error), HINTS.get(code_of(error), ""))
     return Check(what, False, "answered a dry run as if it had acted")
-
-
-def raise_kind(action: str, error: ClientError | BotoCoreError) -> NoReturn:
-    message = f"{action}: {said(error)}"
-    if isinstance(error, ClientError):
-        code = code_of(error)
-        status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-        kind = KINDS.get(code, Unclear if status >= 500 or status == 0 else LaunchRefused)
-        raise kind(message, hint=HINTS.get(code, "")) from error
-    if isinstance(error, NoCredentialsError | ParamValidationError):
-        raise LaunchRefused(message, hint="beowulf cloud login-check") from error
-    raise Unclear(message) from error
-
-
-def code_of(error: Exception) -> str:
-    return str(error.response.get("Error", {}).get("Code", "")) if isinstance(error, ClientError) else ""
-
-
-def said(error: ClientError | BotoCoreError) -> str:
-    if isinstance(error, ClientError):
-        told = error.response.get("Error", {})
-        return f"{told.get('Code', '?')}: {told.get('Message', '')}"
-    return str(error)

@@ -7,14 +7,10 @@ machine that is still to come: its attempt finishes it, or the collector destroy
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import math
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
-from typing import Any, cast
+from typing import Any
 
 from azure.core import MatchConditions
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
@@ -22,22 +18,19 @@ from azure.identity import DefaultAzureCredential
 from azure.mgmt.compute import ComputeManagementClient
 from azure.mgmt.network import NetworkManagementClient
 
-from beowulf.cloud.azure_errors import ROLE, translated
-from beowulf.cloud.options import check_options, number
-from beowulf.cloud.provider import Check, Instance, InstanceState, LaunchRequest
+from beowulf.cloud import azure_bodies
+from beowulf.cloud.azure_bodies import TAGS, machine_name
+from beowulf.cloud.azure_errors import ROLE, operation_failed, translated
+from beowulf.cloud.options import check_options
+from beowulf.cloud.provider import NO_ANSWER, Check, Instance, InstanceState, LaunchRequest, once_asked
 from beowulf.cloud.requests import agent_user
-from beowulf.model.cloud import Market
-from beowulf.model.errors import BadInput, CloudError, LaunchRefused, NoCapacity, TokenSpent
+from beowulf.model.errors import CloudError, LaunchRefused, NoCapacity, TokenSpent, Unclear
 from beowulf.model.renting import Cloud
 
-NEEDED = ("subscription", "resource_group", "identity")
-OPTIONS = (*NEEDED, "authority", "disk_gib", "address")
 QUOTA_ROLE = "assign the role in nodes/policies/azure-quota-role.json on the subscription"
-IMAGE = "Canonical:0001-com-ubuntu-server-jammy:22_04-lts-gen2:latest"
-ADMIN = "azureuser"  # Azure wants one; the cloud-config decides who there really is
+DISK = "disks/"  # how the id of a disk without a machine begins; names of machines have no slash
 ALLOCATION_S = 60.0  # how long we wait to hear that there is no room
 POLL_S = 1
-TAGS = ("beowulf-cluster", "beowulf-machine", "beowulf-token")
 STATES = {
     "starting": InstanceState.PENDING,
     "running": InstanceState.RUNNING,
@@ -55,14 +48,11 @@ class Azure:
     the public one). ``network`` is VNET/SUBNET in that group."""
 
     def __init__(self, cloud: Cloud, cluster: str) -> None:
-        check_options(cloud, OPTIONS, NEEDED, families=("bucket.",))
-        if cloud.network.count("/") != 1:
-            raise BadInput(f"network is {cloud.network!r}, not VNET/SUBNET", where=f"cloud {cloud.name}")
+        check_options(cloud)
         self.name = cloud.name
         self._cloud = cloud
         self._cluster = cluster
         self._group = cloud.options["resource_group"]
-        self._disk_gib = int(number(cloud, "disk_gib", 64.0))
         self._public = cloud.options.get("address") != "private"
 
     def create(self, request: LaunchRequest) -> Instance:
@@ -70,13 +60,14 @@ class Azure:
         with translated(f"launching {name}"):
             if self._find(name) is None:
                 interface = self._interface(request, name)
-                self._launch(name, self._machine(request, name, interface))
-        found = self._look(name)
-        if found is None:
-            raise TokenSpent(f"{name} was launched once and is gone")
-        return found
+                self._launch(name, azure_bodies.machine(self._cloud, request, name, interface))
+        with once_asked(), translated(f"looking for {name}"):
+            found = self._find(name)
+            if found is None:
+                raise TokenSpent(f"{name} was launched once and is gone")
+            return self._instance(found, {}, {})  # the list tells its address
 
-    def list(self) -> Sequence[Instance]:
+    def list(self, regions: Collection[str] = ()) -> Sequence[Instance]:
         with translated(f"listing {self._group}"):
             machines = [one for one in self._compute.virtual_machines.list(self._group) if self._ours(one)]
             addresses: dict[str, Any] = {
@@ -87,16 +78,21 @@ class Azure:
             }
             disks = [one for one in self._compute.disks.list_by_resource_group(self._group) if not one.managed_by]
             found = {one.name: self._instance(one, addresses, interfaces) for one in machines}
-        parts: list[Any] = [*addresses.values(), *interfaces.values(), *disks]
+        parts: list[Any] = [*addresses.values(), *interfaces.values()]
         for part in parts:
             whole = str(part.name).rpartition("-")[0]
             if self._ours(part) and whole not in found:
                 found[whole] = half_made(whole, part)
-        return list(found.values())
+        # Those that an image brings have names that Azure makes up, and stay when the machine goes.
+        return [*found.values(), *(half_made(f"{DISK}{one.name}", one) for one in disks if self._ours(one))]
 
     def destroy(self, instance_id: str) -> None:
         """Asks for the machine's end, which takes the parts along; without a machine, for the end of its parts."""
         with translated(f"deleting {instance_id}"):
+            if instance_id.startswith(DISK):
+                with suppress(ResourceNotFoundError):
+                    self._compute.disks.begin_delete(self._group, instance_id.removeprefix(DISK), polling=False)
+                return
             if self._find(instance_id):
                 self._compute.virtual_machines.begin_delete(
                     self._group, instance_id, force_deletion=True, polling=False
@@ -106,9 +102,8 @@ class Azure:
                 self._network.network_interfaces.begin_delete(
                     self._group, f"{instance_id}-nic", polling_interval=POLL_S
                 ).wait(ALLOCATION_S)
-            for parts, kind in ((self._network.public_ip_addresses, "ip"), (self._compute.disks, "disk")):
-                with suppress(ResourceNotFoundError):
-                    cast(Any, parts).begin_delete(self._group, f"{instance_id}-{kind}", polling=False)
+            with suppress(ResourceNotFoundError):
+                self._network.public_ip_addresses.begin_delete(self._group, f"{instance_id}-ip", polling=False)
 
     def check(self) -> Sequence[Check]:
         try:
@@ -117,7 +112,8 @@ class Azure:
                 vnet, _, subnet = self._cloud.network.partition("/")
                 self._network.subnets.get(self._group, vnet, subnet)
         except CloudError as error:
-            return [Check(f"resource group {self._group}", False, error.message, error.hint or ROLE)]
+            mend = error.hint or (NO_ANSWER if isinstance(error, Unclear) else ROLE)
+            return [Check(f"resource group {self._group}", False, error.message, mend)]
         checks = [Check(f"resource group {self._group}", True, f"{count} virtual machines, subnet {subnet} is there")]
         return [*checks, *(line for region in self._cloud.regions for line in self._quota(region))]
 
@@ -134,79 +130,48 @@ class Azure:
                 mend = "" if limit else "ask for more under Quotas in the portal"
                 yield Check(f"{name} in {region}", limit > 0, f"{used} of {limit} in use", mend)
 
-    # What one launch asks for
+    # One launch
 
     def _interface(self, request: LaunchRequest, name: str) -> str:
         """The id of the machine's network interface, made if absent, with its address."""
-        made = {"location": request.offer.region, "tags": self._tags(request)}
-        address: dict[str, Any] = {}
+        address_id = ""
         if self._public:
-            given: Any = {**made, "sku": {"name": "Standard"}, "properties": {"publicIPAllocationMethod": "Static"}}
+            given: Any = azure_bodies.address(request)
             poller = self._network.public_ip_addresses.begin_create_or_update(
                 self._group, f"{name}-ip", given, polling_interval=POLL_S
             )
-            address_id = poller.result(ALLOCATION_S).id
-            address = {"publicIPAddress": {"id": address_id, "properties": {"deleteOption": "Delete"}}}
-        vnet, _, subnet = self._cloud.network.partition("/")
-        subnet_id = f"{self._scope}/providers/Microsoft.Network/virtualNetworks/{vnet}/subnets/{subnet}"
-        configured = {"name": "main", "properties": {"subnet": {"id": subnet_id}, **address}}
-        interface: Any = {**made, "properties": {"ipConfigurations": [configured]}}
+            address_id = str(poller.result(ALLOCATION_S).id)
+        interface: Any = azure_bodies.interface(self._cloud, request, address_id)
         done = self._network.network_interfaces.begin_create_or_update(
             self._group, f"{name}-nic", interface, polling_interval=POLL_S
         )
         return str(done.result(ALLOCATION_S).id)
 
-    def _machine(self, request: LaunchRequest, name: str, interface: str) -> dict[str, Any]:
-        offer = request.offer
-        login = {"path": f"/home/{ADMIN}/.ssh/authorized_keys", "keyData": request.authorized_key}
-        most = {"maxPrice": most_usd(request.max_hourly_usd)}
-        spot = {"priority": "Spot", "evictionPolicy": "Delete", "billingProfile": most}
-        return {
-            "location": offer.region,
-            "tags": self._tags(request),
-            **({"zones": [offer.zone.rpartition("-")[2]]} if offer.zone else {}),
-            "identity": {"type": "UserAssigned", "userAssignedIdentities": {self._cloud.options["identity"]: {}}},
-            "properties": {
-                "hardwareProfile": {"vmSize": offer.machine_type},
-                "storageProfile": {"imageReference": image(self._cloud.image or IMAGE), "osDisk": self._disk(name)},
-                "osProfile": {
-                    "computerName": name,
-                    "adminUsername": ADMIN,
-                    "customData": base64.b64encode(request.user_data.encode()).decode(),
-                    "linuxConfiguration": {"disablePasswordAuthentication": True, "ssh": {"publicKeys": [login]}},
-                },
-                "networkProfile": {
-                    "networkInterfaces": [{"id": interface, "properties": {"primary": True, "deleteOption": "Delete"}}]
-                },
-                **(spot if request.market is Market.SPOT else {}),
-            },
-        }
-
-    def _disk(self, name: str) -> dict[str, Any]:
-        made = {"createOption": "FromImage", "deleteOption": "Delete", "diskSizeGB": self._disk_gib}
-        return {"name": f"{name}-disk", **made, "managedDisk": {"storageAccountType": "StandardSSD_LRS"}}
-
-    def _tags(self, request: LaunchRequest) -> dict[str, str]:
-        exact = dict(zip(TAGS, (request.cluster, request.machine_id, request.token), strict=True))
-        return {**request.tags, **exact}
-
     def _launch(self, name: str, machine: Any) -> None:
         """Comes back when there is room, or after a while. Where there is none, nothing of the machine stays."""
+        try:
+            with translated(f"launching {name}"):
+                self._ask(name, machine)
+        except (NoCapacity, LaunchRefused):
+            with suppress(CloudError):  # the collector finds what stays: it carries our tags
+                self.destroy(name)
+            raise
+
+    def _ask(self, name: str, machine: Any) -> None:
         try:
             poller = self._compute.virtual_machines.begin_create_or_update(
                 self._group, name, machine, match_condition=MatchConditions.IfMissing, polling_interval=POLL_S
             )
+        except HttpResponseError as error:
+            if error.status_code != 412:
+                raise
+            return  # another call with this token was first
+        try:
             poller.wait(ALLOCATION_S)  # raises what the operation ended with
         except HttpResponseError as error:
-            if error.status_code == 412:
-                return  # another call with this token was first
-            try:
-                with translated(f"launching {name}"):
-                    raise error
-            except (NoCapacity, LaunchRefused):
-                with suppress(CloudError):  # the collector finds what stays: it carries our tags
-                    self.destroy(name)
-                raise
+            if not operation_failed(error):
+                raise Unclear(f"nothing is heard of {name}: {error.message}") from error
+            raise
 
     # What there is
 
@@ -215,11 +180,6 @@ class Azure:
             return self._compute.virtual_machines.get(self._group, name)
         except ResourceNotFoundError:
             return None
-
-    def _look(self, name: str) -> Instance | None:
-        return next(
-            (one for one in self.list() if one.instance_id == name and one.state is not InstanceState.GONE), None
-        )
 
     def _ours(self, resource: Any) -> bool:
         return bool((resource.tags or {}).get(TAGS[0]) == self._cluster)
@@ -252,10 +212,6 @@ class Azure:
 
     # Clients
 
-    @property
-    def _scope(self) -> str:
-        return f"/subscriptions/{self._cloud.options['subscription']}/resourceGroups/{self._group}"
-
     @cached_property
     def _how(self) -> dict[str, Any]:
         endpoint = self._cloud.endpoint  # no retries: the head tries again by itself, with the same token
@@ -277,24 +233,7 @@ def credential(cloud: Cloud) -> DefaultAzureCredential:
     return DefaultAzureCredential(**elsewhere)
 
 
-def machine_name(request: LaunchRequest) -> str:
-    """At most 64 letters, digits and ``-``; the token's digest makes it this attempt's alone."""
-    machine = re.sub("[^a-z0-9-]", "-", request.machine_id.lower())[:40].strip("-")
-    return f"bw-{machine}-{hashlib.sha256(request.token.encode()).hexdigest()[:12]}"
-
-
-def most_usd(hourly: float) -> float:
-    """Azure takes five decimals. Rounded up: rounded down, a price with more of them could never be met."""
-    return math.ceil(hourly * 1e5 - 1e-9) / 1e5
-
-
-def image(text: str) -> dict[str, str]:
-    """PUBLISHER:OFFER:SKU:VERSION, or a resource id."""
-    parts = text.split(":")
-    return dict(zip(("publisher", "offer", "sku", "version"), parts, strict=True)) if len(parts) == 4 else {"id": text}
-
-
-def half_made(name: str, part: Any) -> Instance:
-    """A machine of which only parts are there."""
-    tags = part.tags
-    return Instance(name, tags.get(TAGS[1], ""), tags.get(TAGS[2], ""), InstanceState.PENDING, region=part.location)
+def half_made(name: str, resource: Any) -> Instance:
+    """What there is of a machine without the machine."""
+    tags = resource.tags
+    return Instance(name, tags.get(TAGS[1], ""), tags.get(TAGS[2], ""), InstanceState.PART, region=resource.location)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
 
@@ -32,13 +33,31 @@ def translated(what: str) -> Iterator[None]:
     try:
         yield
     except ClientAuthenticationError as error:
-        raise LaunchRefused(f"{what}: {error.message}", hint=LOG_IN) from error
+        raise LaunchRefused(f"{what}: {of_credentials(error)}", hint=LOG_IN) from error
     except HttpResponseError as error:
         code, message, status = told(error)
-        hint = ROLE if "AuthorizationFailed" in code else ""
-        raise kind_of(code, message, status)(f"{what}: {code or status}: {message}", hint=hint) from error
+        kind, sentence = kind_of(code, message, status), f"{what}: {code or status}: {message}"
+        if kind is Unclear:
+            raise Unclear(sentence, after_s=retry_after_s(error)) from error
+        raise kind(sentence, hint=ROLE if "AuthorizationFailed" in code else "") from error
     except (AzureError, OSError) as error:  # nothing came back, or nothing was sent
         raise Unclear(f"{what}: {error}") from error
+
+
+def retry_after_s(error: HttpResponseError) -> float:
+    """What a throttled call has to wait, in seconds, as Azure Resource Manager says it; 0: it does not."""
+    response: Any = error.response
+    said = str(response.headers.get("Retry-After", "")) if response else ""
+    return float(said) if said.isdecimal() else 0.0
+
+
+def of_credentials(error: ClientAuthenticationError) -> str:
+    """`DefaultAzureCredential` tells of every kind it tried; what matters is one that was there and was refused."""
+    if error.response is not None:
+        code, message, _ = told(error)
+        return f"{code}: {message}"
+    lines = [line.strip() for line in error.message.splitlines()]
+    return "; ".join(line for line in lines if "Authentication failed:" in line) or lines[0]
 
 
 def told(error: HttpResponseError) -> tuple[str, str, int]:
@@ -58,3 +77,8 @@ def kind_of(code: str, message: str, status: int) -> type[CloudError]:
     if code == "OperationNotAllowed":
         return next((kind for pattern, kind in WORDS if re.search(pattern, message, re.IGNORECASE)), LaunchRefused)
     return LaunchRefused
+
+
+def operation_failed(error: HttpResponseError) -> bool:
+    """Whether an accepted operation ended like this; else only the question after it was refused."""
+    return not isinstance(error, ClientAuthenticationError) and 0 < int(error.status_code or 0) < 400

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 
+from azure.core.exceptions import ResourceNotFoundError
 from azure.storage.blob import BlobServiceClient, ContainerClient, generate_blob_sas
 
 from beowulf.cloud.azure import credential
@@ -35,6 +37,16 @@ class Container:
                 with path.open("rb") as file:
                     blob.upload_blob(file, overwrite=True)
             return f"{blob.url}?{self._signed(blob.blob_name)}"
+
+    def drop(self, before: float) -> int:
+        """Blocks of an upload that broke off are thrown away after a week ("Put Block")."""
+        with translated(self._url):
+            listed = self._container.list_blobs(name_starts_with=f"{PREFIX}/{self._cluster}/")
+            old = [one.name for one in listed if one.last_modified.timestamp() < before]
+            for name in old:
+                with suppress(ResourceNotFoundError):
+                    self._container.delete_blob(name)
+        return len(old)
 
     def _signed(self, name: str) -> str:
         account = self._service.account_name

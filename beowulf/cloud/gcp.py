@@ -2,16 +2,14 @@
 
 A launch is idempotent twice: by the request id (a UUID made of the token; Google honours it for an hour) and by the
 instance's name, made of the token as well. Labels find the machines, the exact words stand in the metadata. Google ends
-each one itself after ``limit_hours`` and deletes it with its disk.
+each one itself after ``limit_hours`` and deletes it with its disk. A disk that stays all the same has the labels, too.
 """
 
 from __future__ import annotations
 
-import hashlib
-import re
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import cached_property
@@ -24,24 +22,23 @@ from google.auth.exceptions import GoogleAuthError
 from google.auth.transport.requests import AuthorizedSession
 from google.cloud import compute_v1
 
+from beowulf.cloud import gcp_bodies
+from beowulf.cloud.gcp_bodies import SCOPE, described, digest, instance_name, label, metadata
 from beowulf.cloud.gcp_errors import LOG_IN, ROLE, kind_of_operation, translated
-from beowulf.cloud.options import check_options, number
-from beowulf.cloud.provider import Check, Instance, InstanceState, LaunchRequest
+from beowulf.cloud.options import check_options
+from beowulf.cloud.provider import NO_ANSWER, Check, Instance, InstanceState, LaunchRequest, once_asked
 from beowulf.cloud.requests import agent_user
-from beowulf.model.cloud import Market
 from beowulf.model.errors import CloudError, LaunchRefused, NoCapacity, TokenSpent, Unclear
 from beowulf.model.renting import Cloud
 
-OPTIONS = ("project", "limit_hours", "disk_gib", "service_account", "address")
-SCOPE = "https://www.googleapis.com/auth/cloud-platform"
-IMAGE = "projects/ubuntu-os-cloud/global/images/family/ubuntu-2204-lts"  # Google's Debian has no cloud-init
 RESOURCE_MANAGER = "https://cloudresourcemanager.googleapis.com"
-WORDS = ("beowulf-cluster", "beowulf-machine", "beowulf-token")
 CALL_S = 30.0
+ONCE: Any = {"timeout": CALL_S, "retry": None}  # the head tries again by itself
 OPERATION_S = 120.0
 PERMISSIONS = (
-    *("compute.disks.create", "compute.images.useReadOnly", "compute.networks.use", "compute.regions.get"),
-    *("compute.subnetworks.use", "compute.subnetworks.useExternalIp", "compute.zoneOperations.get"),
+    *("compute.disks.create", "compute.disks.delete", "compute.disks.list", "compute.disks.setLabels"),
+    *("compute.images.useReadOnly", "compute.networks.use", "compute.regions.get", "compute.subnetworks.use"),
+    *("compute.subnetworks.useExternalIp", "compute.zoneOperations.get"),
     *("compute.instances.create", "compute.instances.delete", "compute.instances.get", "compute.instances.list"),
     *("compute.instances.setLabels", "compute.instances.setMetadata", "compute.instances.setServiceAccount"),
 )
@@ -52,12 +49,6 @@ STATES = {
     **dict.fromkeys(("STOPPING", "PENDING_STOP", "SUSPENDING", "DEPROVISIONING"), InstanceState.STOPPING),
 }
 """https://cloud.google.com/compute/docs/instances/instance-lifecycle; TERMINATED and SUSPENDED still have a disk."""
-BOUGHT_WITH_N1 = {
-    "T4": "nvidia-tesla-t4",
-    "P4": "nvidia-tesla-p4",
-    "P100": "nvidia-tesla-p100",
-    "V100": "nvidia-tesla-v100",
-}
 
 
 class Gcp:
@@ -66,12 +57,10 @@ class Gcp:
     ``address`` (``private``: the head is inside the network)."""
 
     def __init__(self, cloud: Cloud, cluster: str) -> None:
-        check_options(cloud, OPTIONS, families=("bucket.",))
+        check_options(cloud)
         self.name = cloud.name
         self._cloud = cloud
         self._cluster = cluster
-        self._limit_s = 3600 * number(cloud, "limit_hours", 24.0)
-        self._disk_gib = int(number(cloud, "disk_gib", 50.0))
 
     def create(self, request: LaunchRequest) -> Instance:
         zone, name = self._zone(request), instance_name(request)
@@ -79,118 +68,76 @@ class Gcp:
             project=self._project,
             zone=zone,
             request_id=str(uuid.uuid5(uuid.NAMESPACE_OID, f"{request.cluster}/{request.token}")),
-            instance_resource=self._resource(request, zone, name),
+            instance_resource=gcp_bodies.resource(self._cloud, request, zone),
         )
-        with translated(f"launching {name} in {zone}"):
+        operation = None
+        # Conflict: the name is taken, by this very token, an hour ago or more.
+        with translated(f"launching {name} in {zone}"), suppress(exceptions.Conflict):
+            operation = self._instances.insert_unary(insert, **ONCE)
+        if operation is not None:
+            self._await(operation, zone, name)
+        with once_asked(), translated(f"looking for {name}"):
             try:
-                operation = self._instances.insert_unary(insert, timeout=CALL_S)
-                self._await(operation, zone, name)
-            except exceptions.Conflict:
-                pass  # the name is taken: by this very token, an hour ago or more
-        try:
-            found = self._instances.get(project=self._project, zone=zone, instance=name, timeout=CALL_S)
-        except exceptions.NotFound as error:
-            raise TokenSpent(f"{name} was launched once and is gone") from error
-        except (exceptions.GoogleAPICallError, OSError) as error:
-            raise Unclear(f"{name}: {error}") from error
-        return self._instance(found)
+                return self._instance(self._instances.get(project=self._project, zone=zone, instance=name, **ONCE))
+            except exceptions.NotFound as error:
+                raise TokenSpent(f"{name} was launched once and is gone") from error
 
-    def list(self) -> Sequence[Instance]:
-        wanted = compute_v1.AggregatedListInstancesRequest(
-            project=self._project, filter=f"labels.beowulf-cluster={label(self._cluster)}"
-        )
-        found: list[compute_v1.Instance] = []
-        with translated("listing instances"):
-            pages = self._instances.aggregated_list(wanted, timeout=CALL_S)
-            for zone, scoped in pages:
-                warning: Any = scoped.warning
-                if warning.code == "UNREACHABLE":
-                    raise Unclear(f"{zone} does not answer: {warning.message}")
-                found += scoped.instances
-        return [self._instance(one) for one in found if metadata(one).get("beowulf-cluster") == self._cluster]
+    def list(self, regions: Collection[str] = ()) -> Sequence[Instance]:
+        wanted = {"project": self._project, "filter": f"labels.beowulf-cluster={label(self._cluster)}"}
+        machines = self._everywhere(self._instances, compute_v1.AggregatedListInstancesRequest(wanted), "instances")
+        disks = self._everywhere(self._disks, compute_v1.AggregatedListDisksRequest(wanted), "disks")
+        ours = [self._instance(one) for one in machines if metadata(one).get("beowulf-cluster") == self._cluster]
+        return [*ours, *(part(one) for one in disks if described(one)[0] == self._cluster and not one.users)]
+
+    def _everywhere(self, client: Any, wanted: Any, what: str) -> Sequence[Any]:
+        """Of all zones, or an error: half a list would prove machines absent that are not."""
+        found: list[Any] = []
+        with translated(f"listing {what}"):
+            for zone, scoped in client.aggregated_list(wanted, **ONCE):
+                if scoped.warning.code == "UNREACHABLE":
+                    raise Unclear(f"{zone} does not answer: {scoped.warning.message}")
+                found += getattr(scoped, what)
+        return found
 
     def destroy(self, instance_id: str) -> None:
         zone, _, name = instance_id.partition("/")
+        where: Any = {"project": self._project, "zone": zone}
         with translated(f"deleting {instance_id}"), suppress(exceptions.NotFound):
-            self._instances.delete_unary(project=self._project, zone=zone, instance=name, timeout=CALL_S)
+            if name.startswith("disks/"):
+                self._disks.delete_unary(**where, disk=name.removeprefix("disks/"), **ONCE)
+            else:
+                self._instances.delete_unary(**where, instance=name, **ONCE)
 
     def check(self) -> Sequence[Check]:
         try:
             checks = [Check("credentials", True, f"project {self._project}"), *self._permissions()]
-        except (CloudError, GoogleAuthError, OSError) as error:
-            said = error.message if isinstance(error, CloudError) else str(error)
-            return [Check("credentials", False, said, LOG_IN)]
+        except CloudError as error:
+            return [Check("credentials", False, error.message, error.hint or NO_ANSWER)]
         return [*checks, *(self._region(region) for region in self._cloud.regions)]
 
-    # What one launch asks for
-
-    def _resource(self, request: LaunchRequest, zone: str, name: str) -> compute_v1.Instance:
-        offer = request.offer
-        exact = dict(zip(WORDS, (request.cluster, request.machine_id, request.token), strict=True))
-        kind = BOUGHT_WITH_N1.get(offer.accelerator) if offer.machine_type.startswith("n1-") else None
-        account = self._cloud.options.get("service_account")
-        items = {**exact, "user-data": request.user_data, "block-project-ssh-keys": "TRUE", "enable-oslogin": "FALSE"}
-        return compute_v1.Instance(
-            name=name,
-            machine_type=f"zones/{zone}/machineTypes/{offer.machine_type}",
-            labels={label(key): label(value) for key, value in {**request.tags, **exact}.items()},
-            metadata=compute_v1.Metadata(items=[compute_v1.Items(key=key, value=text) for key, text in items.items()]),
-            disks=[self._disk()],
-            network_interfaces=[self._interface(offer.region or zone.rpartition("-")[0])],
-            scheduling=self._scheduling(request),
-            guest_accelerators=[
-                compute_v1.AcceleratorConfig(
-                    accelerator_type=f"zones/{zone}/acceleratorTypes/{kind}", accelerator_count=offer.accelerators
-                )
-            ] if kind else [],
-            service_accounts=[compute_v1.ServiceAccount(email=account, scopes=[SCOPE])] if account else [],
-        )  # fmt: skip
-
-    def _disk(self) -> compute_v1.AttachedDisk:
-        image = self._cloud.image or IMAGE
-        made_of = compute_v1.AttachedDiskInitializeParams(source_image=image, disk_size_gb=self._disk_gib)
-        return compute_v1.AttachedDisk(boot=True, auto_delete=True, initialize_params=made_of)
-
-    def _interface(self, region: str) -> compute_v1.NetworkInterface:
-        interface = compute_v1.NetworkInterface()
-        if self._cloud.network:
-            interface.subnetwork = f"regions/{region}/subnetworks/{self._cloud.network}"
-        else:
-            interface.network = "global/networks/default"
-        if self._cloud.options.get("address") != "private":
-            interface.access_configs = [compute_v1.AccessConfig(name="External NAT", type_="ONE_TO_ONE_NAT")]
-        return interface
-
-    def _scheduling(self, request: LaunchRequest) -> compute_v1.Scheduling:
-        """Google deletes it after the limit. The limit cannot be moved while it runs, so the lease is the guest's."""
-        return compute_v1.Scheduling(
-            provisioning_model="SPOT" if request.market is Market.SPOT else "STANDARD",
-            instance_termination_action="DELETE",
-            max_run_duration=compute_v1.Duration(seconds=int(max(self._limit_s, request.lease_s))),
-            on_host_maintenance="TERMINATE",
-            automatic_restart=False,
-        )
+    # One launch
 
     def _zone(self, request: LaunchRequest) -> str:
         """The offer's, or one of its region's by the token: a retry goes to the same, the next attempt elsewhere."""
         if request.offer.zone:
             return request.offer.zone
         with translated(f"looking up {request.offer.region}"):
-            region = self._regions.get(project=self._project, region=request.offer.region, timeout=CALL_S)
+            region = self._regions.get(project=self._project, region=request.offer.region, **ONCE)
         zones = sorted(url.rpartition("/")[2] for url in region.zones)
         if not zones:
             raise NoCapacity(f"{request.offer.region} has no zones")
         return zones[int(digest(request.token), 16) % len(zones)]
 
     def _await(self, operation: compute_v1.Operation, zone: str, name: str) -> None:
-        """Until it is done. Raises what its error means, or Unclear when it takes too long."""
+        """Until it is done. Raises what its error means, or Unclear: it takes too long, or nothing is heard of it."""
         until = time.monotonic() + OPERATION_S
         while operation.status != compute_v1.Operation.Status.DONE:
             if time.monotonic() > until:
                 raise Unclear(f"launching {name} goes on after {OPERATION_S:g} s")
-            operation = self._operations.wait(
-                project=self._project, zone=zone, operation=operation.name, timeout=OPERATION_S
-            )
+            with once_asked(), translated(f"launching {name}"):
+                operation = self._operations.wait(
+                    project=self._project, zone=zone, operation=operation.name, timeout=OPERATION_S, retry=None
+                )
             if operation.status != compute_v1.Operation.Status.DONE:
                 time.sleep(0.1)  # `wait` may come back early when Google is busy
         for error in operation.error.errors:
@@ -218,7 +165,8 @@ class Gcp:
 
     def _permissions(self) -> Iterator[Check]:
         url = f"{self._cloud.endpoint or RESOURCE_MANAGER}/v1/projects/{self._project}:testIamPermissions"
-        with AuthorizedSession(self._credentials[0]) as session:  # type: ignore[no-untyped-call]
+        session = AuthorizedSession(self._credentials[0])  # type: ignore[no-untyped-call]
+        with translated("asking for our permissions"), session:
             reply = session.post(url, json={"permissions": PERMISSIONS}, timeout=CALL_S)
         if reply.status_code != 200:
             yield Check(
@@ -233,7 +181,7 @@ class Gcp:
     def _region(self, name: str) -> Check:
         try:
             with translated(f"looking up {name}"):
-                found = self._regions.get(project=self._project, region=name, timeout=CALL_S)
+                found = self._regions.get(project=self._project, region=name, **ONCE)
         except CloudError as error:
             return Check(f"region {name}", False, error.message, "is it spelt right, and is the Compute API enabled?")
         quotas = {quota.metric: f"{quota.metric} {quota.usage:g} of {quota.limit:g}" for quota in found.quotas}
@@ -267,6 +215,10 @@ class Gcp:
         return compute_v1.InstancesClient(**self._how)
 
     @cached_property
+    def _disks(self) -> compute_v1.DisksClient:
+        return compute_v1.DisksClient(**self._how)
+
+    @cached_property
     def _operations(self) -> compute_v1.ZoneOperationsClient:
         return compute_v1.ZoneOperationsClient(**self._how)
 
@@ -275,19 +227,7 @@ class Gcp:
         return compute_v1.RegionsClient(**self._how)
 
 
-def digest(token: str) -> str:
-    return hashlib.sha256(token.encode()).hexdigest()[:12]
-
-
-def instance_name(request: LaunchRequest) -> str:
-    """RFC 1035 and at most 63 characters; the token's digest makes it this attempt's alone."""
-    return f"bw-{re.sub('[^a-z0-9-]', '-', request.machine_id.lower())[:40].strip('-')}-{digest(request.token)}"
-
-
-def label(text: str) -> str:
-    """Small letters, digits, ``-`` and ``_``, at most 63: what labels may hold."""
-    return re.sub(r"[^a-z0-9_-]", "_", text.lower())[:63]
-
-
-def metadata(one: compute_v1.Instance) -> dict[str, str]:
-    return {item.key: item.value for item in one.metadata.items}
+def part(one: compute_v1.Disk) -> Instance:
+    """A disk that no machine has."""
+    zone, (_, machine_id, token) = one.zone.rpartition("/")[2], described(one)
+    return Instance(f"{zone}/disks/{one.name}", machine_id, token, InstanceState.PART, zone.rpartition("-")[0], zone)

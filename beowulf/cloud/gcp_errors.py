@@ -28,7 +28,7 @@ def translated(what: str) -> Iterator[None]:
         yield
     except exceptions.GoogleAPICallError as error:
         kind = kind_of_call(error)
-        hint = ROLE if kind is LaunchRefused and error.code == 403 else ""
+        hint = {403: ROLE, 401: LOG_IN}.get(int(error.code or 0), "") if kind is LaunchRefused else ""
         raise kind(f"{what}: {error.message}", hint=hint) from error
     except (exceptions.RetryError, TransportError, OSError) as error:  # those of requests are OSErrors
         raise Unclear(f"{what}: {error}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import google.auth
 from google.api_core.client_options import ClientOptions
+from google.api_core.exceptions import NotFound
 from google.cloud import storage  # type: ignore[attr-defined]
 
 from beowulf.cloud.gcp_errors import translated
@@ -38,6 +40,18 @@ class Bucket:
                 blob.upload_from_filename(str(path), timeout=CALL_S, retry=ONCE)
             at = {"api_access_endpoint": self._cloud.endpoint} if self._cloud.endpoint else {}
             return str(blob.generate_signed_url(version="v4", expiration=GOOD_FOR, **at))
+
+    def drop(self, before: float) -> int:
+        """An upload that broke off ends by itself after a week ("Resumable uploads")."""
+        with translated(f"gs://{self._bucket}"):
+            blobs = self._client.list_blobs(
+                self._bucket, prefix=f"{PREFIX}/{self._cluster}/", timeout=CALL_S, retry=ONCE
+            )
+            old = [one for one in blobs if one.time_created.timestamp() < before]
+            for blob in old:
+                with suppress(NotFound):
+                    blob.delete(timeout=CALL_S, retry=ONCE)
+        return len(old)
 
     @cached_property
     def _client(self) -> Any:

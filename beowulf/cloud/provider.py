@@ -6,13 +6,15 @@ credentials from the vendor's own chain. Errors are the `CloudError`s of `model.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from beowulf.model.cloud import Instance as Instance
 from beowulf.model.cloud import InstanceState as InstanceState
 from beowulf.model.cloud import Market, Offer
+from beowulf.model.errors import LaunchRefused, NoCapacity, Unclear
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,9 @@ class LaunchRequest:
     lease_s: float  # the provider's own timer, where it has one, is set to this or more
     max_hourly_usd: float  # the most a spot machine may cost
     tags: Mapping[str, str] = field(default_factory=dict)  # besides those the provider sets itself
+
+
+NO_ANSWER = "is there a way from the head to that address? (its network, a proxy, endpoint: in the settings)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +54,22 @@ class Provider(Protocol):
     def create(self, request: LaunchRequest) -> Instance:
         """Idempotent by ``request.token``: however often it is called, there is at most one machine."""
 
-    def list(self) -> Sequence[Instance]:
-        """All machines with this cluster's tag in every configured region; of nobody else's."""
+    def list(self, regions: Collection[str] = ()) -> Sequence[Instance]:
+        """All machines with this cluster's tag in every configured region and in ``regions``, and what is left of some
+        (`PART`); of nobody else's."""
 
     def destroy(self, instance_id: str) -> None:
         """Ask it to end, with its disks and addresses. Of what is gone already: nothing happens."""
 
     def check(self) -> Sequence[Check]:
         """Who we are there and what we may do, without buying anything."""
+
+
+@contextmanager
+def once_asked() -> Iterator[None]:
+    """Around the calls that follow the one that launches: a "no" to them (a permission, credentials that ran out) does
+    not say that there is no machine."""
+    try:
+        yield
+    except (LaunchRefused, NoCapacity) as error:
+        raise Unclear(error.message, hint=error.hint) from error

@@ -11,7 +11,7 @@ import importlib.resources
 import math
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -19,7 +19,7 @@ from ruamel.yaml import YAML
 from beowulf.cloud.commands import LoginHost, Ran, Run, run_here
 from beowulf.cloud.options import check_options, number
 from beowulf.cloud.provider import Check, Instance, InstanceState, LaunchRequest
-from beowulf.model.errors import BadInput, CloudError, LaunchRefused, NoCapacity, QuotaReached, TokenSpent, Unclear
+from beowulf.model.errors import CloudError, LaunchRefused, NoCapacity, QuotaReached, TokenSpent, Unclear
 from beowulf.model.renting import Cloud
 
 PYTHONS = "python3 python3.12 python3.11 python3.9 python3.8 python3.6 /usr/libexec/platform-python /usr/bin/python3"
@@ -73,11 +73,7 @@ NOTHING_LAUNCHED: tuple[tuple[str, type[CloudError]], ...] = (
 )
 """What sbatch says when it refused (its words, as there are no codes)."""
 PLAIN = re.compile(r"[A-Za-z0-9._-]+")
-
-
-LEAST_LIMIT_S = 900.0
 NOTICE_S = 180  # before the limit; Slurm may be a minute early
-OPTIONS = ("login", "programs", "arguments", "limit_hours", "output")
 
 
 class Slurm:
@@ -87,15 +83,13 @@ class Slurm:
     pilots: a path that exists on compute nodes, ``%j`` is the job). Offers name partitions as machine types."""
 
     def __init__(self, cloud: Cloud, cluster: str, run: Run | None = None) -> None:
-        check_options(cloud, OPTIONS)
+        check_options(cloud)
         self.name = cloud.name
         self._cluster = cluster
         self._login = cloud.options.get("login", "")
         self._programs = cloud.options.get("programs", "")
         self._arguments = tuple(shlex.split(cloud.options.get("arguments", "")))
-        self._limit_s = 3600.0 * number(cloud, "limit_hours", 4.0)
-        if self._limit_s < LEAST_LIMIT_S:
-            raise BadInput("limit_hours is less than a quarter of an hour", where=f"cloud {cloud.name}")
+        self._limit_s = 3600.0 * number(cloud, "limit_hours")
         self._output = cloud.options.get("output", "/dev/null")
         self._run = run or (LoginHost.of(self._login) if self._login else run_here)
 
@@ -114,7 +108,7 @@ class Slurm:
                 return instance
         raise TokenSpent(f"Slurm's job {found[1]} for this token has ended")
 
-    def list(self) -> Sequence[Instance]:
+    def list(self, regions: Collection[str] = ()) -> Sequence[Instance]:
         ran = self._command(("env", "SLURM_TIME_FORMAT=%s", *QUEUE))
         if ran.code != 0:
             raise Unclear(f"squeue: {ran.err.strip() or ran.code}")

@@ -19,7 +19,7 @@ from beowulf.model import event as ev
 from beowulf.model import rented
 from beowulf.model.apply_machines import MOVES
 from beowulf.model.cloud import Machine, MachineState
-from beowulf.model.errors import BeowulfError
+from beowulf.model.errors import BeowulfError, CloudError
 from beowulf.model.node import NodeId, NodeState
 from beowulf.model.rules import Rules
 
@@ -237,17 +237,18 @@ def _list(draft: Draft) -> None:
     for cloud in draft.policy.renting.clouds:
         call = state.lists.setdefault(cloud.name, Listing())
         machines = [one for one in live(draft) if one.offer.provider == cloud.name]
-        orphans = cloud.name in state.orphans.values()
-        every_s = listing.every_s(machines, draft.volatile.links, orphans, draft.policy.renting)
-        if _due(call, draft.now) and (not call.began or abs(draft.now - call.ended_at) >= every_s):
-            call.going = True
+        unsettled = call.parts or cloud.name in state.orphans.values()
+        every_s = listing.every_s(machines, draft.volatile.links, unsettled, draft.policy.renting)
+        wanted = call.asked or not call.began or abs(draft.now - call.ended_at) >= every_s
+        if wanted and _due(call, draft.now):
+            call.going, call.asked = True, False
             draft.do(ListMachines(cloud.name))
 
 
 def list_now(draft: Draft) -> None:
-    """Every cloud is asked as soon as no call to it is under way."""
+    """Every cloud is asked as soon as no call to it is under way: one that is may have begun before."""
     for call in draft.volatile.rented.lists.values():
-        call.next_at, call.began, call.error = 0.0, 0.0, ""
+        call.next_at, call.asked, call.error = 0.0, True, ""
     look(draft)
 
 
@@ -266,10 +267,10 @@ def _due(call: Call, now: float) -> bool:
     return not call.going and now >= call.next_at
 
 
-def failed(draft: Draft, call: Call, error: Exception) -> None:
-    call.going, call.ended_at, call.error = False, draft.now, str(error)
+def failed(draft: Draft, call: Call, error: CloudError) -> None:
+    call.going, call.ended_at, call.error = False, draft.now, error.sentence
     call.tries += 1
-    call.next_at = draft.now + burst.delay_s(call.tries, draft.volatile.rented.chance.random())
+    call.next_at = draft.now + burst.delay_s(call.tries, draft.volatile.rented.chance.random(), error)
 
 
 def answered(draft: Draft, call: Call, rest_s: float = 0.0) -> None:

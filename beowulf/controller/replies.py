@@ -17,7 +17,7 @@ from beowulf.model import event as ev
 from beowulf.model import rented
 from beowulf.model.apply_machines import MOVES
 from beowulf.model.cloud import Instance, InstanceState, Machine, MachineState
-from beowulf.model.errors import NoCapacity
+from beowulf.model.errors import CloudError, NoCapacity
 from beowulf.model.job import Result, split_tag
 from beowulf.model.node import Endpoint, NodeId
 
@@ -43,14 +43,14 @@ def on_created(draft: Draft, item: MachineCreated) -> None:
     renting.look(draft)
 
 
-def _not_created(draft: Draft, machine: Machine, error: Any) -> None:
+def _not_created(draft: Draft, machine: Machine, error: CloudError) -> None:
     state = draft.volatile.rented
     call = state.creates.setdefault(machine.id, Call(unsure=True))
     renting.failed(draft, call, error)
     if cool_off := replies.COOL_OFF_S.get(type(error)):
         sale = (machine.offer.site, machine.offer.zone, machine.offer.machine_type, machine.market)
         state.sold_out[sale] = draft.now + cool_off
-    said = f"{error.message} ({error.hint})" if error.hint else error.message
+    said = error.sentence
     match replies.on_create(error, call.unsure):
         case replies.Next.CLOSE:
             gone(draft, machine, draft.now, said, sure=True, sold_out=isinstance(error, NoCapacity))
@@ -74,7 +74,7 @@ def on_destroyed(draft: Draft, item: MachineDestroyed) -> None:
     renting.failed(draft, call, item.error)
     for machine in renting.live(draft):
         if machine.instance_id == item.instance_id and known != call.error:
-            draft.record(rented.MachineTrouble(draft.now, machine.id, f"cannot be ended: {item.error.message}"))
+            draft.record(rented.MachineTrouble(draft.now, machine.id, f"cannot be ended: {item.error.sentence}"))
 
 
 def on_listed(draft: Draft, item: MachinesListed) -> None:
@@ -83,10 +83,11 @@ def on_listed(draft: Draft, item: MachinesListed) -> None:
     call = state.lists.setdefault(item.provider, Listing())
     if item.error is not None:
         renting.failed(draft, call, item.error)
-        log.warning("no list of rented machines", cloud=item.provider, why=item.error.message)
+        log.warning("no list of rented machines", cloud=item.provider, why=item.error.sentence)
         return
     renting.answered(draft, call)
     call.began = item.began
+    call.parts = any(one.state is InstanceState.PART for one in item.instances)
     machines = {one.id: one for one in renting.live(draft) if one.offer.provider == item.provider}
     calls = {name: state.creates[name].last_ended for name in machines if name in state.creates}
     look = collector.Look(item.began, item.ended, item.instances, state.missing, calls, draft.volatile.links)
@@ -130,7 +131,7 @@ def _named(draft: Draft, machine: Machine | None, instance: Instance, heard: flo
 
 def _orphan(draft: Draft, provider: str, instance: Instance) -> None:
     if instance.instance_id not in draft.volatile.rented.orphans:
-        log.warning("a machine nobody wants is ended", cloud=provider, instance=instance.instance_id)
+        log.warning("what nobody wants is ended", cloud=provider, instance=instance.instance_id)
         draft.record(rented.OrphanFound(draft.now, instance.machine_id, provider, instance.instance_id))
         draft.volatile.rented.orphans[instance.instance_id] = provider
 

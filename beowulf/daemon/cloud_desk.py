@@ -23,26 +23,31 @@ class CloudDesk:
         self._clouds = clouds
 
     def clouds(self) -> list[dict[str, Any]]:
-        listings = self._controller.listings()
+        listings, orphans = self._controller.listings(), self._controller.orphans
         return [
             {
                 "name": cloud.name,
                 "provider": cloud.provider,
                 "listed_at": listings[cloud.name].began if cloud.name in listings else 0.0,
                 "error": listings[cloud.name].error if cloud.name in listings else "",
+                "unwanted": orphans.get(cloud.name, 0),
             }
             for cloud in self._controller.policy.renting.clouds
         ]
 
     def collect(self, caller: Caller) -> list[dict[str, Any]]:
+        """As `clouds`; one that did not answer in time says so as its ``error``."""
         since = self._controller.ask(CollectMachines(caller)).result(COLLECT_S)
         deadline = time.monotonic() + COLLECT_S
         while True:
             clouds = self.clouds()
             waiting = [one for one in clouds if one["listed_at"] < since and not one["error"]]
             if not waiting or time.monotonic() >= deadline:
-                return clouds
+                break
             time.sleep(LOOK_S)
+        for one in waiting:
+            one["error"] = f"no list came within {COLLECT_S:g} s"
+        return clouds
 
     def offers(self) -> Sequence[Offer]:
         return self._controller.rules.market.offers

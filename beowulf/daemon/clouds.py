@@ -83,7 +83,8 @@ class Clouds:
             case DestroyMachine():
                 self._pool.submit(self._destroy, action)
             case ListMachines():
-                self._pool.submit(self._list, action)
+                live = (one for one in snapshot.machines.values() if one.live and one.offer.provider == action.provider)
+                self._pool.submit(self._list, action, frozenset(one.offer.region for one in live) - {""})
             case ForgetKey():
                 self.forget(action.machine)
 
@@ -135,10 +136,11 @@ class Clouds:
         error = _error_of(lambda: self._provider(action.provider).destroy(action.instance_id))
         self._post(MachineDestroyed(action.instance_id, error))
 
-    def _list(self, action: ListMachines) -> None:
+    def _list(self, action: ListMachines, regions: frozenset[str]) -> None:
+        """Also of ``regions``, where machines of ours are, in the settings still or not."""
         began = self._clock()
         found: list[Instance] = []
-        error = _error_of(lambda: found.extend(self._provider(action.provider).list()))
+        error = _error_of(lambda: found.extend(self._provider(action.provider).list(sorted(regions))))
         self._post(MachinesListed(action.provider, began, self._clock(), tuple(found), error))
 
 

@@ -1,22 +1,25 @@
-"""Keeps the store and caches within bounds: old detail, submitted folders and wheels on the head; folders, environments
-and wheels on idle nodes."""
+"""Keeps the store and caches within bounds: old detail, what jobs left, submitted folders and wheels on the head;
+folders, environments and wheels on idle nodes; inputs in the buckets of clouds."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Protocol
 
 import structlog
 
 from beowulf.daemon.every import Every
+from beowulf.daemon.leavings import dated, leavings, let_go
 from beowulf.model.errors import BeowulfError
 from beowulf.model.job import Job
 from beowulf.model.node import Node
 from beowulf.model.snapshot import Snapshot
+from beowulf.specs.settings import KeepJobs
+from beowulf.sync.depot import Depot
 from beowulf.sync.environment import environment_digest
 from beowulf.sync.expiry import CacheLimits, to_drop
 from beowulf.sync.stager import placed_trees
@@ -28,6 +31,9 @@ log = structlog.get_logger("housekeeping")
 EVERY_S = 3600.0
 IN_USE_S = 86400.0  # a wheel that was asked for so lately may be on its way
 LOG_BYTES = 64 << 20
+FRESH_S = 7 * 86400.0  # what a job left stays so long, however much it is
+DISK_SHARE = 0.5
+STAGED_S = 7 * 86400.0  # so long inputs stay in a bucket, which is billed for them
 WHOLE_S = 2 * 86400.0  # so long everything is kept that ranks and nodes tell
 
 
@@ -60,9 +66,12 @@ class Housekeeping(Every):
         head_log: Path,
         thin_history: Callable[[float], None],
         limits: CacheLimits | None = None,
+        keep_jobs: CacheLimits | None = None,
+        depots: Collection[Depot] = (),
     ) -> None:
-        """``jobs``: a folder for each job, with its checkpoints. ``thin_history``: leaves what is worth keeping
-        of what ranks and nodes told before a moment."""
+        """``jobs``: a folder for each job, with its logs, outputs and checkpoints. ``thin_history``: leaves what is
+        worth keeping of what ranks and nodes told before a moment. ``keep_jobs``: of logs and outputs of jobs that
+        have ended; 0 bytes: half of the disk."""
         super().__init__(EVERY_S, lambda: self.tidy(time.time()), "housekeeping")
         self._snapshot = snapshot
         self._thin_history = thin_history
@@ -72,6 +81,8 @@ class Housekeeping(Every):
         self._jobs = jobs
         self._head_log = head_log
         self._limits = limits or CacheLimits()
+        self._keep_jobs = keep_jobs or CacheLimits(0, KeepJobs().max_age_s)
+        self._depots = depots
 
     def tidy(self, now: float) -> None:
         """What fails is told of, and keeps nothing else from being tidied: it is tried again in an hour."""
@@ -81,7 +92,9 @@ class Housekeeping(Every):
             self._drop_trees,
             self._drop_wheels,
             self._drop_checkpoints,
+            self._let_go,
             self._turn_log,
+            self._drop_staged,
             self._trim_nodes,
         ):
             try:
@@ -109,11 +122,34 @@ class Housekeeping(Every):
             if folder.parent.name not in live and now - folder.stat().st_mtime > self._limits.max_age_s:
                 shutil.rmtree(folder)
 
+    def _let_go(self, snapshot: Snapshot, now: float) -> None:
+        """Logs and outputs of jobs that have ended. Those of one that has not are not even home yet."""
+        keep = self._keep_jobs
+        most = keep.max_bytes or int(DISK_SHARE * shutil.disk_usage(self._jobs).total)
+        found = dated(leavings(self._jobs), now)
+        fresh = {one.name for one in found if now - one.used_at < FRESH_S}
+        live = {job.id for job in live_jobs(snapshot)}
+        old = {one.name for one in found if now - one.used_at > keep.max_age_s}
+        day = time.strftime("%Y-%m-%d", time.localtime(now))
+        for name in to_drop(found, live | fresh, CacheLimits(most, keep.max_age_s), now):
+            limit = f"{keep.max_age_s / 86400.0:g} days old" if name in old else f"more than {most >> 30} GiB in all"
+            let_go(self._jobs / name, f"its log and outputs were removed on {day}: {limit} (keep_jobs)")
+
     def _turn_log(self, snapshot: Snapshot, now: float) -> None:
         """The head appends to it all its life: what is there is copied aside, and the file emptied under it."""
         if self._head_log.exists() and self._head_log.stat().st_size > LOG_BYTES:
             shutil.copyfile(self._head_log, self._head_log.with_name(f"{self._head_log.name}.1"))
             os.truncate(self._head_log, 0)
+
+    def _drop_staged(self, snapshot: Snapshot, now: float) -> None:
+        for depot in self._depots:
+            try:
+                dropped = depot.drop(now - STAGED_S)
+            except BeowulfError as error:
+                log.warning("inputs stay in a bucket", why=str(error))
+                continue
+            if dropped:
+                log.info("old inputs deleted from a bucket", files=dropped)
 
     def _trim_nodes(self, snapshot: Snapshot, now: float) -> None:
         for node in snapshot.nodes.values():

@@ -111,11 +111,12 @@ class InstanceState(StrEnum):
     STOPPING = "STOPPING"  # on its way out: asked to end, not gone yet; maybe billed
     STOPPED = "STOPPED"  # not running but still there (a disk is billed): has to be destroyed
     GONE = "GONE"  # terminated, and only listed for a while
+    PART = "PART"  # no machine, but something of one, which is billed: a disk it left, an address made before it
 
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """What the provider says of one machine that carries this cluster's tag."""
+    """What the provider says of one machine, or part of one, that carries this cluster's tag."""
 
     instance_id: str  # what `destroy` takes
     machine_id: str  # from our tags: "aws-7"; "" where the tag is missing

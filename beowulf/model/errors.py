@@ -26,6 +26,11 @@ class BeowulfError(Exception):
     def __str__(self) -> str:
         return f"{self.message}\n  {self.hint}" if self.hint else self.message
 
+    @property
+    def sentence(self) -> str:
+        """On one line, whatever line breaks somebody's message has."""
+        return " ".join((f"{self.message} ({self.hint})" if self.hint else self.message).split())
+
 
 class BadInput(BeowulfError):
     """Refused before anything was written or started. ``where`` is ``file:line:col`` or an option's name."""
@@ -80,4 +85,9 @@ class LaunchRefused(CloudError):
 
 
 class Unclear(CloudError):
-    """No answer, a throttle or a server error: it may have acted or not. The same token again, later."""
+    """No answer, a throttle or a server error: it may have acted or not. The same token again, later; not before
+    ``after_s``, where the provider said so."""
+
+    def __init__(self, message: str, *, hint: str = "", after_s: float = 0.0) -> None:
+        super().__init__(message, hint=hint)
+        self.after_s = after_s

@@ -11,7 +11,7 @@ from beowulf.sim.outcome import Failures, Move, Moving, Outcome, Ran
 from beowulf.sim.plot import svg
 from beowulf.sim.replaying import placement_names, policy_names, replay
 from beowulf.sim.swf import read_swf
-from beowulf.sim.trace import Trace, TraceJob, bursting
+from beowulf.sim.trace import Trace, TraceJob, bursting, unheard_of
 
 __all__ = [
     "Failures",
@@ -37,5 +37,6 @@ __all__ = [
     "read_throughputs",
     "replay",
     "svg",
+    "unheard_of",
     "with_changes",
 ]

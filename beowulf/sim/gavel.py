@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import json
+import math
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any, TypeAlias
@@ -37,7 +38,10 @@ def read_throughputs(text: str, cluster: Snapshot, *, name: str) -> Rates:
         for device, rows in table.items():
             for row, values in rows.items() if device.lower() in kinds else ():
                 job_type, scale = ast.literal_eval(row)
-                rates.setdefault(str(job_type), {})[kinds[device.lower()], int(scale)] = float(values[ALONE])
+                rate = float(values[ALONE])
+                if not 0.0 <= rate < math.inf:
+                    raise ValueError(f"{row} of {device} does {rate} steps/s")
+                rates.setdefault(str(job_type), {})[kinds[device.lower()], int(scale)] = rate
     except (ValueError, SyntaxError, AttributeError, TypeError, KeyError) as error:
         raise BadInput(f"are no throughputs as Gavel writes them: {error!r}", where=name) from None
     if missing:
@@ -107,6 +111,6 @@ def _fields(line: str, where: str) -> tuple[str, int, float, int]:
         steps, arrival, scale = (float(words[column]) for column in columns)
     except ValueError as error:
         raise BadInput(f"holds something that is no number: {error}", where=where) from None
-    if not (steps >= 1 and 0 <= arrival < 1e12 and 1 <= scale <= 100_000):
+    if not (1 <= steps < 1e18 and 0 <= arrival < 1e12 and 1 <= scale <= 100_000):
         raise BadInput("steps and scale factor are at least 1, and arrivals not before 0", where=where)
     return words[0], int(steps), arrival, int(scale)

@@ -12,7 +12,7 @@ from beowulf.model import event as ev
 from beowulf.model.allocation import Allocation
 from beowulf.model.apply import apply
 from beowulf.model.codec import decode_event
-from beowulf.model.errors import BadInput
+from beowulf.model.errors import BadInput, IllegalMove
 from beowulf.model.job import Attempt, Job, Result
 from beowulf.model.market import Accelerator
 from beowulf.model.node import NodeState
@@ -30,9 +30,9 @@ def read_history(
     them. A job that was ended by a limit, a person or a lost node is left out: how long it would have run nobody knows.
     """
     snapshot = Snapshot()
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):  # what a job is called may hold other ends of lines
         if line.strip():
-            snapshot = apply(snapshot, _event(line, f"{name}:{number}:1"))
+            snapshot = _after(snapshot, _event(line, f"{name}:{number}:1"), f"{name}:{number}:1")
     left_out: Counter[str] = Counter()
     jobs, faster = [], _Faster(snapshot, accelerators or {})
     for job in sorted(snapshot.jobs.values(), key=lambda job: (job.submitted_at, job.number, job.array_index or 0)):
@@ -44,7 +44,9 @@ def read_history(
         kept = [one for one in job.attempts if one is ran or one.ending is Result.RESIZED]  # what it went on from
         gains = faster.of(job, ran.allocation)
         jobs.append(TraceJob(job.submitted_at, sum(map(_run_s, kept)), spec, job.owner, faster=gains))
-    nodes = {one.id: replace(one, state=NodeState.UP, drained=False) for one in snapshot.nodes.values()}
+    nodes = {
+        one.id: replace(one, state=NodeState.UP, drained=False) for one in snapshot.nodes.values() if not one.same_as
+    }
     return Trace(tuple(jobs), left_out), Snapshot(nodes=Snapshot().nodes.update(nodes), generations=len(nodes))
 
 
@@ -83,6 +85,14 @@ def _event(line: str, where: str) -> ev.Event:
         return decode_event(value["kind"], json.dumps(value["body"]))
     except (ValueError, KeyError, TypeError) as error:
         raise BadInput(f"is no event: {str(error).splitlines()[0]}", where=where) from None
+
+
+def _after(snapshot: Snapshot, event: ev.Event, where: str) -> Snapshot:
+    try:
+        return apply(snapshot, event)
+    except (KeyError, IllegalMove) as error:
+        said = f"does not follow from the events before it: {type(event).__name__}, {error}"
+        raise BadInput(said, where=where, hint="beowulf events --json prints all of them") from None
 
 
 def _run_s(attempt: Attempt) -> float:

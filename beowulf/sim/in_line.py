@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from bisect import bisect_left, insort
 from collections import deque
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 from typing import TypeAlias
@@ -16,7 +16,7 @@ from typing import TypeAlias
 from beowulf.model.job import JobSpec
 from beowulf.model.rules import Rules
 from beowulf.scheduler import POLICIES, Policy
-from beowulf.scheduler.queueing import standing
+from beowulf.scheduler.queueing import size_of, standing
 from beowulf.scheduler.usage import NOTHING, Account, Used, dues, fair_shares, grown
 from beowulf.sim.trace import TraceJob
 
@@ -33,6 +33,7 @@ class Line:
     width: int
     length_s: float
     numbers: deque[int] = field(default_factory=deque)  # places in the trace
+    size: float = 0.0  # `Standing.size`, once somebody asked for it
 
 
 Turn: TypeAlias = tuple[float, int, Line]
@@ -47,6 +48,7 @@ class InLine:
         self._wide = any(job.spec.min_nodes > 1 for job in jobs)
         self._lines: dict[Hashable, Line] = {}
         self.most = NO_LIMIT  # whoever asks for more need not have its turn
+        self.each = False  # whether all jobs of a line have their turn, though the first of them did not start
 
     def __bool__(self) -> bool:
         return bool(self._lines)
@@ -71,20 +73,21 @@ class InLine:
             del self._lines[line.key]
         return number
 
-    def turns(self, now: float) -> Iterator[Line]:
-        """Each line when its first job is next; a line that somebody took a job of comes again with its next."""
-        self.most = NO_LIMIT
+    def turns(self, now: float) -> Iterator[tuple[Line, int]]:
+        """Each line with its first job when that is next; with the one behind it where that was taken, or `each` is."""
+        self.most, self.each = NO_LIMIT, False
         heap = self._begin(now)
         heapify(heap)
         while heap:
             _, number, line = heappop(heap)
             for behind in self._behind(line):
-                heappush(heap, self._turn(behind))
+                heappush(heap, self._turn(behind, behind.numbers[0]))
             if line.width > self.most:
                 continue
-            yield line
-            if line.numbers and line.numbers[0] != number:
-                heappush(heap, self._turn(line))
+            yield line, number
+            place = line.numbers.index(number) + 1 if self.each else 0
+            if len(line.numbers) > place and line.numbers[place] != number:
+                heappush(heap, self._turn(line, line.numbers[place]))
 
     def started(self, number: int, now: float) -> None: ...
 
@@ -97,26 +100,50 @@ class InLine:
     def _came(self, line: Line) -> None: ...
 
     def _begin(self, now: float) -> list[Turn]:
-        return [self._turn(line) for line in self._lines.values()]
+        return [self._turn(line, line.numbers[0]) for line in self._lines.values()]
 
     def _behind(self, line: Line) -> Sequence[Line]:
         return ()
 
-    def _turn(self, line: Line) -> Turn:
-        return 0.0, line.numbers[0], line
+    def _turn(self, line: Line, number: int) -> Turn:
+        return 0.0, number, line
 
 
 class Ranked(InLine):
-    """By the policy's rank, worked out anew at each moment. Use is charged as the scheduler does it."""
+    """By the policy's rank, worked out anew at each moment, whosever a job is."""
 
     def __init__(self, jobs: Sequence[TraceJob], rules: Rules, threads: int, policy: Policy) -> None:
         super().__init__(jobs)
         assert policy.order is not None
         self._order, self._rules, self._threads = policy.order, rules, max(1, threads)
         self._service = rules.service("").weight
+        self._now = 0.0
+
+    def _key(self, spec: JobSpec, owner: str) -> Hashable:
+        return spec.min_nodes, spec.max_duration_s + spec.kill_grace_s
+
+    def _begin(self, now: float) -> list[Turn]:
+        self._now = now
+        return super()._begin(now)
+
+    def _turn(self, line: Line, number: int) -> Turn:
+        return -self._rank(line, number, self._now, 1.0), number, line
+
+    def _rank(self, line: Line, number: int, now: float, fair: float) -> float:
+        job = self._jobs[number]
+        if not line.size:
+            line.size = size_of(line.length_s, job.spec.resources.cpus * line.width / self._threads)
+        waited = max(0.0, now - job.submitted_at)
+        return self._order(standing(waited, fair, self._service, line.size, line.length_s, line.width, self._rules))
+
+
+class Personal(Ranked):
+    """By a rank that goes by what each account used. Use is charged as the scheduler does it."""
+
+    def __init__(self, jobs: Sequence[TraceJob], rules: Rules, threads: int, policy: Policy) -> None:
+        super().__init__(jobs, rules, threads, policy)
         self._usage: dict[Account, Used] = {}
         self._dues: dict[frozenset[Account], Mapping[Account, float]] = {}
-        self._now = 0.0
         self._fair: Mapping[Account, float] = {}
 
     def started(self, number: int, now: float) -> None:
@@ -140,13 +167,14 @@ class Ranked(InLine):
             self._usage.pop(account, None)
 
     def _key(self, spec: JobSpec, owner: str) -> Hashable:
-        return spec.project, owner, spec.min_nodes, spec.max_duration_s + spec.kill_grace_s
+        return spec.project, owner, super()._key(spec, owner)
 
     def _begin(self, now: float) -> list[Turn]:
-        self._now = now
-        accounts = {line.account for line in self._lines.values()}
-        self._fair = fair_shares(self._usage, accounts, self._rules, now, self._known_dues)
+        self._judge({line.account for line in self._lines.values()}, now)
         return super()._begin(now)
+
+    def _judge(self, accounts: Collection[Account], now: float) -> None:
+        self._fair = fair_shares(self._usage, accounts, self._rules, now, self._known_dues)
 
     def _known_dues(self, accounts: frozenset[Account], rules: Rules) -> Mapping[Account, float]:
         found = self._dues.get(accounts)
@@ -154,16 +182,11 @@ class Ranked(InLine):
             found = self._dues[accounts] = dues(accounts, rules)
         return found
 
-    def _turn(self, line: Line) -> Turn:
-        return -self._rank(line, self._now, self._fair[line.account]), line.numbers[0], line
-
-    def _rank(self, line: Line, now: float, fair: float) -> float:
-        job = self._jobs[line.numbers[0]]
-        waited, part = max(0.0, now - job.submitted_at), job.spec.resources.cpus * line.width / self._threads
-        return self._order(standing(waited, fair, self._service, line.length_s, line.width, part, self._rules))
+    def _turn(self, line: Line, number: int) -> Turn:
+        return -self._rank(line, number, self._now, self._fair[line.account]), number, line
 
 
-class Steady(Ranked):
+class Steady(Personal):
     """Where none overtakes another of its account: the others' ranks are worked out when they are next."""
 
     def __init__(self, jobs: Sequence[TraceJob], rules: Rules, threads: int, policy: Policy) -> None:
@@ -179,7 +202,8 @@ class Steady(Ranked):
         return super().take(line)
 
     def _came(self, line: Line) -> None:
-        entry = self._entries[line] = (-self._rank(line, self._late, 1.0), line.numbers[0], line)
+        number = line.numbers[0]
+        entry = self._entries[line] = (-self._rank(line, number, self._late, 1.0), number, line)
         insort(self._accounts.setdefault(line.account, []), entry)
 
     def _settle(self) -> None:
@@ -198,9 +222,9 @@ class Steady(Ranked):
     def _begin(self, now: float) -> list[Turn]:
         self._settle()
         self._now = now
-        self._fair = fair_shares(self._usage, self._accounts, self._rules, now, self._known_dues)
+        self._judge(self._accounts, now)
         self._shown = dict.fromkeys(self._accounts, 0)
-        return [self._turn(line) for account in self._accounts for line in self._next(account)]
+        return [self._turn(line, line.numbers[0]) for account in self._accounts for line in self._next(account)]
 
     def _behind(self, line: Line) -> Sequence[Line]:
         return self._next(line.account)
@@ -221,4 +245,5 @@ def in_line(jobs: Sequence[TraceJob], rules: Rules, threads: int) -> InLine:
     policy = POLICIES[rules.policy]
     if policy.order is None:
         return InLine(jobs)
-    return (Steady if policy.steady else Ranked)(jobs, rules, threads, policy)
+    ranked = Ranked if not policy.personal else Steady if policy.steady else Personal
+    return ranked(jobs, rules, threads, policy)

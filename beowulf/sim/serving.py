@@ -1,23 +1,25 @@
-"""Traces whose jobs ask for so many places that are all alike, under a policy of one reservation at most: SWF logs.
+"""Traces whose jobs ask for so many places that are all alike: SWF logs.
 
 There, plan after plan comes to numbers: whose turn it is starts as soon as so many places are free, wherever they are.
 The first who waits is promised the moment at which enough limits have run out, and who is behind starts where that
-leaves it as it is. A test compares such a replay with plan after plan, job by job.
+leaves it as it is. Several are promised a start only where each asks for one place: then nobody behind the first finds
+any, and promises only foretell. A test compares such a replay with plan after plan, job by job.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from heapq import heappop, heappush
+from heapq import heappop, heappush, heapreplace
+from itertools import chain, islice
 
 from beowulf.model.job import JobSpec, Resources
 from beowulf.model.rules import Rules
 from beowulf.model.snapshot import Snapshot
 from beowulf.scheduler.future import SOON_S
 from beowulf.scheduler.policies import KEEP_ALL, policy_of
-from beowulf.sim.in_line import InLine, in_line
+from beowulf.sim.in_line import InLine, Line, in_line
 from beowulf.sim.outcome import Outcome, Ran
 from beowulf.sim.trace import Trace, TraceJob
 
@@ -32,7 +34,7 @@ def served(trace: Trace, cluster: Snapshot, rules: Rules) -> Outcome | None:
     each = trace.jobs[0].spec.resources.cpus
     threads = sum(len(node.usable_cpus) for node in cluster.nodes.values())
     waiting = in_line(trace.jobs, rules, threads)
-    over = Serving(trace.jobs, there, waiting, policy_of(rules).depth == 1).over()
+    over = Serving(trace.jobs, there, waiting, policy_of(rules).depth).over()
     busy = tuple((at, taken * each, waiting) for at, taken, waiting in over.busy)
     ran = tuple(Ran(job, begin, end, each * job.spec.min_nodes, promised) for job, begin, end, promised in over.ran)
     return Outcome(ran, (), threads, over.plans, 0, busy)
@@ -42,7 +44,7 @@ def places(trace: Trace, cluster: Snapshot, rules: Rules) -> int:
     """How many nodes' parts the jobs of the trace can have at once; 0 where that is no simple matter."""
     policy, nodes = policy_of(rules), cluster.nodes.values()
     plain_rules = not (rules.quotas or rules.maintenance or rules.classes or rules.market.offers)
-    if policy.depth not in (1, KEEP_ALL) or not policy.latest_first or not plain_rules:
+    if (policy.depth < 1 and policy.depth != KEEP_ALL) or not plain_rules:
         return 0
     if cluster.jobs or cluster.unreachable or not all(node.schedulable for node in nodes):
         return 0
@@ -54,8 +56,9 @@ def places(trace: Trace, cluster: Snapshot, rules: Rules) -> int:
     parts = [len(node.usable_cpus) // each for node in nodes]
     widest = max(spec.min_nodes for spec in specs)
     # A gang takes one part of each of its nodes: only where a node is one part do numbers say whether it fits.
-    alike = widest == 1 or (set(parts) == {1} and len({node.site for node in nodes}) == 1)
-    return sum(parts) if alike and widest <= sum(parts) else 0
+    alike = set(parts) == {1} and len({node.site for node in nodes}) == 1
+    one_promise = policy.depth == KEEP_ALL or (policy.depth == 1 and policy.latest_first)
+    return sum(parts) if widest == 1 or (alike and one_promise and widest <= sum(parts)) else 0
 
 
 def _threads(spec: JobSpec) -> int:
@@ -82,7 +85,7 @@ class Serving:
     jobs: Sequence[TraceJob]
     free: int  # places
     waiting: InLine
-    promises: bool  # whether the policy gives the first who waits a reservation
+    depth: int  # so many who wait are promised a start; KEEP_ALL: nobody, and nobody overtakes
     ran: list[tuple[TraceJob, float, float, float]] = field(default_factory=list)
     busy: list[tuple[float, int, int]] = field(default_factory=list)  # (time, places taken, jobs that wait)
     plans: int = 0
@@ -111,20 +114,31 @@ class Serving:
     def _plan(self, now: float) -> int:
         """→ how many start. Whoever is behind the first that does not fit starts where it is out of its way."""
         before, shadow, spare = len(self.started), NEVER, 0
-        for line in self.waiting.turns(now):
+        turns = self.waiting.turns(now)
+        for line, number in turns:
             late = now + line.length_s > shadow
             if line.width <= (min(spare, self.free) if late else self.free):
                 self._start(self.waiting.take(line), now)
                 spare -= line.width if late else 0
             elif shadow == NEVER:
-                if not self.promises:
+                if self.depth > 1:
+                    self._foretell(chain([(line, number)], turns), now)
+                if self.depth != 1:
                     break
                 shadow, spare = self._opening(line.width, now)
-                self.promised.setdefault(line.numbers[0], shadow)
+                self.promised.setdefault(number, shadow)
             if not self.free and shadow < NEVER:
                 break
             self.waiting.most = self.free if shadow < NEVER else self.waiting.most
         return len(self.started) - before
+
+    def _foretell(self, turns: Iterator[tuple[Line, int]], now: float) -> None:
+        """No place is left, and each asks for one: they come one after the other as limits run out, theirs as well."""
+        self.waiting.each = True
+        openings = [max(end, now + SOON_S) for end, _ in self.limits[: self.depth]]
+        for line, number in islice(turns, self.depth):
+            self.promised.setdefault(number, openings[0])
+            heapreplace(openings, openings[0] + line.length_s)
 
     def _opening(self, width: int, now: float) -> tuple[float, int]:
         """(when so many places are free at the latest, how many of those that are free now nobody needs then)"""

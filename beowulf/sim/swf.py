@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 
 from beowulf.model.errors import BadInput
@@ -43,6 +44,9 @@ def _numbers(line: str, where: str) -> list[float]:
     if len(words) < FIELDS:
         raise BadInput(f"holds {len(words)} numbers, not {FIELDS}", where=where, hint="is it a trace in SWF 2.2?")
     try:
-        return [float(word) for word in words[:FIELDS]]
+        found = [float(word) for word in words[:FIELDS]]
     except ValueError as error:
         raise BadInput(f"holds something that is no number: {error}", where=where) from None
+    if not all(map(math.isfinite, found)):
+        raise BadInput("holds a number without an end", where=where, hint="-1 is what is not known")
+    return found

@@ -43,6 +43,18 @@ class Trace:
     told: Mapping[str, Mapping[tuple[str, int], float]] = field(default_factory=dict)  # steps/s, as `Rules.told`
 
 
+def unheard_of(trace: Trace, before: Snapshot, after: Snapshot) -> list[str]:
+    """Kinds of GPU that are new to the cluster, and of which nothing says how fast the trace's jobs are there."""
+    if not any(job.spec.resources.gpus for job in trace.jobs):
+        return []
+    told = {kind for job in trace.jobs for kind in (*job.faster, *(job.rates or ()))}
+    return sorted(_gpu_kinds(after) - _gpu_kinds(before) - told)
+
+
+def _gpu_kinds(cluster: Snapshot) -> set[str]:
+    return {gpu.kind for node in cluster.nodes.values() for gpu in node.facts.gpus}
+
+
 def bursting(trace: Trace, policy: str) -> Trace:
     """The same jobs, but machines may be rented for each (`Burst.policy`)."""
     specs = {id(job.spec): replace(job.spec, burst=replace(job.spec.burst, policy=policy)) for job in trace.jobs}

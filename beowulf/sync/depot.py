@@ -13,3 +13,7 @@ class Depot(Protocol):
     def link(self, content: str, path: Path) -> str:
         """A URL that gives whoever has it the content (its SHA-256) for an hour; brought there from ``path`` unless it
         lies there already. May be called from several threads. Raises `CloudError`."""
+
+    def drop(self, before: float) -> int:
+        """Deletes what was put there before then, or begun and never finished → how many. It is billed as long as it
+        lies there, and brought again when it is wanted again. Raises `CloudError`."""

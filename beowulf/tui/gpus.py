@@ -32,7 +32,7 @@ BARS = {"USE", "MEMORY"}
 
 class GpusPane(Pane):
     TITLE = "GPUs"
-    BINDINGS: ClassVar[list[BindingType]] = [*NODE_KEYS, Binding("v", "face", "Map of …")]
+    BINDINGS: ClassVar[list[BindingType]] = [*NODE_KEYS, Binding("v", "face", "Next map")]
 
     def __init__(self) -> None:
         columns = [Column(name, 40, ink=_ink(name)) for name in GPU_COLUMNS]
@@ -118,6 +118,8 @@ class GpusPane(Pane):
         if self.face == LIST:
             return super().draw_header(width)
         plain, measure = self.component("header"), MEASURES[self.face]
+        if not self.rows.keys:
+            return Strip([Segment("", plain)]).adjust_cell_length(width, plain)
         mean = average([self._gpus[key] for key in self.rows.keys], self.face)
         words = f" {self.face} of {len(self.rows.keys)} GPUs{f', {mean} on average' if mean else ''}   0 "
         scale = [Segment(drawn, shade) for drawn, shade in zip(f" {LEVELS}", self._scale(), strict=True)]

@@ -1,7 +1,8 @@
 """A cloud in virtual time: it keeps what vendors document of their tokens, and breaks everything else at random.
 
 Calls fail before or after they acted, lists lag, machines are sold out or taken back, terminated ones stay listed or
-vanish, and the account holds machines of other people. A machine ends itself when its lease was not renewed.
+vanish, some leave a disk, and the account holds machines of other people. A machine ends itself when its lease was
+not renewed.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from beowulf.cloud.provider import Instance, InstanceState, LaunchRequest
 from beowulf.model.cloud import Market
 from beowulf.model.errors import CloudError, NoCapacity, QuotaReached, TokenSpent, Unclear
 
+LEAVES_A_DISK = 3  # every third machine does
 GONE, PENDING, RUNNING = InstanceState.GONE, InstanceState.PENDING, InstanceState.RUNNING
 
 
@@ -79,6 +81,7 @@ class SimulatedCloud:
     sold_out_zones: set[str] = field(default_factory=set)
     lose_replies: int = 0  # of the next launches, so many
     unlisted_s: float = 0.0  # of every machine, after its launch
+    disks: dict[str, SimInstance] = field(default_factory=dict)  # that machines left behind, by their ids
 
     def stranger(self) -> None:
         """Somebody else's machine in the same account."""
@@ -156,7 +159,8 @@ class SimulatedCloud:
         self._maybe_lost(self.weather.lost_before)
         now = self.clock()
         ours = [one for one in self.instances.values() if one.cluster == self.cluster]
-        return [self._shown(one) for one in ours if one.listed_from <= now < one.listed_until]
+        parts = [Instance(name, one.machine_id, one.token, InstanceState.PART) for name, one in self.disks.items()]
+        return [*(self._shown(one) for one in ours if one.listed_from <= now < one.listed_until), *parts]
 
     def destroy(self, instance_id: str) -> None:
         if self.clock() < self.throttled_until:
@@ -164,7 +168,10 @@ class SimulatedCloud:
         self._maybe_lost(self.weather.lost_before)
         if instance_id in self.strangers:
             raise AssertionError(f"{instance_id} is somebody else's")
-        self._end(self.instances[instance_id])
+        if instance_id in self.disks:
+            del self.disks[instance_id]
+        elif instance_id in self.instances:  # what is gone may be ended again
+            self._end(self.instances[instance_id])
         self._maybe_lost(self.weather.lost_after)
 
     def check(self) -> list[object]:
@@ -185,6 +192,8 @@ class SimulatedCloud:
             now = self.clock()
             one.ended_at = now
             one.listed_until = now + self.random.choice([0.0, self.weather.listed_gone_s])
+            if int(one.instance_id[2:]) % LEAVES_A_DISK == 0 and one.cluster == self.cluster:
+                self.disks[f"disk-{one.instance_id[2:]}"] = one
 
     def step(self) -> None:
         """What time alone brings about."""

@@ -178,6 +178,7 @@ def test_only_this_clusters_machines_of_every_region_page_after_page(ec2: Emulat
     theirs.create(replace(REQUEST, token="t-theirs", cluster="another-lab"))
     raw = boto3.client("ec2", region_name="us-east-1", endpoint_url=ec2.url)
     raw.run_instances(ImageId="ami-1", InstanceType="t3.micro", MinCount=1, MaxCount=1)
+    assert "aws-9" in [one.machine_id for one in provider(ec2, regions=("us-east-1",)).list(["eu-west-1"])]
     ec2.rules(largest_page=1)
     assert sorted(one.machine_id for one in mine.list()) == ["aws-0", "aws-1", "aws-2", "aws-9"]
     assert [one.instance_id.partition("/")[0] for one in mine.list() if one.machine_id == "aws-9"] == ["eu-west-1"]
@@ -192,11 +193,11 @@ def test_half_a_list_is_no_list(ec2: Emulator) -> None:
 
 def test_a_fresh_machine_is_not_listed_and_not_found(ec2: Emulator) -> None:
     """F6: what the provider must let its caller know of, since neither a list nor a NotFound proves absence then."""
-    ec2.rules(unlisted_s=30)
+    ec2.rules(unlisted_s=600)
     made = provider(ec2).create(REQUEST)
     assert provider(ec2).list() == []
     provider(ec2).destroy(made.instance_id)
-    ec2.advance(31)
+    ec2.advance(601)
     until(lambda: [one.state for one in provider(ec2).list()] == [InstanceState.RUNNING])
 
 
@@ -207,7 +208,7 @@ def test_login_check_says_who_we_are_and_what_we_may(ec2: Emulator, monkeypatch:
     assert [check.what for check in checks[1:]] == [
         f"ec2:{action} in {region}"
         for region in ("us-east-1", "eu-west-1")
-        for action in ("RunInstances", "DescribeInstances", "TerminateInstances")
+        for action in ("RunInstances", "DescribeInstances", "DescribeVolumes", "TerminateInstances")
     ]
     assert ec2.machines() == []
     ec2.rules(denied=["RunInstances"])
@@ -220,7 +221,9 @@ def test_login_check_says_who_we_are_and_what_we_may(ec2: Emulator, monkeypatch:
     assert "InvalidGroup.NotFound" in bad.detail
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAINVALID")
     [who] = provider(ec2).check()
-    assert not who.ok and "InvalidClientTokenId" in who.detail
+    assert not who.ok and "InvalidClientTokenId" in who.detail and "aws configure" in who.remedy
+    [who] = provider(ec2, endpoint="http://127.0.0.1:9").check()
+    assert not who.ok and "Could not connect" in who.detail and "network" in who.remedy
 
 
 def test_the_permission_to_end_is_known_once_there_is_a_machine(ec2: Emulator) -> None:
@@ -250,6 +253,10 @@ def test_groups_and_subnets_by_zone(ec2: Emulator) -> None:
     placed.create(replace(REQUEST, offer=replace(OFFER, zone="us-east-1b")))
     [machine] = ec2.machines()
     assert machine["zone"] == "us-east-1b"
+    for address, public in (("public", True), ("private", False)):
+        cloud = Cloud("aws", "aws", ("us-east-1",), "subnet-us-east-1a", image="ami-1", options={"address": address})
+        [interface] = aws.launch(cloud, REQUEST)["NetworkInterfaces"]
+        assert (interface["AssociatePublicIpAddress"], interface["DeleteOnTermination"]) == (public, True)
     assert (machine["details"]["groups"], machine["details"]["placement_group"]) == ([group], "gang")
 
 
@@ -266,3 +273,12 @@ def test_options_that_nobody_knows_are_refused(ec2: Emulator) -> None:
         "image in us-east-1",
         "image in eu-west-1",
     ]
+
+
+def test_what_mends_a_refused_list_is_said(ec2: Emulator) -> None:
+    ours = provider(ec2, regions=("us-east-1",))
+    for code, mend in (("ExpiredToken", "aws configure"), ("UnauthorizedOperation", "aws-launch.json")):
+        ec2.rules(faults=[{"action": "DescribeVolumes", "code": code, "status": 403, "times": 1}])
+        with pytest.raises(CloudError) as caught:
+            ours.list()
+        assert code in caught.value.message and mend in caught.value.hint

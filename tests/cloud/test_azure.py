@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -128,10 +129,29 @@ def test_what_a_crash_left_half_made_is_listed_and_destroyed(start: Start, launc
     with pytest.raises(Unclear):
         azure.create(launching.request("t1"))
     left = only(azure.list())
-    assert (left.token, left.machine_id, left.state) == ("t1", "azure-1", InstanceState.PENDING)
+    assert (left.token, left.machine_id, left.state) == ("t1", "azure-1", InstanceState.PART)
     azure.destroy(left.instance_id)
     assert azure.list() == [] and parts(azure) == []
     assert emulator.machines() == []
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"action": "operations/read", "code": "denied"},
+        {"action": "operations/read", "code": "InvalidAuthenticationToken", "status": 401},
+        {"action": "virtualMachines/read", "code": "denied", "skip": 1},  # the first look is before the launch
+    ],
+)
+def test_a_no_after_the_launch_says_nothing_of_the_machine(
+    start: Start, launching: Launching, fault: dict[str, Any]
+) -> None:
+    """Were it taken for "nothing was launched", another machine would be rented beside this one."""
+    emulator = start(hosts="none", faults=[fault])
+    azure, request = provider(emulator), launching.request("t1")
+    with pytest.raises(Unclear):
+        azure.create(request)
+    assert azure.create(request).token == "t1" and len(emulator.machines()) == 1
 
 
 def test_only_this_clusters_machines(start: Start, launching: Launching, tmp_path: Path) -> None:
@@ -184,6 +204,7 @@ def test_refusals(start: Start, launching: Launching, fault: dict[str, Any], kin
     with pytest.raises(CloudError) as caught:
         azure.create(launching.request("t1"))
     assert type(caught.value) is kind
+    assert getattr(caught.value, "after_s", 0.0) == (7.0 if fault["code"] == "throttled" else 0.0)  # Retry-After
     assert emulator.machines() == []
     assert bool(parts(azure)) is (kind is Unclear)  # what is not settled may still be finished
     assert len(emulator.calls("virtualMachines/write")) == 1  # the SDK does not try again by itself
@@ -223,9 +244,19 @@ def test_login_check(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "mars" in elsewhere[-1].detail and not elsewhere[-1].ok
     (line,) = Azure(settings(emulator, resource_group="unknown"), "cafe").check()
     assert "ResourceGroupNotFound" in line.detail and "azure-role.json" in line.remedy
+    (line,) = Azure(replace(settings(emulator), endpoint="https://127.0.0.1:9"), "cafe").check()
+    assert "refused" in line.detail and "network" in line.remedy
+    emulator.rules(faults=[{"action": "virtualMachines/read", "code": "ExpiredAuthenticationToken", "status": 401}])
+    (line,) = provider(emulator).check()
+    assert "ExpiredAuthenticationToken: injected" in line.detail and "az login" in line.remedy
     monkeypatch.setenv("AZURE_CLIENT_SECRET", "stolen")
     (line,) = provider(emulator).check()
     assert "AADSTS7000215" in line.detail and "az login" in line.remedy
+    for name in ("AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AZURE_TOKEN_CREDENTIALS", "EnvironmentCredential")  # the others take seconds to find out
+    (line,) = provider(emulator).check()
+    assert "\n" not in line.detail and "az login" in line.remedy
 
 
 def test_inputs_go_up_once_and_come_down_without_credentials(
@@ -240,6 +271,13 @@ def test_inputs_go_up_once_and_come_down_without_credentials(
     for _ in range(2):  # a head that was restarted meanwhile
         url = registry.depots([ours], "cafe")["azure:eastus"].link(name, tmp_path / "large")
     assert [call["status"] for call in emulator.calls("blobs/write")] == [201]
+    depot = registry.depots([ours], "cafe")["azure:eastus"]
+    for other in ("1" * 64, "2" * 64):
+        depot.link(other, tmp_path / "large")
+    emulator.rules(page_size=1)
+    later, theirs = time.time() + 60.0, registry.depots([ours], "beef")["azure:eastus"]
+    assert (depot.drop(time.time() - 3600.0), theirs.drop(later), depot.drop(later), depot.drop(later)) == (0, 0, 3, 0)
+    url = depot.link(name, tmp_path / "large")  # it is brought again
     monkeypatch.delenv("AZURE_CLIENT_SECRET")
     assert b"".join(fetched(url, len(content))) == content
     assert SECRET not in url

@@ -22,6 +22,9 @@ for through the unmodified boto3.
 | shutting down from inside ends or stops by InstanceInitiatedShutdownBehavior | EC2 User Guide, the page of that name |
 | metadata wants a token with HttpTokens=required; a token wants PUT and 1…21600 s | User Guide, "Use IMDS" |
 | spot/instance-action: 404, or action and time | EC2 User Guide, "Spot Instance interruption notices" |
+| a root volume goes with its instance, a data volume that the image keeps becomes ``available`` | EC2 User Guide,
+  "Preserve data when an instance is terminated" |
+| a volume in use: VolumeInUse; one that is gone: InvalidVolume.NotFound | EC2 API Reference, "Error codes" |
 | a group in use: DependencyViolation | EC2 API Reference, "Error codes" |
 | no signature: MissingAuthenticationToken; an unknown key: AuthFailure | EC2 API Reference, "Error codes" |
 | multipart uploads, ranges, presigned URLs | S3 User Guide |
@@ -126,11 +129,11 @@ def test_an_end_may_be_asked_for_again_and_stays_visible_for_an_hour(ec2: Any, e
 
 
 def test_eventual_consistency(ec2: Any, emulator: Emulator) -> None:
-    emulator.rules(unlisted_s=20)
+    emulator.rules(unlisted_s=600)
     instance_id = launch(ec2)
     assert listed(ec2) == []
     assert refused(ec2.describe_instances, InstanceIds=[instance_id])[0] == "InvalidInstanceID.NotFound"
-    emulator.advance(21)
+    emulator.advance(601)
     assert listed(ec2) == [instance_id]
 
 
@@ -152,6 +155,19 @@ def test_capacity_quota_and_throttle(ec2: Any, emulator: Emulator) -> None:
     assert refused(launch, ec2) == ("InstanceLimitExceeded", 400)
     emulator.rules(quota={}, requests_per_s=0.001)
     assert refused(launch, ec2) == ("RequestLimitExceeded", 503)
+
+
+def test_volumes(ec2: Any) -> None:
+    instances = [launch(ec2), launch(ec2, ImageId="ami-0data")]
+    volumes = ec2.describe_volumes()["Volumes"]
+    assert [one["State"] for one in volumes] == ["in-use"] * 3
+    assert refused(ec2.delete_volume, VolumeId=volumes[0]["VolumeId"]) == ("VolumeInUse", 400)
+    ec2.terminate_instances(InstanceIds=instances)
+    free = [{"Name": "status", "Values": ["available"]}]
+    [left] = until(lambda: ec2.describe_volumes(Filters=free)["Volumes"])
+    until(lambda: len(ec2.describe_volumes()["Volumes"]) == 1)
+    ec2.delete_volume(VolumeId=left["VolumeId"])
+    assert refused(ec2.delete_volume, VolumeId=left["VolumeId"]) == ("InvalidVolume.NotFound", 400)
 
 
 def test_lists_tags_and_pages(ec2: Any, emulator: Emulator) -> None:
@@ -262,11 +278,11 @@ def test_objects(emulator: Emulator, tmp_path: Any) -> None:
     assert keys == ["a/large", "a/small file"]
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket="lab", PaginationConfig={"PageSize": 1})
     assert [one["Key"] for page in pages for one in page["Contents"]] == ["a/large", "a/small file"]
-    url = s3.generate_presigned_url("get_object", {"Bucket": "lab", "Key": "a/small file"}, ExpiresIn=60)
+    url = s3.generate_presigned_url("get_object", {"Bucket": "lab", "Key": "a/small file"}, ExpiresIn=600)
     assert urllib.request.urlopen(url).read() == b"hello"
     with pytest.raises(urllib.error.HTTPError):
         urllib.request.urlopen(url.split("?")[0])
-    emulator.advance(61)
+    emulator.advance(601)
     with pytest.raises(urllib.error.HTTPError):
         urllib.request.urlopen(url)
     s3.delete_object(Bucket="lab", Key="a/large")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
@@ -135,6 +136,23 @@ def test_a_spent_token_is_said(cloud: Start, launching: Launching) -> None:
         gcp.create(launching.request("t1"))
 
 
+@pytest.mark.parametrize("action", ["zoneOperations.wait", "instances.get"])
+def test_a_no_after_the_launch_says_nothing_of_the_machine(cloud: Start, launching: Launching, action: str) -> None:
+    """Were it taken for "nothing was launched", another machine would be rented beside this one."""
+    emulator = cloud("gcp", hosts="none", faults=[{"action": action, "code": "denied"}])
+    gcp, request = provider(emulator), launching.request("t1")
+    with pytest.raises(Unclear):
+        gcp.create(request)
+    assert gcp.create(request).token == "t1" and len(emulator.machines()) == 1
+
+
+def test_the_sdk_does_not_call_twice_behind_our_back(cloud: Start) -> None:
+    emulator = cloud("gcp", hosts="none", faults=[{"action": "instances.aggregatedList", "code": "unavailable"}])
+    with pytest.raises(Unclear):
+        provider(emulator).list()
+    assert len(emulator.calls("instances.aggregatedList")) == 1
+
+
 def test_only_this_clusters_machines(cloud: Start, launching: Launching, tmp_path: Path) -> None:
     emulator = cloud("gcp", hosts="none", page_size=2)
     for number in range(5):
@@ -202,9 +220,9 @@ def test_google_ends_it_after_the_limit(cloud: Start, launching: Launching) -> N
     gcp = provider(emulator, limit_hours="2")
     gcp.create(launching.request("t1"))
     until(lambda: only(gcp.list()).state is InstanceState.RUNNING)
-    emulator.advance(2 * 3600 - 60)
+    emulator.advance(3600)
     assert only(gcp.list()).state is InstanceState.RUNNING
-    emulator.advance(120)
+    emulator.advance(3600)
     until(lambda: not gcp.list(), what="the limit to end it")
 
 
@@ -238,6 +256,8 @@ def test_login_check(cloud: Start, google_credentials: Path) -> None:
     assert lines[0].detail == "project emulated" and "3 zones" in lines[-1].detail
     elsewhere = Gcp(Cloud("gcp", "gcp", ("mars-north1",), endpoint=emulator.url), "cafe")
     assert "was not found" in elsewhere.check()[-1].detail
+    (line,) = Gcp(Cloud("gcp", "gcp", ("us-central1",), endpoint="http://127.0.0.1:9"), "cafe").check()
+    assert not line.ok and "refused" in line.detail and "network" in line.remedy
     google_credentials.unlink()
     (line,) = provider(emulator).check()
     assert not line.ok and "gcloud auth" in line.remedy
@@ -258,6 +278,13 @@ def test_inputs_go_up_once_and_come_down_without_credentials(
     for _ in range(2):  # a head that was restarted meanwhile
         url = registry.depots([ours], "cafe")["gcp:us-central1"].link(name, tmp_path / "large")
     assert [call["status"] for call in emulator.calls("objects.insert")] == [200, 200]  # a session, and its bytes
+    depot = registry.depots([ours], "cafe")["gcp:us-central1"]
+    for other in ("1" * 64, "2" * 64):
+        depot.link(other, tmp_path / "large")
+    emulator.rules(page_size=1)
+    later, theirs = time.time() + 60.0, registry.depots([ours], "beef")["gcp:us-central1"]
+    assert (depot.drop(time.time() - 3600.0), theirs.drop(later), depot.drop(later), depot.drop(later)) == (0, 0, 3, 0)
+    url = depot.link(name, tmp_path / "large")  # it is brought again
     monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS")
     assert b"".join(fetched(url, len(content))) == content
     emulator.advance(3700)

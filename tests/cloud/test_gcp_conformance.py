@@ -16,6 +16,8 @@ for through Google's own SDK.
 | preemption shows as ``instance/preempted`` and ends a Spot VM by its termination action | "Spot VMs", preemption |
 | a deleted instance is not listed and not found | "Delete a VM" |
 | aggregatedList names every zone, filters by label and comes in pages | "Method: instances.aggregatedList" |
+| a boot disk goes with its instance unless its auto-delete is off; a disk in use is not deleted | "Set the auto-delete
+  state of a disk", "Method: disks.delete" |
 | no or a wrong token: 401 | "Errors", authError |
 | an object is put in one request or a resumable session, and answers with its checksums | Cloud Storage, "Resumable
   uploads", "Objects: insert" (asked for in tests/cloud/test_gcp.py) |
@@ -95,18 +97,18 @@ def test_request_ids(emulator: Emulator) -> None:
     for wrong in ("not-a-uuid", str(uuid.UUID(int=0))):
         with pytest.raises(exceptions.BadRequest, match="requestId"):
             insert(emulator, resource("two"), wrong)
-    emulator.advance(3600 - 60)
+    emulator.advance(1800)
     assert insert(emulator, resource("other"), ID).name == first.name
-    emulator.advance(120)
+    emulator.advance(1800)
     assert insert(emulator, resource("other"), ID).name != first.name
 
 
 def test_accepted_is_not_done(emulator: Emulator) -> None:
-    emulator.rules(boot_s=60.0)
+    emulator.rules(boot_s=600.0)
     operation = insert(emulator, resource())
     assert operation.status == compute_v1.Operation.Status.RUNNING
     assert get(emulator).status == "STAGING"
-    emulator.advance(61)
+    emulator.advance(601)
     assert done(emulator, operation).operation_type == "insert"
     assert get(emulator).status == "RUNNING"
 
@@ -193,6 +195,28 @@ def test_a_fresh_instance_may_not_be_listed_yet(emulator: Emulator) -> None:
     insert(emulator, resource())
     assert [one for _, scoped in client(emulator).aggregated_list(project="emulated") for one in scoped.instances] == []
     assert get(emulator).name == "one"
+
+
+def test_boot_disks(emulator: Emulator) -> None:
+    disks = client(emulator, compute_v1.DisksClient)
+    stays, goes = resource("stays"), resource("goes")
+    goes.disks[0].auto_delete = True
+    for given in (stays, goes):
+        done(emulator, insert(emulator, given))
+
+    def names() -> list[str]:
+        return [one.name for _, scoped in disks.aggregated_list(project="emulated") for one in scoped.disks]
+
+    where = {"project": "emulated", "zone": ZONE, "disk": "stays"}
+    with pytest.raises(exceptions.BadRequest, match="in use"):
+        disks.delete_unary(**where)
+    for name in ("stays", "goes"):
+        client(emulator).delete_unary(project="emulated", zone=ZONE, instance=name)
+    until(lambda: names() == ["stays"])
+    disks.delete_unary(**where)
+    assert names() == []
+    with pytest.raises(exceptions.NotFound):
+        disks.delete_unary(**where)
 
 
 def test_deleted_is_gone(emulator: Emulator) -> None:

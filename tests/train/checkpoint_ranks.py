@@ -65,9 +65,9 @@ def main(trace: Path, epochs: int, what: list[str]) -> None:
                 for step, micro_batches in bw.steps(loader):
                     seen: list[int] = []
                     for x, y, numbers in micro_batches:
+                        misbehave(what, bw.rank, step)  # before the exchange: after it the step would count
                         bw.backward(nn.functional.cross_entropy(model(x), y))
                         seen += numbers.tolist()
-                        misbehave(what, bw.rank, step)
                     bw.step(optimizer)
                     line = {"epoch": epoch, "step": step, "rank": bw.rank, "world": bw.world, "samples": seen}
                     book.write(json.dumps(line) + "\n")

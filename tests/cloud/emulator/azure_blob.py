@@ -11,11 +11,13 @@ from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
+from xml.sax.saxutils import escape
 
 from emulator.messages import Reply, Request
 from emulator.world import World
 
 ACCOUNT, CONTAINER = "account", "inputs"
+WHOLE = re.compile(rf"/{ACCOUNT}/(?P<container>[^/]+)")
 SERVICE = re.compile(rf"/{ACCOUNT}/?")
 BLOB = re.compile(rf"/{ACCOUNT}/(?P<container>[^/]+)/(?P<name>.+)")
 KEY = """<?xml version="1.0" encoding="utf-8"?><UserDelegationKey><SignedOid>o</SignedOid><SignedTid>t</SignedTid>
@@ -29,11 +31,14 @@ class Blobs:
 
     def action(self, request: Request) -> str:
         """ "": it is no request of this service."""
+        if request.query.get("comp") == "list" and WHOLE.fullmatch(request.path):
+            return "blobs/list"
         if SERVICE.fullmatch(request.path):
             return "blobServices/generateUserDelegationKey"
         if not BLOB.fullmatch(request.path):
             return ""
-        return "blobs/signed" if "sig" in request.query else f"blobs/{'write' if request.method == 'PUT' else 'read'}"
+        verb = {"PUT": "write", "DELETE": "delete"}.get(request.method, "read")
+        return "blobs/signed" if "sig" in request.query else f"blobs/{verb}"
 
     def answer(self, request: Request, action: str) -> Reply:
         if action.startswith("blobServices"):
@@ -44,16 +49,21 @@ class Blobs:
             value = base64.b64encode(b"of an hour").decode()
             text = KEY.format(start=said["Start"], end=said["Expiry"], value=value)
             return Reply(200, text.encode(), {"Content-Type": "application/xml"})
-        found = BLOB.fullmatch(request.path)
+        found = (WHOLE if action == "blobs/list" else BLOB).fullmatch(request.path)
         assert found is not None
         if found["container"] != CONTAINER:
             return refused(404, "ContainerNotFound")
+        if action == "blobs/list":
+            return self._listing(request)
         name = unquote(found["name"])
         if action == "blobs/write":
             return self._put(request, name)
         kept = self._world.recall("blob", name)
         if kept is None:
             return refused(404, "BlobNotFound")
+        if action == "blobs/delete":
+            self._world.forget("blob", name)
+            return Reply(202, b"", times())
         return self._shown(kept) if action == "blobs/read" else self._signed(request, kept)
 
     def _put(self, request: Request, name: str) -> Reply:
@@ -71,8 +81,24 @@ class Blobs:
             parts = [file.with_suffix(f".{hashlib.sha256(one.encode()).hexdigest()}") for one in listed]
             content = b"".join(part.read_bytes() for part in parts)
         file.write_bytes(content)
-        self._world.remember("blob", name, {"file": str(file), "size": len(content)})
+        self._world.remember("blob", name, {"file": str(file), "size": len(content), "at": self._world.now()})
         return Reply(201, b"", {**times(), "ETag": '"1"'})
+
+    def _listing(self, request: Request) -> Reply:
+        """ "List Blobs": by name, page by page."""
+        found = [(name, one) for name, one in sorted(self._world.all_of("blob").items())]
+        found = [(name, one) for name, one in found if name.startswith(request.query.get("prefix", ""))]
+        start, size = int(request.query.get("marker", 0) or 0), self._world.rule("page_size") or 5000
+        text = "".join(
+            f"<Blob><Name>{escape(name)}</Name><Properties>"
+            f"<Last-Modified>{formatdate(one['at'], usegmt=True)}</Last-Modified>"
+            f"<Content-Length>{one['size']}</Content-Length><BlobType>BlockBlob</BlobType></Properties></Blob>"
+            for name, one in found[start : start + size]
+        )
+        more = str(start + size) if start + size < len(found) else ""
+        body = f"<Blobs>{text}</Blobs><NextMarker>{more}</NextMarker>"
+        told = f'<?xml version="1.0" encoding="utf-8"?><EnumerationResults>{body}</EnumerationResults>'
+        return Reply(200, told.encode(), {**times(), "Content-Type": "application/xml"})
 
     def _shown(self, kept: dict[str, Any]) -> Reply:
         told = {"Content-Length": str(kept["size"]), "x-ms-blob-type": "BlockBlob", "ETag": '"1"'}

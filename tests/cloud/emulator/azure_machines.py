@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+import secrets
 import time
 from typing import Any
 
@@ -23,6 +24,7 @@ SIZES = {
     "Standard_NC24ads_A100_v4": 24,
 }  # fmt: skip
 NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,62}[A-Za-z0-9_])?")
+WITH_DATA = "/with-data"  # images of such a name have a data disk
 POWER = {PENDING: "starting", RUNNING: "running", STOPPED: "stopped", ENDING: "stopping"}
 
 
@@ -52,8 +54,9 @@ class Machines:
         disk = properties["storageProfile"]["osDisk"]
         if disk.get("deleteOption") == "Delete":
             self._world.forget("disks", disk["name"])
-        else:
-            self._change("disks", disk["name"], {"managedBy": None})
+        for name, other in self._world.all_of("disks").items():
+            if other["managedBy"] == one["resource"]["id"]:
+                self._world.remember("disks", name, {**other, "managedBy": None})
         for reference in properties["networkProfile"]["networkInterfaces"]:
             interface = last(reference["id"])
             found = self._world.recall("networkInterfaces", interface)
@@ -156,11 +159,19 @@ class Machines:
         operation = f"op-{self._count('operations')}"
         self._world.remember("operation", operation, {"machine": one["machine"], "failed": one.get("failed", "")})
         self._world.remember("virtualMachines", name, one)
-        disk = resource["properties"]["storageProfile"]["osDisk"]["name"]
-        made = {"id": f"{ROOT}/Microsoft.Compute/disks/{disk}", "name": disk, "location": resource["location"]}
-        made |= {"managedBy": resource["id"], "tags": resource.get("tags", {}), "properties": {}}
-        self._world.remember("disks", disk, made)
+        self._make_disks(name, resource)
         return self._machine(one), operation, True
+
+    def _make_disks(self, name: str, resource: dict[str, Any]) -> None:
+        """With the machine's tags. A data disk is only detached when it goes."""
+        storage = resource["properties"]["storageProfile"]
+        names = [storage["osDisk"]["name"]]
+        if storage.get("imageReference", {}).get("id", "").endswith(WITH_DATA):
+            names.append(f"{name}_disk2_{secrets.token_hex(16)}")
+        for disk in names:
+            made = {"id": f"{ROOT}/Microsoft.Compute/disks/{disk}", "name": disk, "location": resource["location"]}
+            made |= {"managedBy": resource["id"], "tags": resource.get("tags", {}), "properties": {}}
+            self._world.remember("disks", disk, made)
 
     def _check_machine(self, resource: dict[str, Any]) -> None:
         properties = resource["properties"]
@@ -275,11 +286,6 @@ class Machines:
         number = int(self._world.recall("azure-counter", what) or 0) + 1
         self._world.remember("azure-counter", what, number)
         return number
-
-    def _change(self, kind: str, name: str, more: dict[str, Any]) -> None:
-        found = self._world.recall(kind, name)
-        if found is not None:
-            self._world.remember(kind, name, {**found, **more})
 
 
 def addresses(interface: dict[str, Any]) -> list[dict[str, Any]]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from emulator import ec2_instances, ec2_places, imds, s3
+from emulator import ec2_instances, ec2_places, ec2_volumes, imds, s3
 from emulator.aws_wire import AwsError, ec2_reply, error_reply, nested, signed_for, sts_reply
 from emulator.messages import Reply, Request
 from emulator.permissions import of_aws
 from emulator.world import Machine, World
 
 ACCOUNT = "111122223333"
-VERBS = {**ec2_instances.VERBS, **ec2_places.VERBS}
+VERBS = {**ec2_instances.VERBS, **ec2_places.VERBS, **ec2_volumes.VERBS}
 
 
 def make(world: World) -> Aws:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import base64
-import fnmatch
 import hashlib
 import json
 import secrets
 from typing import Any
 
 from emulator.aws_wire import AwsError, iso
+from emulator.ec2_pages import page, passes
 from emulator.ec2_types import TYPES
+from emulator.ec2_volumes import attach
 from emulator.world import ENDED, Machine, Refused, World
 
 CODES = {"pending": 0, "running": 16, "shutting-down": 32, "terminated": 48, "stopping": 64, "stopped": 80}
@@ -91,6 +92,7 @@ def _launch(world: World, given: dict[str, Any], region: str) -> Machine:
                 user_data=user_data, at_shutdown=given.get("InstanceInitiatedShutdownBehavior", "stop"),
                 details=details,
             )  # fmt: skip
+            attach(world, machine, _tags_of(given, "volume"))
             if world.rule("hosts") == "real":
                 machine.details["private_address"] = world.address_of(machine.number)
                 world.save(machine)
@@ -169,16 +171,8 @@ def describe_instances(world: World, given: dict[str, Any], region: str) -> dict
     if given.get("InstanceId"):
         _all_there(found, given["InstanceId"])
         found = [machine for machine in found if machine.id in given["InstanceId"]]
-    for one in given.get("Filter", []):
-        found = [machine for machine in found if _passes(machine, one["Name"], one.get("Value", []))]
-    start = int(given.get("NextToken") or 0)
-    most = int(given.get("MaxResults") or 1000)
-    if not 5 <= most <= 1000:
-        raise AwsError("InvalidParameterValue", "MaxResults must be between 5 and 1000")
-    most = min(most, world.rule("largest_page"))
-    page = found[start : start + most]
-    more = str(start + most) if start + most < len(found) else None
-    return {"reservationSet": [_reservation([machine]) for machine in page], "nextToken": more}
+    rows, more = page(world, given, [one for one in found if passes(one.details["tags"], _filters(one), given)])
+    return {"reservationSet": [_reservation([machine]) for machine in rows], "nextToken": more}
 
 
 def _all_there(found: list[Machine], wanted: list[str]) -> None:
@@ -187,19 +181,12 @@ def _all_there(found: list[Machine], wanted: list[str]) -> None:
         raise AwsError("InvalidInstanceID.NotFound", f"The instance IDs '{', '.join(absent)}' do not exist")
 
 
-def _passes(machine: Machine, name: str, values: list[str]) -> bool:
-    tags = machine.details["tags"]
-    if name.startswith("tag:"):
-        have = [tags[name[4:]]] if name[4:] in tags else []
-    else:
-        plain = {
-            "tag-key": list(tags), "instance-state-name": [machine.state], "client-token": [machine.details["token"]],
-            "instance-id": [machine.id], "availability-zone": [machine.zone], "instance-type": [machine.machine_type],
-        }  # fmt: skip
-        if name not in plain:
-            raise AwsError("InvalidParameterValue", f"The filter '{name}' is invalid")
-        have = plain[name]
-    return any(fnmatch.fnmatchcase(value, pattern) for value in have for pattern in values)
+def _filters(machine: Machine) -> dict[str, list[str]]:
+    return {
+        "tag-key": list(machine.details["tags"]), "instance-state-name": [machine.state], "instance-id": [machine.id],
+        "client-token": [machine.details["token"]], "availability-zone": [machine.zone],
+        "instance-type": [machine.machine_type],
+    }  # fmt: skip
 
 
 def terminate_instances(world: World, given: dict[str, Any], region: str) -> dict[str, Any]:

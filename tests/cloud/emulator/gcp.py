@@ -11,7 +11,9 @@ import re
 from collections.abc import Iterable, Mapping
 from urllib.parse import unquote
 
-from emulator.gcp_instances import Instances, Wrong
+from emulator.gcp_disks import Disks
+from emulator.gcp_instances import Instances
+from emulator.gcp_lists import Wrong
 from emulator.gcs import Storage
 from emulator.messages import Reply, Request, json_reply
 from emulator.permissions import of_google
@@ -22,7 +24,14 @@ ROUTES = (
     ("POST", r"/v1/projects/(?P<project>[^/:]+):testIamPermissions", "testIamPermissions"),
     ("GET", r"/compute/v1/projects/(?P<project>[^/]+)/regions/(?P<region>[^/]+)", "regions.get"),
     ("GET", r"/compute/v1/projects/(?P<project>[^/]+)/aggregated/instances", "instances.aggregatedList"),
+    ("GET", r"/compute/v1/projects/(?P<project>[^/]+)/aggregated/disks", "disks.aggregatedList"),
+    ("DELETE", r"/compute/v1/projects/(?P<project>[^/]+)/zones/(?P<zone>[^/]+)/disks/(?P<name>[^/]+)", "disks.delete"),
     ("POST", r"/compute/v1/projects/(?P<project>[^/]+)/zones/(?P<zone>[^/]+)/instances", "instances.insert"),
+    (
+        "POST",
+        r"/compute/v1/projects/(?P<project>[^/]+)/zones/(?P<zone>[^/]+)/instances/(?P<name>[^/]+)/setDiskAutoDelete",
+        "instances.setDiskAutoDelete",
+    ),
     (
         "GET",
         r"/compute/v1/projects/(?P<project>[^/]+)/zones/(?P<zone>[^/]+)/instances/(?P<name>[^/]+)",
@@ -61,6 +70,7 @@ class Gcp:
     def __init__(self, world: World) -> None:
         self._world = world
         self._instances = Instances(world)
+        self._disks = Disks(world)
         self._storage = Storage(world, world.folder / "objects")
 
     def action(self, request: Request) -> str:
@@ -91,6 +101,12 @@ class Gcp:
             return json_reply(instances.region(names["region"]))
         if action == "instances.aggregatedList":
             return json_reply(instances.listing(request.query))
+        if action == "disks.aggregatedList":
+            return json_reply(self._disks.listing(request.query))
+        if action == "disks.delete":
+            return json_reply(self._disks.delete(names["zone"], names["name"]))
+        if action == "instances.setDiskAutoDelete":
+            return json_reply(instances.keep_disk(names["zone"], names["name"], request.query))
         if action == "instances.insert":
             return json_reply(instances.insert(names["zone"], request.json(), request.query.get("requestId", "")))
         if action == "instances.get":

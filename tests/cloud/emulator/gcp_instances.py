@@ -7,14 +7,12 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from emulator.gcp_lists import API, ZONES, Wrong, aggregated
 from emulator.world import ENDED, ENDING, PENDING, RUNNING, STOPPED, STOPPING, Machine, Refused, World
 
-API = "https://www.googleapis.com/compute/v1/projects/emulated"
 NAME = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
 LABEL = re.compile(r"[a-z0-9_-]{0,63}")
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-FILTER = re.compile(r"labels\.([a-z0-9_-]+)\s*=\s*\"?([a-z0-9_-]*)\"?")
-ZONES = {"us-central1": ("a", "b", "c"), "us-east1": ("b", "c", "d"), "europe-west4": ("a", "b")}
 TYPES = {
     "e2-micro": 2, "e2-small": 2, "e2-medium": 2, "e2-standard-2": 2, "e2-standard-4": 4, "n1-standard-4": 4,
     "n1-standard-8": 8, "n2-standard-2": 2, "n2-standard-4": 4, "n2-standard-8": 8, "g2-standard-8": 8,
@@ -22,13 +20,6 @@ TYPES = {
 }  # fmt: skip
 STATUS = {PENDING: "STAGING", RUNNING: "RUNNING", STOPPING: "STOPPING", STOPPED: "TERMINATED", ENDING: "STOPPING"}
 REMEMBERED_S = 3600.0
-PAGE = 500
-
-
-class Wrong(Exception):
-    def __init__(self, status: int, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.status, self.reason, self.message = status, reason, message
 
 
 class Instances:
@@ -113,25 +104,15 @@ class Instances:
         return None
 
     def listing(self, query: Mapping[str, str]) -> dict[str, Any]:
-        wanted = FILTER.fullmatch(query.get("filter", "").strip()) if query.get("filter") else None
-        if query.get("filter") and wanted is None:
-            raise Wrong(400, "invalid", f"Invalid value for field 'filter': '{query['filter']}'.")
-        found = [
-            one for one in self._world.listed() if one.state != ENDED and (wanted is None or labelled(one, wanted))
-        ]
-        size = self._world.rule("page_size") or min(int(query.get("maxResults", PAGE)), PAGE)
-        start = int(query.get("pageToken", 0) or 0)
-        page = found[start : start + size]
-        items: dict[str, Any] = {
-            f"zones/{region}-{letter}": {"warning": {"code": "NO_RESULTS_ON_PAGE", "message": "no results"}}
-            for region, letters in ZONES.items()
-            for letter in letters
-        }
-        for machine in page:
-            items[f"zones/{machine.zone}"].pop("warning", None)
-            items[f"zones/{machine.zone}"].setdefault("instances", []).append(self.shown(machine))
-        more = {"nextPageToken": str(start + size)} if start + size < len(found) else {}
-        return {"kind": "compute#instanceAggregatedList", "items": items, **more}
+        rows = [(one.zone, self.shown(one)) for one in self._world.listed() if one.state != ENDED]
+        return aggregated(self._world, query, "instances", rows)
+
+    def keep_disk(self, zone: str, name: str, query: Mapping[str, str]) -> dict[str, Any]:
+        """instances.setDiskAutoDelete: whether its disk goes with it."""
+        machine = self.find(zone, name)
+        machine.details["resource"]["disks"][0]["autoDelete"] = query["autoDelete"] == "true"
+        self._world.save(machine)
+        return self._keep(self._new_operation("setDiskAutoDelete", zone, name, ""))
 
     def region(self, name: str) -> dict[str, Any]:
         if name not in ZONES:
@@ -237,10 +218,6 @@ def failure(kind: str, zone: str, machine_type: str, spot: bool) -> dict[str, An
 def failed(status: int, code: str, message: str) -> dict[str, Any]:
     errors = [{"code": code, "message": message}]
     return {"httpErrorStatusCode": status, "httpErrorMessage": code, "error": {"errors": errors}}
-
-
-def labelled(machine: Machine, wanted: re.Match[str]) -> bool:
-    return bool(machine.details["resource"].get("labels", {}).get(wanted[1]) == wanted[2])
 
 
 def stamp(seconds: float) -> str:

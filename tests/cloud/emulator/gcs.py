@@ -8,6 +8,7 @@ import hashlib
 import json
 import re
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -18,6 +19,7 @@ from emulator.messages import Reply, Request, json_reply
 from emulator.world import World
 
 OBJECT = re.compile(r"/storage/v1/b/(?P<bucket>[^/]+)/o/(?P<name>.+)")
+LIST = re.compile(r"/storage/v1/b/(?P<bucket>[^/]+)/o")
 UPLOAD = re.compile(r"/upload/storage/v1/b/(?P<bucket>[^/]+)/o")
 DIRECT = re.compile(r"/(?P<bucket>[^/]+)/(?P<name>beowulf/.+)")
 BUCKETS = ("inputs",)
@@ -31,21 +33,36 @@ class Storage:
         """ "": it is no request of this service."""
         if UPLOAD.fullmatch(request.path):
             return "objects.insert"
+        if LIST.fullmatch(request.path):
+            return "objects.list"
         if OBJECT.fullmatch(request.path):
-            return "objects.get"
+            return "objects.delete" if request.method == "DELETE" else "objects.get"
         return "objects.signed" if "X-Goog-Signature" in request.query else ""
 
     def answer(self, request: Request, action: str) -> Reply:
-        pattern = {"objects.insert": UPLOAD, "objects.get": OBJECT, "objects.signed": DIRECT}[action]
+        pattern = {"objects.insert": UPLOAD, "objects.signed": DIRECT, "objects.list": LIST}.get(action, OBJECT)
         found = pattern.fullmatch(request.path)
         if found is None or found["bucket"] not in BUCKETS:
             return missing("The specified bucket does not exist.")
         if action == "objects.insert":
             return self._insert(request, found["bucket"])
+        if action == "objects.list":
+            return json_reply(self._listing(request))
         kept = self._world.recall("object", unquote(found["name"]))
         if kept is None:
             return missing("No such object")
+        if action == "objects.delete":
+            self._world.forget("object", kept["name"])
+            return Reply(204)
         return json_reply(kept) if action == "objects.get" else self._signed(request, kept)
+
+    def _listing(self, request: Request) -> dict[str, Any]:
+        """By name, page by page."""
+        found = sorted(self._world.all_of("object").items())
+        shown = [one for name, one in found if name.startswith(request.query.get("prefix", ""))]
+        start, size = int(request.query.get("pageToken", 0) or 0), self._world.rule("page_size") or 1000
+        more = {"nextPageToken": str(start + size)} if start + size < len(shown) else {}
+        return {"kind": "storage#objects", "items": shown[start : start + size], **more}
 
     def _insert(self, request: Request, bucket: str) -> Reply:
         """In one request, or resumable: a session is begun, then the bytes are put to it."""
@@ -74,6 +91,7 @@ class Storage:
             "size": str(len(content)),
             "md5Hash": md5,
             "crc32c": crc32c,
+            "timeCreated": datetime.fromtimestamp(self._world.now(), UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
         }
         self._world.remember("object", name, {**about, "generation": "1"})
         return {**about, "generation": "1"}

@@ -23,11 +23,17 @@ S3 = {
     "UploadPart": ("PutObject",),
     "CompleteMultipartUpload": ("PutObject",),
     "AbortMultipartUpload": ("AbortMultipartUpload",),
+    "DeleteObject": ("DeleteObject",),
+    "ListObjectsV2": ("ListBucket",),
+    "ListMultipartUploads": ("ListBucketMultipartUploads",),
 }
 GOOGLE = {
     "instances.get": ("compute.instances.get",),
     "instances.delete": ("compute.instances.delete",),
     "instances.aggregatedList": ("compute.instances.list",),
+    "instances.setDiskAutoDelete": ("compute.instances.update",),
+    "disks.aggregatedList": ("compute.disks.list",),
+    "disks.delete": ("compute.disks.delete",),
     "zoneOperations.get": ("compute.zoneOperations.get",),
     "zoneOperations.wait": ("compute.zoneOperations.get",),
     "regions.get": ("compute.regions.get",),
@@ -54,6 +60,8 @@ def of_google(action: str, request: Request) -> Iterator[str]:
     for disk in given.get("disks", ()):
         if "initializeParams" in disk:
             yield from ("compute.disks.create", "compute.images.useReadOnly")
+            if disk["initializeParams"].get("labels"):
+                yield "compute.disks.setLabels"
     for interface in given.get("networkInterfaces", ()):
         yield "compute.subnetworks.use"
         if "subnetwork" not in interface:  # a legacy network has none, and is used itself

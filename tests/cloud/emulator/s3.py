@@ -21,8 +21,8 @@ def action(request: Request) -> str:
     """The S3 operation's name, as far as we have it."""
     _, key = _split(request)
     query, method = request.query, request.method
-    if "uploads" in query and method == "POST":
-        return "CreateMultipartUpload"
+    if "uploads" in query:
+        return "CreateMultipartUpload" if method == "POST" else "ListMultipartUploads"
     if "uploadId" in query:
         return {"PUT": "UploadPart", "POST": "CompleteMultipartUpload", "DELETE": "AbortMultipartUpload"}[method]
     if not key:
@@ -140,6 +140,7 @@ def _list(world: World, request: Request, bucket: str, key: str) -> Reply:
 def _begin(world: World, request: Request, bucket: str, key: str) -> Reply:
     upload = hashlib.sha256(f"{bucket}/{key}/{world.now()}".encode()).hexdigest()[:32]
     world.remember("upload", upload, {})
+    world.remember("upload-of", upload, {"bucket": bucket, "key": key, "at": world.now()})
     told = f"<Bucket>{bucket}</Bucket><Key>{escape(key)}</Key><UploadId>{upload}</UploadId>"
     return _xml(f"<InitiateMultipartUploadResult {SPACE}>{told}</InitiateMultipartUploadResult>")
 
@@ -171,6 +172,20 @@ def _complete(world: World, request: Request, bucket: str, key: str) -> Reply:
     return _xml(f"<CompleteMultipartUploadResult {SPACE}>{told}</CompleteMultipartUploadResult>")
 
 
+def _uploads(world: World, request: Request, bucket: str, key: str) -> Reply:
+    """Of those that were begun and neither completed nor aborted, all on one page."""
+    begun = [
+        (upload, one) for upload, one in world.all_of("upload-of").items() if world.recall("upload", upload) is not None
+    ]
+    text = "".join(
+        f"<Upload><Key>{escape(one['key'])}</Key><UploadId>{upload}</UploadId><Initiated>{iso(one['at'])}</Initiated></Upload>"
+        for upload, one in begun
+        if one["bucket"] == bucket and one["key"].startswith(request.query.get("prefix", ""))
+    )
+    told = f"<Bucket>{bucket}</Bucket><IsTruncated>false</IsTruncated>"
+    return _xml(f"<ListMultipartUploadsResult {SPACE}>{told}{text}</ListMultipartUploadsResult>")
+
+
 def _abort(world: World, request: Request, bucket: str, key: str) -> Reply:
     world.forget("upload", request.query["uploadId"])
     return Reply(204)
@@ -192,4 +207,5 @@ OPERATIONS = {
     "UploadPart": _part,
     "CompleteMultipartUpload": _complete,
     "AbortMultipartUpload": _abort,
+    "ListMultipartUploads": _uploads,
 }

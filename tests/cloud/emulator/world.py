@@ -38,7 +38,7 @@ RULES: dict[str, Any] = {
     "quota": {},  # "on-demand" or "spot" -> `size` in all (CPUs); "machines" -> count
     "page_size": 0,  # the most that one page of a list holds; 0: the vendor's own
     "requests_per_s": 0.0,  # more than this many are throttled; 0: all pass
-    "faults": [],  # {"action", "code", "status", "message", "times"}: refused without acting
+    "faults": [],  # {"action", "code", "status", "message", "times", "skip"}: refused without acting
     "lose_replies": [],  # {"action", "times"}: acts, then hangs up
     "lose_requests": [],  # {"action", "times"}: hangs up without acting
     "denied": [],  # actions that this account may not call
@@ -148,16 +148,18 @@ class World:
             self._machines, self._rules, self._memory = {}, dict(RULES), {}
 
     def take(self, name: str, action: str) -> dict[str, Any] | None:
-        """The first entry of the list ``name`` for this action ("*" for any), one of its ``times`` used up."""
+        """The first entry of the list ``name`` for this action ("*" for any), one of its ``times`` used up; None while
+        it is to ``skip`` some."""
         with self.changing():
             entries = self._rules[name]
-            for entry in entries:
-                if entry["action"] in (action, "*"):
-                    left = entry.get("times", 1) - 1
-                    fresh = [{**entry, "times": left} if one is entry else one for one in entries]
-                    self.set_rules({name: [one for one in fresh if one.get("times", 1) > 0]})
-                    return dict(entry)
-            return None
+            entry = next((one for one in entries if one["action"] in (action, "*")), None)
+            if entry is None:
+                return None
+            skips = entry.get("skip", 0)
+            change = {"skip": skips - 1} if skips else {"times": entry.get("times", 1) - 1}
+            fresh = [{**one, **change} if one is entry else one for one in entries]
+            self.set_rules({name: [one for one in fresh if one.get("times", 1) > 0]})
+            return None if skips else dict(entry)
 
     def throttled(self) -> bool:
         """A token bucket of one second's worth."""

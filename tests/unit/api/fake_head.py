@@ -16,7 +16,9 @@ from beowulf.model.cloud import Machine, Offer
 from beowulf.model.codec import encode_event
 from beowulf.model.errors import BadInput, BeowulfError, Forbidden, Refused
 from beowulf.model.job import Job, JobSpec
+from beowulf.model.market import MarketRules
 from beowulf.model.node import Endpoint
+from beowulf.model.rules import Rules
 from beowulf.model.snapshot import Snapshot
 from beowulf.probe import Course, Load
 from beowulf.store import StoredEvent, StoredReport
@@ -64,6 +66,7 @@ class FakeHead:
         self.courses: dict[tuple[str, int], Course] = {}
         self.wishes: list[tuple[str, int, dict[str, Any]]] = []
         self.echoes: list[Echo] = []
+        self.removed: dict[str, str] = {}  # by job: why what it left is not there any more
 
     def happen(self, event: ev.Event) -> None:
         self.state = apply(self.state, event)
@@ -154,7 +157,7 @@ class FakeHead:
         return self
 
     def clouds(self) -> list[dict[str, Any]]:
-        return [{"name": "aws", "provider": "aws", "listed_at": 5.0, "error": ""}]
+        return [{"name": "aws", "provider": "aws", "listed_at": 5.0, "error": "", "unwanted": 0}]
 
     def collect(self, caller: Caller) -> list[dict[str, Any]]:
         return self.clouds()
@@ -200,6 +203,9 @@ class FakeHead:
         folder = self.folder / job_id / str(attempt or len(self.state.jobs[job_id].attempts))
         return {path.stem: path for path in folder.glob("*.log")}
 
+    def let_go(self, job_id: str) -> str:
+        return self.removed.get(job_id, "")
+
     def logs_complete(self, job_id: str, attempt: int) -> bool:
         return self.complete
 
@@ -220,6 +226,10 @@ class FakeHead:
 
     def next_starts(self) -> dict[str, Any]:
         return {"now": 1.0, "starts": [], "waiting": len(self.state.pending)}
+
+    def rules(self) -> Rules:
+        offer = Offer("aws", "us-east-1", "", "t3.large", 2, 8192, hourly_usd=0.0832)
+        return Rules("short", shares={"ann": 2.0}, market=MarketRules(offers=(offer,)))
 
     def why(self, job_id: str) -> dict[str, Any]:
         return {"sentence": f"{job_id} needs 4 GPUs, 1 free"}

@@ -50,7 +50,7 @@ def test_machines_that_are_gone_are_shown_when_asked_for(client: Client) -> None
     assert [(one["id"], one["state"]) for one in every["machines"]] == [("aws-1", "GONE"), ("aws-2", "BOOTING")]
     assert every["machines"][0]["spent_usd"] == 1.0
     assert every["machines"][1]["worst_usd"] == pytest.approx(2.0)
-    assert every["clouds"] == [{"name": "aws", "provider": "aws", "listed_at": 5.0, "error": ""}]
+    assert every["clouds"] == [{"name": "aws", "provider": "aws", "listed_at": 5.0, "error": "", "unwanted": 0}]
 
 
 def test_a_month_is_billed_to_the_second(client: Client) -> None:
@@ -68,7 +68,7 @@ def test_the_stream_tells_of_machines_whenever_one_is_another(client: Client, he
     lines = client.changes()
     assert [one["id"] for one in next(lines)["machines"]] == ["aws-2"]
     head.happen(rented.MachineGone(AUGUST + 1000.0, "aws-2", "it is gone", AUGUST + 1000.0, 1.0))
-    assert next(line for line in lines if line["machines"] is not None)["machines"] == []
+    assert any(line["machines"] == [] for line in lines)  # before it there may be a line of what they cost by now
 
 
 def test_offers_cheapest_first(client: Client) -> None:

@@ -81,7 +81,12 @@ def test_a_list_proves_no_more_than_it_shows(
     named = {one.machine: one.instance for one in findings if isinstance(one, collector.Named)}
     seen = [one.machine for one in findings if isinstance(one, collector.Seen)]
     assert len(seen) == len(set(seen))
-    assert not unwanted & {one.instance_id for one in known.values()}
+    parts = {one.instance_id: one.token for one in listed if one.state is InstanceState.PART}
+    assert not unwanted - set(parts) & {one.instance_id for one in known.values()}
+    assert unwanted & set(parts) == {
+        name for name, token in parts.items() if token not in {one.token for one in known.values()}
+    }
+    assert not set(parts) & {instance.instance_id for instance in named.values()}
     assert all(known[name].token == instance.token for name, instance in named.items())
     assert not unwanted & {instance.instance_id for instance in named.values()}
     shown_gone = {one.instance_id for one in listed if one.state is InstanceState.GONE}

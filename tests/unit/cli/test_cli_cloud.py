@@ -34,6 +34,7 @@ class Head:
     def __init__(self) -> None:
         self.error = ""
         self.ok = True
+        self.unwanted = 0
         self.asked: list[Any] = []
 
     def __enter__(self) -> Head:
@@ -43,10 +44,13 @@ class Head:
 
     def machines(self, *, every: bool = False) -> dict[str, Any]:
         self.asked.append(every)
-        return {"machines": [MACHINE], "clouds": [{"name": "aws", "error": self.error}]}
+        return {"machines": [MACHINE], **self.clouds()}
+
+    def clouds(self) -> dict[str, Any]:
+        return {"clouds": [{"name": "aws", "error": self.error, "unwanted": self.unwanted}]}
 
     def collect(self) -> dict[str, Any]:
-        return {"machines": [], "clouds": [{"name": "aws", "error": self.error}]}
+        return {"machines": [], **self.clouds()}
 
     def cost(self, *, month: str = "", by: str = "") -> dict[str, Any]:
         self.asked.append((month, by))
@@ -86,6 +90,15 @@ def test_gc_ends_with_one_when_a_cloud_is_silent() -> None:
     head.error = "no answer"
     done = call(head, "gc")
     assert done.return_value == 1 and "aws does not answer: no answer" in done.stderr
+    assert "clouds that did not answer: 1 of 1" in done.stderr and "nothing is rented" not in done.stderr
+
+
+def test_gc_calls_nothing_gone_that_is_still_being_ended() -> None:
+    head = Head()
+    head.unwanted = 2
+    done = call(head, "gc")
+    assert done.return_value == 0 and "wanted by nobody at aws, being ended: 2" in done.stderr
+    assert "nothing is rented" not in done.stderr
 
 
 def test_cost_tells_the_month_and_the_worst() -> None:

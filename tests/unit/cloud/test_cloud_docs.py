@@ -14,15 +14,16 @@ from beowulf.specs.settings import parse_settings
 TEXT = (Path(__file__).resolve().parents[3] / "docs" / "cloud.md").read_text()
 FOUND = re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)
 BLOCKS = [block for block in FOUND if "clouds:" in block]
+FILES = sorted((Path(__file__).resolve().parents[3] / "nodes" / "clouds").glob("*.yaml"))
 PARTS = [block for block in FOUND if "clouds:" not in block]
 
 
-def test_every_provider_has_a_sample() -> None:
+def test_every_provider_has_a_sample_and_a_file() -> None:
     found = {cloud.provider for block in BLOCKS for cloud in parse_settings(block, name="docs").renting.clouds}
-    assert found == set(registry.PROVIDERS)
+    assert found == {file.stem for file in FILES} == set(registry.PROVIDERS)
 
 
-@pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.splitlines()[1].strip(" :"))
+@pytest.mark.parametrize("block", [*BLOCKS, *(file.read_text() for file in FILES)])
 def test_samples_are_taken(block: str) -> None:
     renting = parse_settings(block, name="docs/cloud.md").renting
     assert renting.caps.month_usd > 0

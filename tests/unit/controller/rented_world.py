@@ -116,7 +116,7 @@ class Tally:
     seeds: int = 0
     launched: int = 0
     crashes: int = 0
-    orphans: int = 0
+    orphans: int = 0  # machines, and disks that some left; without a head nobody deletes a disk
     duplicates: int = 0
     wanted_destroyed: int = 0
     cents_over_cap: float = 0.0
@@ -212,7 +212,7 @@ class RentedWorld(World):
         for event in events:
             if isinstance(event, rented.OrphanFound):
                 machine = self.disk._kept.machines.get(event.machine)
-                instance = self.cloud.instances[event.instance_id]
+                instance = self.cloud.instances.get(event.instance_id) or self.cloud.disks[event.instance_id]
                 wanted = machine is not None and machine.live and machine.state is not MachineState.TERMINATING
                 self.tally.wanted_destroyed += bool(wanted and instance.token == machine.token)  # type: ignore[union-attr]
         if any(type(event) in loop_points for event in events):
@@ -384,7 +384,7 @@ def run_seed(seed: int, patch: Any, planted: str = "", *, foul: bool = True) -> 
     else:
         _calm(world)
     world.tally.launched = sum(1 for one in world.cloud.instances.values() if one.cluster == "sim")
-    world.tally.orphans = len(world.cloud.ours_alive())
+    world.tally.orphans = len(world.cloud.ours_alive()) + (len(world.cloud.disks) if world.controller else 0)
     assert all(world.cloud.instances[name].alive for name in world.cloud.strangers)
     return world.tally
 

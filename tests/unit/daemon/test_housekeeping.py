@@ -10,10 +10,11 @@ from pathlib import Path
 from immutables import Map
 
 from beowulf.daemon.every import Every
-from beowulf.daemon.housekeeping import LOG_BYTES, WHOLE_S, Housekeeping, needed_on
+from beowulf.daemon.housekeeping import LOG_BYTES, STAGED_S, WHOLE_S, Housekeeping, needed_on
 from beowulf.model import event as ev
 from beowulf.model.allocation import Allocation, RankSlot, Share
 from beowulf.model.apply import apply
+from beowulf.model.errors import Unclear
 from beowulf.model.job import Environment, JobSpec, Mount, Tree
 from beowulf.model.node import Endpoint, Facts, Node
 from beowulf.model.snapshot import Snapshot
@@ -64,6 +65,30 @@ def test_what_a_live_job_wants_is_needed() -> None:
     snapshot = cluster()
     environment = environment_digest(SPEC.environment, FACTS)
     assert needed_on(snapshot, snapshot.nodes["n2"]) == {"a" * 64, "b" * 64, environment}
+
+
+class Bucket:
+    def __init__(self, error: str = "") -> None:
+        self.error, self.dropped = error, [0.0]
+
+    def link(self, content: str, path: Path) -> str:
+        raise AssertionError("nothing is brought there")
+
+    def drop(self, before: float) -> int:
+        if self.error:
+            raise Unclear(self.error)
+        self.dropped.append(before)
+        return 1
+
+
+def test_old_inputs_leave_every_bucket_that_answers(tmp_path: Path) -> None:
+    buckets = (Bucket("no answer"), Bucket())
+    trees, wheels = TreeStore(tmp_path / "trees"), WheelHouse(tmp_path / "wheels")
+    tidying = Housekeeping(
+        Snapshot, Remembering(), trees, wheels, tmp_path, tmp_path / "log", lambda before: None, depots=buckets
+    )
+    tidying.tidy(30 * 86400.0)
+    assert buckets[1].dropped == [0.0, 30 * 86400.0 - STAGED_S]
 
 
 def test_idle_nodes_are_trimmed_whatever_one_of_them_says(tmp_path: Path) -> None:

@@ -124,6 +124,9 @@ def test_swf_is_read_as_the_archive_defines_it() -> None:
         read_swf("1 2\n", CLUSTER, name="x.swf")
     with pytest.raises(BadInput, match="no number"):
         read_swf("x " * 18, CLUSTER, name="x.swf")
+    for word in ("nan", "inf"):
+        with pytest.raises(BadInput, match=r"x\.swf:1:1: holds a number without an end"):
+            read_swf(f"1 0 5 {word}" + " 1" * 14, CLUSTER, name="x.swf")
 
 
 def test_the_generator_gives_the_same_trace_for_the_same_seed() -> None:
@@ -142,7 +145,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert run(words[:-1]) == 0
     shown = capsys.readouterr()
     assert "bounded slowdown" in shown.out and "1 jobs of the trace never ran: left out" in shown.err
-    assert run(["simulate", "--generate", "20", "--nodes", "nodes/lab.yaml"]) == 0
+    assert run(["simulate", "--generate", "20", "--nodes", "nodes/sample-lab.yaml"]) == 0
     for wrong, said in ((["--policy", "best"], "'best' is not known"), (["--generate", "3"], "give a trace")):
         assert run([*words, *wrong]) == 2
         assert said in capsys.readouterr().err
@@ -160,6 +163,9 @@ def test_the_labs_own_history_is_replayed_on_its_own_nodes(tmp_path: Path, capsy
     path.write_text('{"kind": "Nothing", "body": {}}\n')
     assert run(["simulate", str(path)]) == 2
     assert "lab.jsonl:1:1: is no event" in capsys.readouterr().err
+    path.write_text("".join(lines().splitlines(keepends=True)[3:]))  # as `events -n` prints them
+    assert run(["simulate", str(path)]) == 2
+    assert "lab.jsonl:1:1: does not follow from the events before it: JobPlaced" in capsys.readouterr().err
 
 
 def test_the_plot_has_a_line_per_policy_and_panel() -> None:

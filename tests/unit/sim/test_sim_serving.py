@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 import pytest
@@ -14,9 +15,10 @@ from beowulf.model.rules import Quota, Rules, ServiceClass
 from beowulf.model.snapshot import Snapshot
 from beowulf.scheduler import POLICIES, Policy
 from beowulf.sim import Outcome, Trace, TraceJob, flat_cluster, generated, replay, serving
-from beowulf.sim.in_line import Line, Ranked, Steady
+from beowulf.sim.in_line import Line, Personal, Steady
 from beowulf.sim.serving import Serving
 
+SEVERAL = ["conservative", "conservative"]  # are promised a start
 SPEC = JobSpec("j", "true", max_duration_s=60.0, kill_grace_s=0.0, resources=Resources(cpus=1))
 
 
@@ -38,8 +40,9 @@ def logs(draw: Any) -> Case:
         spec = replace(spec, project=draw(st.sampled_from(["", "", "vision"])))
         jobs.append(TraceJob(at, run_s, spec, draw(st.sampled_from(["ann", "bob", "cyd"]))))
     age_full_s, half_life_s = draw(st.sampled_from([50.0, 86400.0])), draw(st.sampled_from([90.0, 604800.0]))
-    policy = draw(st.sampled_from(["easy", "fifo", "fair", "fair", "short", "widest"]))
-    rules = Rules(policy, age_full_s=age_full_s, half_life_s=half_life_s, shares={"ann": 20.0})
+    policy = draw(st.sampled_from(["easy", "fifo", "fair", "fair", "short", "widest", *([] if wide else SEVERAL)]))
+    depth = 0 if wide else draw(st.sampled_from([0, 0, 2, 5]))
+    rules = Rules(policy, depth=depth, age_full_s=age_full_s, half_life_s=half_life_s, shares={"ann": 20.0})
     return Trace(tuple(jobs), {}), flat_cluster(nodes, threads=threads), rules
 
 
@@ -99,6 +102,16 @@ def promise_nothing(self: Serving, width: int, now: float) -> tuple[float, int]:
     return now, 0
 
 
+def first_of_each_line(self: Serving, turns: Any, now: float, foretell: Any = Serving._foretell) -> None:
+    firsts = {id(line): (line, number) for line, number in reversed(list(turns))}
+    foretell(self, iter(firsts.values()), now)
+
+
+def everybody_at_once(self: Serving, turns: Any, now: float) -> None:
+    for _, number in islice(turns, self.depth):
+        self.promised.setdefault(number, self.limits[0][0])
+
+
 def show_the_second(self: Steady, account: Any) -> list[Line]:
     there, first = self._accounts[account], self._shown[account]
     self._shown[account] = first + 1
@@ -111,8 +124,10 @@ def show_the_second(self: Steady, account: Any) -> list[Line]:
         (Serving, "_start", start_late),
         (Serving, "_opening", nobody_is_in_the_way),
         (Serving, "_opening", promise_nothing),
-        (Ranked, "ended", lambda *_: None),
-        (Ranked, "_known_dues", lambda self, accounts, rules: dict.fromkeys(accounts, 1.0)),
+        (Serving, "_foretell", first_of_each_line),
+        (Serving, "_foretell", everybody_at_once),
+        (Personal, "ended", lambda *_: None),
+        (Personal, "_known_dues", lambda self, accounts, rules: dict.fromkeys(accounts, 1.0)),
         (Steady, "_next", show_the_second),
         (Steady, "_settle", lambda self: self._moved.clear()),
     ],
@@ -123,7 +138,23 @@ def test_a_planted_defect_is_found(where: Any, name: str, defect: Any, monkeypat
         goes_alike()
 
 
-@pytest.mark.parametrize("policy", ["easy", "fair"])
+def test_twenty_promises_are_those_of_plan_after_plan() -> None:
+    cluster = flat_cluster(4, threads=4)
+    trace = generated(cluster, 150, seed=6, load=1.4, serial=1.0)
+    quick, planned = both(trace, cluster, Rules("conservative"))
+    assert sorted(map(seen, quick.ran)) == sorted(map(seen, planned.ran))
+    assert sum(one.promised_at < float("inf") for one in quick.ran) > 50
+
+
+def test_a_policy_that_says_falsely_that_it_does_not_matter_whose_a_job_is_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(POLICIES, "fair", replace(POLICIES["fair"], personal=False))
+    with pytest.raises((AssertionError, ExceptionGroup)):
+        goes_alike()
+
+
+@pytest.mark.parametrize("policy", ["easy", "fair", "short"])
 def test_a_log_of_gangs_goes_as_plan_after_plan_would_have_it(policy: str) -> None:
     cluster = flat_cluster(32)
     trace = generated(cluster, 150, seed=5, load=1.2)
@@ -156,17 +187,17 @@ def test_one_job_that_is_unlike_the_others_takes_plans(unlike: JobSpec) -> None:
 @pytest.mark.parametrize(
     "rules",
     [
-        Rules("conservative"),
-        Rules("easy", depth=3),
         Rules("easy", quotas=(Quota("*", jobs=1),)),
         Rules("easy", classes={"urgent": ServiceClass(1.0)}),
     ],
 )
-def test_who_counts_preempts_or_promises_more_takes_plans(rules: Rules) -> None:
+def test_who_counts_or_preempts_takes_plans(rules: Rules) -> None:
     assert serving.places(Trace((TraceJob(0.0, 1.0, SPEC),), {}), flat_cluster(2), rules) == 0
 
 
-def test_gangs_on_nodes_of_several_parts_take_plans() -> None:
-    gang = TraceJob(0.0, 1.0, replace(SPEC, min_nodes=2, max_nodes=2))
-    assert serving.places(Trace((gang,), {}), flat_cluster(2), Rules()) == 2
-    assert serving.places(Trace((gang,), {}), flat_cluster(2, threads=2), Rules()) == 0
+def test_gangs_on_nodes_of_several_parts_take_plans_and_gangs_of_which_several_are_promised_a_start() -> None:
+    gang = Trace((TraceJob(0.0, 1.0, replace(SPEC, min_nodes=2, max_nodes=2)),), {})
+    assert serving.places(gang, flat_cluster(2), Rules()) == 2
+    assert serving.places(gang, flat_cluster(2, threads=2), Rules()) == 0
+    for rules in (Rules("conservative"), Rules("easy", depth=3)):
+        assert serving.places(gang, flat_cluster(2), rules) == 0

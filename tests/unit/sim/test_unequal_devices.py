@@ -85,11 +85,19 @@ def test_a_trace_of_gavel_is_read_as_steps_and_what_each_device_does_of_them() -
     [
         ("LM\tx\n", "1:1: holds 2 columns"),
         (LINES + "LM\tx\t-n\t1\tmany\t0\t1\n", "5:1: holds something that is no number"),
+        ("LM\tx\t-n\t1\tinf\t0\t1\n", "1:1: steps and scale factor are at least 1"),
     ],
 )
 def test_a_line_that_is_none_of_gavels_is_named(lines: str, said: str) -> None:
     with pytest.raises(BadInput, match=said):
         read(lines)
+
+
+@pytest.mark.parametrize("rate", ["NaN", "-1", "Infinity"])
+def test_a_throughput_that_is_none_is_refused(rate: str) -> None:
+    table = json.dumps({"v100": {"('LM', 1)": {"null": 0.5}}}).replace("0.5", rate)
+    with pytest.raises(BadInput, match="no throughputs as Gavel writes them"):
+        read_throughputs(table, machines_of("1 V100"), name="t.json")
 
 
 def test_machines_in_a_few_words() -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 from own_history import lines
 
+from beowulf.cli import simulate
 from beowulf.cli.common import Said
 from beowulf.cli.root import beowulf, run
 from beowulf.model.errors import BadInput
@@ -17,7 +19,7 @@ from beowulf.model.job import JobSpec, Resources
 from beowulf.model.market import Accelerator
 from beowulf.model.rules import Rules
 from beowulf.model.snapshot import Snapshot
-from beowulf.sim import Trace, TraceJob, flat_cluster, measured, read_history, replay, with_changes
+from beowulf.sim import Trace, TraceJob, flat_cluster, measured, read_history, replay, unheard_of, with_changes
 
 LAB = flat_cluster(3, threads=2, gpus=[("K80", 11441), ("K80", 11441)])
 
@@ -77,17 +79,38 @@ class Head:
     def events(self) -> Iterator[dict[str, Any]]:
         return (json.loads(line) for line in lines().splitlines())
 
+    def rules(self) -> dict[str, Any]:
+        return {"policy": "short", "placement": "fastest", "shares": {"u": 2.0}}
+
+
+@contextmanager
+def connected(host: str) -> Iterator[Head]:
+    yield Head()
+
 
 def test_the_command_asks_the_head_for_its_history(capsys: pytest.CaptureFixture[str]) -> None:
-    @contextmanager
-    def connected(host: str) -> Iterator[Head]:
-        yield Head()
-
     said: Any = Said(connect=connected)  # type: ignore[arg-type]
     beowulf.main(["simulate", "--what-if", "+1 node like n1", "--json"], obj=said, standalone_mode=False)
     told = json.loads(capsys.readouterr().out)
     assert told["as_it_is"]["jobs"] == 2 and told["left_out"] == {"did not run to an end of its own": 1}
     assert told["changes"]["+1 node like n1"]["measures"]["utilisation"] < told["as_it_is"]["utilisation"]
+
+
+def test_the_heads_history_goes_by_the_heads_own_rules_unless_others_are_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: Any = Said(connect=connected)  # type: ignore[arg-type]
+    settings = tmp_path / "settings.yaml"
+    settings.write_text("scheduler: {policy: easy}\n")
+    went: list[Rules] = []
+    monkeypatch.setattr(simulate, "compare", lambda trace, cluster, rules, *_: went.append(rules))
+    for more in ([], ["--policy", "fifo"], ["--settings", str(settings)]):
+        beowulf.main(["simulate", "--what-if", "-n1", *more], obj=said, standalone_mode=False)
+    assert [(rules.policy, rules.placement, dict(rules.shares)) for rules in went] == [
+        ("short", "fastest", {"u": 2.0}),
+        ("fifo", "fastest", {"u": 2.0}),
+        ("easy", "makespan", {}),
+    ]
 
 
 def test_a_faster_card_shortens_what_ran_on_a_slow_one() -> None:
@@ -100,6 +123,18 @@ def test_a_faster_card_shortens_what_ran_on_a_slow_one() -> None:
         ran = replay(trace, with_changes(lab, change), Rules("easy")).ran
         took[change] = {one.ended_at - one.started_at for one in ran}
     assert took == {"+1 node like n1": {30.0}, "+1 V100 16GB and -n1": {3.0}}
+
+
+def test_a_card_of_which_nobody_knows_how_fast_it_is_is_named() -> None:
+    sheets = {"K80": Accelerator(speed=30.0), "V100": Accelerator(speed=300.0)}
+    trace, lab = read_history(lines("K80"), name="x", accelerators=sheets)
+    after = {kind: with_changes(lab, f"+1 {kind} 16GB") for kind in ("K80", "V100", "RTX3090")}
+    assert {kind: unheard_of(trace, lab, one) for kind, one in after.items()} == {
+        "K80": [],
+        "V100": [],
+        "RTX3090": ["RTX3090"],
+    }
+    assert unheard_of(read_history(lines(), name="x")[0], lab, after["RTX3090"]) == []
 
 
 def test_the_table_and_the_json_say_the_same(capsys: pytest.CaptureFixture[str]) -> None:
