@@ -113,6 +113,8 @@ def less(room: Room, held: Mapping[str, Share]) -> Room:
 def unavailable(node: Node) -> Refusal | None:
     if node.drained:
         return Refusal(NODE_NOT_AVAILABLE, f"drained: {node.draining_reason or 'no reason given'}")
+    if node.same_as:
+        return Refusal(NODE_NOT_AVAILABLE, f"the same machine as {node.same_as}")
     if not node.schedulable:
         return Refusal(NODE_NOT_AVAILABLE, f"{node.state.lower()}: {node.reason or 'no answer so far'}")
     return None
