@@ -26,7 +26,8 @@ from beowulf.cli.completing import any_jobs
 @click.pass_obj
 def events(said: Said, follow: bool, job: str, after: int, limit: int) -> None:
     """Everything that happened, in order: each change of state has an event. With --json, one object per line."""
-    from beowulf.views import clock_time, printable
+    from beowulf.views import clock_time
+    from beowulf.views.events import event_row
 
     with said.client() as client:
         newest = limit and not after and not follow
@@ -35,7 +36,5 @@ def events(said: Said, follow: bool, job: str, after: int, limit: int) -> None:
             if said.json:
                 click.echo(json.dumps({"schema": "beowulf.event/1", **event}))
                 continue
-            body = event["body"]
-            about = event["job_id"] or event["node_id"]
-            told = printable(body.get("reason") or body.get("detail") or body.get("result") or "")
-            click.echo(f"{event['seq']}  {clock_time(event['at'])}  {event['kind']}  {about}  {told}".rstrip())
+            row = event_row(event)
+            click.echo(f"{event['seq']}  {clock_time(event['at'])}  {row.event}  {row.about}  {row.what}".rstrip())

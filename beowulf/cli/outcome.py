@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from beowulf.cli.common import say
 from beowulf.cli.progress import shown, waiting
 from beowulf.model.errors import BeowulfError
-from beowulf.views import printable
+from beowulf.views import in_local_time, printable
 
 if TYPE_CHECKING:
     from beowulf.client import Client, LogChunk
@@ -111,7 +111,7 @@ class Herald:
                     return
                 if answer["sentence"] != self._told:
                     self._told = answer["sentence"]
-                    tell(printable(f"job {self._job_id} {answer['word']}: {self._told}"))
+                    tell(printable(f"job {self._job_id} {answer['word']}: {in_local_time(self._told)}"))
 
 
 def _array(client: Client, job_id: str) -> int:

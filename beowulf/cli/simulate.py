@@ -44,11 +44,11 @@ ROWS = (
 
 @click.command(
     epilog=example(
-        "beowulf simulate trace.swf --nodes nodes/lab.yaml --policy fair --policy fifo --plot replay.svg",
+        "beowulf simulate trace.swf --nodes nodes/sample-lab.yaml --policy fair --policy fifo --plot replay.svg",
         "beowulf events --json > lab.jsonl && beowulf simulate lab.jsonl --policy short",
         'beowulf simulate --what-if "+2 RTX3090" --what-if "-n[03-04]"',
-        "beowulf simulate trace.swf --nodes nodes/lab.yaml --settings settings.yaml --burst auto",
-        "beowulf simulate --generate 2000 --seed 7 --nodes nodes/lab.yaml",
+        "beowulf simulate trace.swf --nodes nodes/sample-lab.yaml --settings settings.yaml --burst auto",
+        "beowulf simulate --generate 2000 --seed 7 --nodes nodes/sample-lab.yaml",
         "beowulf simulate gavel.trace --gavel-throughputs throughputs.json --machines '36 K80, 36 P100, 36 V100' "
         "--policy fifo/blind --policy short/makespan/stays --policy short/makespan/moves",
     )
@@ -231,7 +231,7 @@ def _workload(
         trace, own = read_history(text, name=str(path), accelerators=rules.market.accelerators)
         return trace, cluster or own
     if cluster is None:
-        raise BadInput("is needed: on which machines?", where="--nodes", hint="--nodes nodes/lab.yaml")
+        raise BadInput("is needed: on which machines?", where="--nodes", hint="--nodes nodes/sample-lab.yaml")
     if generate is not None:
         return generated(cluster, generate, seed=seed), cluster
     if throughputs is not None:

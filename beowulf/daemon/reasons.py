@@ -6,8 +6,9 @@ import math
 from dataclasses import asdict
 from typing import Any
 
-from beowulf.model.job import Job
+from beowulf.model.job import Job, JobState
 from beowulf.scheduler import Comparison, End, Explanation, Kept, Row, start_error_s
+from beowulf.specs.hosts import compress_hosts
 
 OFFERS_SHOWN = 8
 
@@ -33,6 +34,17 @@ def why_answer(job: Job, found: Explanation, kept: Kept | None) -> dict[str, Any
         "burst": found.burst,
         "suggestions": [one.words for one in found.suggestions],
     }
+
+
+def standing(job: Job) -> str:
+    """Of a job that nothing holds up and nothing befell."""
+    if job.state is JobState.CONFIGURING:
+        return "its nodes are being prepared"
+    if job.state is JobState.RUNNING and job.attempts:
+        return f"on {compress_hosts(share.node for share in job.attempts[-1].allocation.shares)}"
+    if job.state is JobState.COMPLETING:
+        return "its nodes are being cleared"
+    return f"by {job.cancelled_by}" if job.cancelled_by else "all of its ranks ended well"
 
 
 def burst_answer(found: Comparison | None) -> dict[str, Any]:

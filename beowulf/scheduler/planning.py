@@ -1,8 +1,8 @@
 """``plan(snapshot, now)``: what to start now, and why the rest waits.
 
 One walk down the queue, by the policy's order. Who fits starts. Who does not gets a reservation, as long as the policy
-gives any: the earliest moment at which the limits of what runs make room, and the nodes for it. Whoever comes later
-starts only where that leaves every reservation as it is.
+gives any, or one spares a machine: the earliest moment at which the limits of what runs make room, and the nodes for
+it. Whoever comes later starts only where that leaves every reservation as it is.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from beowulf.scheduler.queueing import Queue
 from beowulf.scheduler.quotas import Allowed, Quotas
 from beowulf.scheduler.request import Request
 from beowulf.scheduler.state import State, fresh, known
-from beowulf.scheduler.turns import may_wait_s
+from beowulf.scheduler.turns import counts, may_wait_s, promises_more
 from beowulf.scheduler.waiting import Told, Waiting
 
 Memo: TypeAlias = State
@@ -75,9 +75,11 @@ class Walk:
     def __init__(self, state: State, now: float) -> None:
         self.snapshot, self.rules, self.now = state.snapshot, state.rules, now
         self.outlook = Outlook(state, now)
-        self.promises = Promises(state, self.outlook, Board(state.fits, *state.free), now)
-        self._queue = Queue(state, now, policy_of(state.rules))
         self._policy = policy_of(state.rules)
+        self._more = promises_more(self._policy, state.rules)  # reservations that spare a machine
+        depth = self._policy.depth + self._more
+        self.promises = Promises(state, self.outlook, Board(state.fits, *state.free), now, depth)
+        self._queue = Queue(state, now, self._policy)
         self._choices = Choices(state, self.outlook, self._queue.paces)
         self._patience = Patience(state, self._choices, now)
         self._rented = any(node.rented for node in state.snapshot.nodes.values())
@@ -126,11 +128,15 @@ class Walk:
         request = line.request
         if id(request) not in self._likely:  # equal requests are one value, and a hash costs more than this
             self._likely[id(request)] = self.outlook.possible(request)
-        return self._likely[id(request)] and line.plain
+        return self._likely[id(request)] and line.plain and not self._may_spare(line)
+
+    def _may_spare(self, line: Line) -> bool:
+        """Whether a reservation beyond those of the policy may spare it a machine."""
+        return self._more > 0 and counts(line)
 
     def _hopeless(self, line: Line) -> bool:
         """It gets no reservation, and its like did not fit."""
-        if self._policy.depth == KEEP_ALL or not self._settled() or not line.plain:
+        if self._policy.depth == KEEP_ALL or not self._settled() or not line.plain or self._may_spare(line):
             return False
         if self._queue.paces.of(line.spec, line.owner, line.request):  # it may still fit a time that it alone knows
             return False
@@ -249,7 +255,10 @@ class Walk:
             self.promises.keep(job.id, self.outlook.places(option.request))
         elif len(self.promises.reservations) < depth:
             self._reserve(job, option)
-        nothing_left = depth == KEEP_ALL or len(self.promises.reservations) >= depth
+        elif self._may_spare(line):
+            self._spare(job, option)
+        given = len(self.promises.reservations) >= depth and not self._may_spare(line)
+        nothing_left = depth == KEEP_ALL or given
         if nothing_left and found.declined is None:
             self._close(line, ticket, why, job.id)
         else:  # the next of the line may be given a reservation, or take what this one declined
@@ -267,6 +276,13 @@ class Walk:
                 self._stops += [Stop(other.id, len(other.attempts), job.id, sentence) for other in freed]
                 return
         self.promises.reserve(job.id, request, length_s, found, self._policy.latest_first)
+
+    def _spare(self, job: Job, option: Option) -> None:
+        """A reservation, if it keeps the deadline: then nothing is rented."""
+        self._more -= 1
+        found = self.promises.soonest(option.request, option.length_s, latest_first=False)
+        if found is not None and found.at + option.length_s <= job.submitted_at + job.spec.burst.deadline_s:
+            self.promises.reserve(job.id, option.request, option.length_s, found, latest_first=False)
 
     def _close(self, line: Line, ticket: Ticket, reason: Callable[[], Reason], head: JobId = "") -> None:
         self._told[line.key] = Told(line, self._queue.left(line), reason, head)

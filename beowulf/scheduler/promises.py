@@ -15,7 +15,6 @@ from beowulf.scheduler.claims import Claim, Views
 from beowulf.scheduler.future import Future, Opening
 from beowulf.scheduler.gang import Gang, gather
 from beowulf.scheduler.picking import part_of, pick_part
-from beowulf.scheduler.policies import policy_of
 from beowulf.scheduler.preemption import Bench, next_ripe, victims
 from beowulf.scheduler.prospects import Outlook
 from beowulf.scheduler.request import Request
@@ -27,12 +26,12 @@ NEVER = float("inf")
 
 
 class Promises:
-    def __init__(self, state: State, outlook: Outlook, bare: Board, now: float) -> None:
+    def __init__(self, state: State, outlook: Outlook, bare: Board, now: float, depth: int) -> None:
         self.views = Views(bare)
         self.reservations: list[Reservation] = []
         self._state, self._outlook, self._now = state, outlook, now
         self._future = Future(state, bare, now)
-        self._depth = policy_of(state.rules).depth
+        self._depth = depth
         self._kept: dict[int, str] = {}  # place → for whom, from now on and until nobody knows
         self._claimed: list[tuple[int, str]] = []  # (place, for whom), in the order of the walk
         self._ripe: list[float] = []  # when there may be somebody to preempt, or somewhere to go again

@@ -18,15 +18,18 @@ from typing import TypeAlias
 from beowulf.model.cloud import Offer
 from beowulf.model.job import JobSpec
 from beowulf.model.market import OWN, MarketRules
-from beowulf.scheduler.bargain import in_hand_s
+from beowulf.model.rules import Rules
+from beowulf.scheduler.bargain import LEAST_GAIN_S, in_hand_s
 from beowulf.scheduler.errand import MOST_HOURLY_USD, inputs_mb, results_mb
 from beowulf.scheduler.estimates import UNKNOWN
 from beowulf.scheduler.imagined import fits
 from beowulf.scheduler.lines import Line, Ticket
+from beowulf.scheduler.policies import KEEP_ALL, Policy
 
 Place: TypeAlias = tuple[int, bool, float, float, int, int]
 """(-priority, not resuming, -rank, submitted, number, index): the smallest is first."""
 LOOKED_AT = 100  # of those that change places; beyond, they go by when money is due
+PROMISED = 8  # so many are tried for a reservation beyond those of the policy, where that spares a machine
 PlaceOf: TypeAlias = Callable[[Line, int], Place]
 
 
@@ -108,7 +111,7 @@ def exchanged(
     """The places of those that change theirs. ``threads``: of the whole lab."""
     purses: dict[str, list[tuple[Line, Need]]] = {}
     for line in lines:
-        if _counts(line) and (need := need_of(line)).length_s < UNKNOWN:
+        if counts(line) and (need := need_of(line)).length_s < UNKNOWN:
             purses.setdefault(line.spec.budget, []).append((line, need))
     found: dict[Ticket, Place] = {}
     for mine in purses.values():
@@ -127,15 +130,17 @@ def exchanged(
 
 def in_turn(waiting: Sequence[Waiting], now: float, threads: int) -> list[Waiting]:
     """By when money is due; last of all those that cannot start by then behind those before them in a lab that is free:
-    whenever there is one, whoever spares the least for his room leaves (after Moore, 1968)."""
+    whenever there is one, whoever spares the least for his room leaves (after Moore, 1968). Not those for whom it is
+    too late to rent a machine: they wait for what was promised them here, and nothing else keeps their deadline."""
     by_due = sorted(waiting, key=lambda one: (one.due_at, one.place))
     looked_at = [one for one in by_due if one.need.threads <= threads][:LOOKED_AT]  # the lab is too small for others
     horizon_s = looked_at[-1].due_at - now if looked_at else 0.0
+    firm = [one for one in looked_at if one.due_at + LEAST_GAIN_S < now]
     kept: list[tuple[float, Place, Waiting]] = []
     left: set[Ticket] = set()
-    for one in looked_at:
+    for one in looked_at[len(firm) :]:
         heappush(kept, (one.worth_within(horizon_s), one.place, one))
-        before = [other for _, _, other in kept if other is not one]
+        before = [*firm, *(other for _, _, other in kept if other is not one)]
         while one.ticket not in left and not _starts(one, before, max(0.0, one.due_at - now), threads):
             _, _, least = heappop(kept)
             left.add(least.ticket)
@@ -172,5 +177,11 @@ def _runs(waiting: Sequence[Waiting], others: Sequence[Line], place: PlaceOf) ->
     return runs
 
 
-def _counts(line: Line) -> bool:
+def counts(line: Line) -> bool:
+    """Whether machines may be rented to keep its jobs' deadline."""
     return line.spec.burst.policy != "never" and line.spec.burst.deadline_s > 0.0 and not line.cancelled
+
+
+def promises_more(policy: Policy, rules: Rules) -> int:
+    """How many of those that `counts` are tried for a reservation beyond those of the policy."""
+    return PROMISED if rules.market.offers and not rules.depth and policy.depth != KEEP_ALL else 0

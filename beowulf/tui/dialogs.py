@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
+from rich.segment import Segment
 from rich.table import Table as RichTable
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.screen import ModalScreen
+from textual.strip import Strip
 from textual.widgets import Input, SelectionList, Static
 
 WINDOW = """
@@ -64,6 +66,17 @@ class Pairs(ModalScreen[None]):
             yield Static(table)
 
 
+class Ticks(SelectionList[str]):
+    """Textual tells what is chosen by a colour alone."""
+
+    def render_line(self, y: int) -> Strip:
+        strip, at = super().render_line(y), int(self.scroll_y) + y
+        if at >= self.option_count or self.get_option_at_index(at).value in self.selected:
+            return strip
+        left, tick, *others = strip
+        return Strip([left, Segment(" ", tick.style), *others], strip.cell_length)
+
+
 class ColumnPicker(ModalScreen[set[str] | None]):
     """Dismisses with the names of the columns to hide; None: as before."""
 
@@ -82,7 +95,7 @@ class ColumnPicker(ModalScreen[set[str] | None]):
         self._hidden = hidden
 
     def compose(self) -> ComposeResult:
-        chosen = SelectionList[str](*((name, name, name not in self._hidden) for name in self._names))
+        chosen = Ticks(*((name, name, name not in self._hidden) for name in self._names))
         chosen.border_title = "Columns: space, then c"
         yield chosen
 
@@ -105,7 +118,7 @@ class Ask(ModalScreen[str]):
         self._value = value
 
     def compose(self) -> ComposeResult:
-        line = Input(self._value, placeholder=self._question)
+        line = Input(self._value, placeholder="enter says it, esc leaves")
         line.border_title = self._question
         yield line
 

@@ -39,7 +39,7 @@ class Grid(ScrollView, can_focus=True):
     Grid > .grid--cursor { background: $block-cursor-blurred-background; }
     Grid:focus > .grid--cursor { background: $block-cursor-background; color: $block-cursor-foreground; }
     Grid > .grid--good { color: $text-success; }
-    Grid > .grid--busy { color: $text-accent; }
+    Grid > .grid--busy { color: $text-primary; }
     Grid > .grid--waiting { color: $text-warning; }
     Grid > .grid--bad { color: $text-error; text-style: bold; }
     Grid > .grid--past { color: $text-muted; }
@@ -54,8 +54,8 @@ class Grid(ScrollView, can_focus=True):
         Binding("pagedown,ctrl+f", "page(1)", "Page down", show=False),
         Binding("home,g", "edge(0)", "First row", show=False),
         Binding("end,G", "edge(1)", "Last row", show=False),
-        Binding("left,h", "shift(-1)", "To the left", show=False),
-        Binding("right", "shift(1)", "To the right", show=False),
+        Binding("left,h", "shift(-1)", "Left: columns, or a map's cells", show=False),
+        Binding("right", "shift(1)", "Right: columns, or a map's cells", show=False),
         Binding("space", "mark", "Mark the row", show=False),
         Binding("a", "mark_all", "Mark all that are shown, or none", show=False),
         Binding("enter", "choose", "Open", show=False),

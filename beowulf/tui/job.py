@@ -41,8 +41,8 @@ LAST_REPORTS = 2000
 TAIL_LINES = 500
 TABS = ("story", "gang", "curves", "log", "use")
 
-NOT_REPORTED = "no numbers were reported yet (bw.report(loss=…), or lines in $BEOWULF_REPORT)"
-NOT_SEEN = "nothing was seen of its machines yet: the head looks at every heartbeat while it runs"
+NOT_REPORTED = "no numbers were reported (bw.report(loss=…), or lines in $BEOWULF_REPORT)"
+NOT_SEEN = "nothing was seen of its machines: the head looks at them every few seconds while it runs"
 
 
 @dataclass
@@ -64,7 +64,7 @@ class JobScreen(Screen[None]):
     JobScreen #sentence { height: auto; max-height: 3; padding: 0 1; background: $panel; }
     JobScreen TabbedContent { height: 1fr; }
     JobScreen TabPane { padding: 0 1; }
-    JobScreen #search { display: none; height: 1; border: none; padding: 0 1; }
+    JobScreen #search { display: none; padding: 0 1; }
     JobScreen #search.open { display: block; }
     JobScreen.-short #sentence, JobScreen.-short Tabs, JobScreen.-short KeyLine { display: none; }
     """
@@ -77,7 +77,7 @@ class JobScreen(Screen[None]):
         Binding("4,l", "tab('log')", "Log", key_display="l"),
         Binding("5,u", "tab('use')", "Use of its machines", show=False),
         Binding("slash", "search", "Search the log", key_display="/", priority=True),
-        Binding("r", "rank", "Rank"),
+        Binding("r", "rank", "One rank"),
         Binding("y", "copy", "Copy"),
         Binding("x", "cancel", "Cancel"),
         Binding("question_mark", "help", "Help", key_display="?"),
@@ -109,7 +109,7 @@ class JobScreen(Screen[None]):
                 yield JobLog(id="lines")
             with TabPane("5 Use", id="use"):
                 yield CurvePlot(NOT_SEEN, most=4, id="used")
-        yield Input(placeholder="words to look for; enter keeps, esc clears", id="search")
+        yield Input(placeholder="words to look for; enter keeps, esc clears", id="search", compact=True)
         yield KeyLine()
 
     def on_mount(self) -> None:
@@ -154,10 +154,11 @@ class JobScreen(Screen[None]):
         details = job_details(known.job, known.reports, now=self._clock())
         self.query_one("#sentence", Static).update(Text("\n".join(self._sentences())))
         outlook = [Text(line) for line in why_outlook(known.why)] if known.why else []
-        parts = [_pairs(details.facts), *outlook, *map(_table, (details.timeline, details.attempts, details.reports))]
-        self.query_one("#details", Static).update(Group(*parts))
+        tables = [table for table in (details.timeline, details.attempts, details.reports) if table.rows]
+        spaced = [part for table in tables for part in (Text(), _table(table))]
+        self.query_one("#details", Static).update(Group(_pairs(details.facts), *outlook, *spaced))
         ranks = gang_rows(known.job, known.reports, self._members)
-        table = _table(Table("Ranks", GANG_COLUMNS, tuple(ranks)), self._slow(known)[0])
+        table = _table(Table("Ranks", GANG_COLUMNS, tuple(ranks)), self._slow(known)[0], cut=True)
         self.query_one("#ranks", Static).update(table)
         self.query_one("#reported", CurvePlot).show(curves(known.reports))
         self.query_one("#used", CurvePlot).show(course_curves(known.course))
@@ -250,13 +251,16 @@ def _pairs(facts: Sequence[tuple[str, str]]) -> RichTable:
     return grid
 
 
-def _table(table: Table, slow: str = "") -> RichTable | Text:
-    """``slow``: the first cell of the row to point at."""
+def _table(table: Table, slow: str = "", *, cut: bool = False) -> RichTable | Text:
+    """``slow``: the first cell of the row to point at. ``cut``: a row is a line, whose end a narrow screen cuts off."""
     if not table.rows:
         return Text()
     drawn = RichTable(title=table.title, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for column in table.columns:
-        drawn.add_column(column, header_style="dim")
+    *others, last = table.columns
+    for place, column in enumerate(others):
+        least = max(len(row[place]) for row in (table.columns, *table.rows)) if cut else None
+        drawn.add_column(column, header_style="dim", no_wrap=cut, min_width=least)
+    drawn.add_column(last, header_style="dim", no_wrap=cut, overflow="ellipsis" if cut else "fold")
     for row in table.rows:
         drawn.add_row(*map(Text, row), style="bold red" if row[0] == slow else "")
     return drawn

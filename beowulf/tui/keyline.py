@@ -13,6 +13,8 @@ from beowulf.tui.keys import shown
 if TYPE_CHECKING:
     from textual.screen import Screen
 
+HELP = "question_mark"
+
 
 class KeyLine(Widget):
     """Textual's own footer makes a widget per key, and all of them anew whenever another view is looked at."""
@@ -42,9 +44,16 @@ class KeyLine(Widget):
             self._keys = keys
             self.refresh()
 
+    def _fitting(self) -> list[tuple[str, str]]:
+        """As many as there is room for, the help among them: it has all the others."""
+        room, keys = self.size.width, list(self._keys)
+        while len(keys) > 1 and sum(len(said) for _, said in keys) > room:
+            del keys[-2 if keys[-1][0] == HELP else -1]
+        return keys
+
     def render(self) -> Text:
         line = Text(no_wrap=True, overflow="ellipsis")
-        for _, said in self._keys:
+        for _, said in self._fitting():
             key = said.split()[0]
             line.append(f" {key}", style="bold").append(said[len(key) + 1 :])
         return line
@@ -52,7 +61,7 @@ class KeyLine(Widget):
     def on_click(self, event: Click) -> None:
         """As if the key above was pressed."""
         end = 0
-        for key, said in self._keys:
+        for key, said in self._fitting():
             end += len(said)
             if event.x < end:
                 self.app.simulate_key(key)

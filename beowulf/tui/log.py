@@ -28,23 +28,31 @@ class JobLog(RichLog):
             id=id, max_lines=KEPT_LINES, min_width=1, wrap=True, markup=False, highlight=False, auto_scroll=True
         )
         self.border_title = "Log"
-        self.job_id = ""
         self.kept: list[Line] = []
+        self._what = ""
+        self._tails: dict[str, list[str]] = {}  # what was known of each process
 
-    def show(self, job_id: str, lines: Sequence[Line], story: str) -> None:
-        """``story``: where the job stands. Lines known already are not written again."""
+    def show(self, what: str, lines: Sequence[Line], story: str) -> None:
+        """``what``: whose lines these are, and which of them: of others all are drawn anew, of the same what came since
+        is written below the rest, whichever rank it is of. ``story``: where the job stands."""
         self.border_title = Text(f"Log · {printable(story)}").markup
-        fresh = unseen(self.kept, list(lines)) if job_id == self.job_id else None
-        self.job_id = job_id
-        if fresh is None:
-            self.kept = []
+        if what != self._what:
+            self._what, self.kept, self._tails = what, [], {}
             self.clear()
-            fresh = list(lines)
-        self.kept = [*self.kept, *fresh][-KEPT_LINES:]
-        self._append(fresh)
+        fresh = self._fresh(lines)
         if not self.kept:
             self.clear()
+        self.kept = [*self.kept, *fresh][-KEPT_LINES:]
+        self._append(fresh[-KEPT_LINES:])
+        if not self.kept:
             self.write(Text("no output", style="dim"))
+
+    def _fresh(self, lines: Sequence[Line]) -> list[Line]:
+        told: dict[str, list[str]] = {}
+        for process, line in lines:
+            told.setdefault(process, []).append(line)
+        known, self._tails = self._tails, told
+        return [(process, line) for process in told for line in unseen(known.get(process, []), told[process])]
 
     def on_resize(self, event: Resize) -> None:
         if self.kept:
@@ -58,12 +66,13 @@ class JobLog(RichLog):
             self.write(Text.assemble((f"{printable(process)}│ ", style), printable(line)), scroll_end=follow)
 
 
-def unseen(known: list[Line], lines: list[Line]) -> list[Line] | None:
-    """What of ``lines`` comes after ``known``; None when the two have nothing in common, so all must be drawn again."""
-    if not known:
-        return None
+def unseen(known: Sequence[str], lines: Sequence[str]) -> Sequence[str]:
+    """What of ``lines`` comes after ``known``; all of them when the two have nothing in common.
+
+    The last line of ``known`` may have gone on since: a bar of progress, or half a line. Then it is told again.
+    """
     for start in range(max(len(known) - len(lines), 0), len(known)):
-        overlap = len(known) - start
-        if known[start:] == lines[:overlap]:
-            return lines[overlap:]
-    return None
+        whole = len(known) - start - 1
+        if known[start:-1] == lines[:whole]:
+            return lines[whole + (known[-1] == lines[whole]) :]
+    return lines

@@ -71,8 +71,8 @@ class Overview(Screen[None]):
         # At once: what is typed behind them is for the line they open, however fast it comes.
         Binding("slash", "filter", "Filter", key_display="/", priority=True),
         Binding("colon", "command", "Command", show=False, key_display=":", priority=True),
-        Binding("n", "new", "New job", show=False),
-        Binding("escape", "leave", "Leave", show=False),
+        Binding("n", "new", "Submit a job", show=False),
+        Binding("escape", "leave", "Forget the filter and the marks", show=False),
         Binding("question_mark", "help", "Help", key_display="?"),
     ]
 
@@ -134,26 +134,37 @@ class Overview(Screen[None]):
     def _draw(self) -> None:
         self._due = False
         self._draw_summary()
-        if self.state.heard:
+        if self.state.heard and self.pane.is_attached:
             self.pane.update_rows(self.state, self.clock())
 
     def _draw_summary(self) -> None:
         self.cloud.take(self.state, self.clock())
-        line = summary(self.state, self.cloud.bill, read_only=self.orders.read_only)
-        self.query_one("#summary", Static).update(line, layout=False)
+        room = self.app.size.width - 2  # within its padding
+        line = summary(self.state, self.cloud.bill, room, read_only=self.orders.read_only)
+        self._write("#summary", line)
         self._draw_views()
+
+    def _write(self, place: str, line: Text) -> None:
+        for found in self.query(place).results(Static):  # none while the screen is being taken down
+            found.update(line, layout=False)
 
     @on(Grid.Marked)
     def _draw_views(self) -> None:
-        line = Text(no_wrap=True, overflow="ellipsis")
-        for at, pane in enumerate(self.panes):
-            line.append(f" {at + 1} {pane.TITLE} ", style="reverse bold" if pane is self.pane else "dim")
-        pane = self.pane
-        if pane.words:
-            line.append(f"  only: {printable(pane.words)}", style="bold yellow")
+        line, pane = Text(no_wrap=True, overflow="ellipsis"), self.pane
+        for label, one in zip(self._labels(), self.panes, strict=True):
+            line.append(label, style="reverse bold" if one is pane else "dim")
         if pane.marked:
             line.append(f"  {len(pane.marked)} marked", style="bold yellow")
-        self.query_one("#views", Static).update(line, layout=False)
+        if pane.words:
+            line.append(f"  only: {printable(pane.words)}", style="bold yellow")
+        self._write("#views", line)
+
+    def _labels(self) -> list[str]:
+        """Of the views; in a narrow terminal only the one that is seen has its name."""
+        whole = [f" {at} {pane.TITLE} " for at, pane in enumerate(self.panes, 1)]
+        if sum(map(len, whole)) < self.app.size.width:
+            return whole
+        return [label if pane is self.pane else label[:3] for label, pane in zip(whole, self.panes, strict=True)]
 
     def action_view(self, at: int) -> None:
         if at < len(self.panes):
@@ -166,8 +177,8 @@ class Overview(Screen[None]):
     @on(Click, "#views")
     def _view_clicked(self, event: Click) -> None:
         end = 1
-        for at, pane in enumerate(self.panes):
-            end += len(pane.TITLE) + 4
+        for at, label in enumerate(self._labels()):
+            end += len(label)
             if event.x < end:
                 self.action_view(at)
                 return
@@ -183,8 +194,9 @@ class Overview(Screen[None]):
         self.query_one(Prompt).open(FILTER, "words to look for; enter keeps, esc clears", self.pane.words)
 
     def action_command(self) -> None:
-        names = ", ".join(pane.TITLE.casefold() for pane in self.panes)
-        self.query_one(Prompt).open(COMMAND, f"{names}, a job or a node, {', '.join(VERBS)}", "")
+        views = [pane.TITLE.casefold() for pane in self.panes]
+        hint = f"{', '.join(views)}, a job or a node, {', '.join(VERBS)}"
+        self.query_one(Prompt).open(COMMAND, hint, "", (*views, *VERBS, *self.state.node_names))
 
     @on(Prompt.Changed)
     def _typed(self, event: Prompt.Changed) -> None:

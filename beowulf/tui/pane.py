@@ -52,9 +52,9 @@ class Pane(Listing):
     TITLE = ""
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("o", "sort", "Sort by the next column", show=False),
-        Binding("O", "turn", "Turn the order", show=False),
+        Binding("O", "turn", "Reverse the order", show=False),
         Binding("c", "columns", "Choose columns", show=False),
-        Binding("y", "copy", "Copy the rows meant", show=False),
+        Binding("y", "copy", "Copy the row, or all that are marked", show=False),
     ]
 
     def __init__(self, columns: Sequence[Column], *, id: str) -> None:

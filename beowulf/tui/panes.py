@@ -31,7 +31,7 @@ class ClusterPane(Pane):
         inks = {"STATE": "state", **dict.fromkeys(BARS, "busy")}
         named = zip(CLUSTER_COLUMNS, WIDTHS, strict=True)
         super().__init__([Column(name, most, ink=inks.get(name, "")) for name, most in named], id="cluster")
-        self.spare = ("NET", "POWER", "TEMP", "GPU MEM", "GPU", "2 MIN", "SITE", "USE")
+        self.spare = ("NET B/s", "POWER", "TEMP", "GPU MEM", "GPU", "2 MIN", "SITE", "USE")
         self.empty = "no machines yet: beowulf nodes discover NETWORK, then beowulf nodes add"
 
     def about(self, key: str) -> tuple[str, str]:

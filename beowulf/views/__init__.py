@@ -4,7 +4,7 @@ Jobs and nodes come in as the API sends them (`beowulf.model.codec.plain`, plus 
 a missing field shows as empty. Everything that goes out has passed `printable`: it can be written to any terminal.
 """
 
-from beowulf.views.amounts import ago, bytes_amount, clock_time, duration, mebibytes
+from beowulf.views.amounts import ago, bytes_amount, clock_time, duration, in_local_time, mebibytes
 from beowulf.views.hosts import compress_hosts
 from beowulf.views.jobs import JOB_COLUMNS, JobRow, job_row, job_rows
 from beowulf.views.nodes import NODE_COLUMNS, NodeRow, node_details, node_row, node_rows
@@ -29,6 +29,7 @@ __all__ = [
     "duration",
     "fitted",
     "free_from",
+    "in_local_time",
     "job_details",
     "job_row",
     "job_rows",

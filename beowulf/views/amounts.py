@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import calendar
 import math
-from time import gmtime, localtime, strftime
+import re
+from time import gmtime, localtime, strftime, strptime
+
+IN_UTC = re.compile(r"\b\d{4}-\d\d-\d\d \d\d:\d\d UTC\b")
 
 
 def duration(seconds: float) -> str:
@@ -62,3 +66,17 @@ def clock_time(at: float, *, utc: bool = False) -> str:
     if not at or not math.isfinite(at) or not 0 < at < 1e11:
         return "-"
     return strftime("%Y-%m-%d %H:%M:%S", gmtime(at) if utc else localtime(at))
+
+
+def in_local_time(sentence: str) -> str:
+    """The head's own sentences tell moments in UTC (``2026-11-24 14:20 UTC``): here as all other times are shown, with
+    the zone's name (``2026-11-24 15:20 CET``)."""
+    return IN_UTC.sub(_in_local_time, sentence)
+
+
+def _in_local_time(found: re.Match[str]) -> str:
+    try:
+        at = calendar.timegm(strptime(found[0], "%Y-%m-%d %H:%M UTC"))
+    except ValueError:  # the words of somebody else
+        return found[0]
+    return strftime("%Y-%m-%d %H:%M %Z", localtime(at))

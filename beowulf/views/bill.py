@@ -13,7 +13,7 @@ from beowulf.views.machines import dollars, machine_hourly_usd
 from beowulf.views.text import printable
 
 BAR = 7
-LONG_BAR = 24
+LONG_BAR = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,25 +31,40 @@ class Bill:
     @property
     def sentence(self) -> str:
         """``$1.30/h ▋      ▏ $4.10 of $50.00``; ``""`` where nothing was ever rented."""
-        parts = []
-        if self.spent or self.hourly:
-            budget = f" {bar(self.spent / self.cap, BAR)}▏" if self.cap else ""
-            parts.append(f"{dollars(self.hourly)}/h{budget} {self._spent}")
-        parts += [f"{name} does not answer" for name in self.silent]
-        return ", ".join(parts)
+        budget = f" {bar(self.spent / self.cap, BAR)}▏" if self.cap else ""
+        return self._told(f"{budget} {self._spent}")
+
+    @property
+    def in_brief(self) -> str:
+        """``$1.30/h, $4.10 of $50.00``"""
+        return self._told(f", {self._spent}")
+
+    @property
+    def in_part(self) -> str:
+        """``$1.30/h, 8 % spent``"""
+        return self._told(f", {self._part} spent" if self.cap else f", {self._spent}")
+
+    def _told(self, spent: str) -> str:
+        """And which clouds do not answer."""
+        money = [f"{dollars(self.hourly)}/h{spent}"] if self.spent or self.hourly else []
+        return ", ".join((*money, *(f"{name} does not answer" for name in self.silent)))
 
     @property
     def lines(self) -> list[str]:
         """Of the view of what is rented: the budget, and where it goes."""
         if not self.cap:
             return ["no month's budget is set, so nothing is rented (docs/cloud.md says how to)"]
-        used = f"{bar(self.spent / self.cap, LONG_BAR)}▏ {self._spent} this month ({100 * self.spent / self.cap:.0f} %)"
+        used = f"{bar(self.spent / self.cap, LONG_BAR)}▏ {self._spent} this month ({self._part})"
         rented = f"{self.machines} machine{'s' * (self.machines != 1)}, {dollars(self.hourly)}/h"
-        over = " · over the budget: renting ends before that" if self.forecast > self.cap else ""
+        over = ": the budget ends it before" if self.forecast > self.cap else ""
         return [
-            used,
-            f"{rented} · at most {dollars(self.committed)} so far · {dollars(self.forecast)} by the month's end{over}",
+            f"{used} · {dollars(self.committed)} committed",
+            f"{rented} · {dollars(self.forecast)} by the month's end{over}",
         ]
+
+    @property
+    def _part(self) -> str:
+        return f"{100 * self.spent / self.cap:.0f} %"
 
     @property
     def _spent(self) -> str:

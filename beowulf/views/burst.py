@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from beowulf.views.amounts import clock_time
+from beowulf.views.amounts import clock_time, in_local_time
 from beowulf.views.fields import Json, count, inner, items, number, text
 from beowulf.views.text import printable
 
@@ -22,7 +22,7 @@ def comparison_words(burst: Json) -> list[str]:
     more, rented = count(burst, "more"), any(one.get("chosen") for one in items(burst, "offers"))
     left_out = [f"and {more} more offer{'s' * (more != 1)}, dearer or not to be had"] if more else []
     verdict = "would rent" if rented else "would rent nothing"
-    return [*left_out, f"{verdict}: {printable(text(burst, 'sentence'))}"]
+    return [*left_out, f"{verdict}: {printable(in_local_time(text(burst, 'sentence')))}"]
 
 
 def comparison_lines(answer: Json) -> list[str]:

@@ -14,12 +14,13 @@ from beowulf.views.nodes import cpu_count, node_row, node_word
 from beowulf.views.text import printable
 
 CLUSTER_COLUMNS = (
-    "NODE", "STATE", "CPU", "2 MIN", "MEM", "GPU", "USE", "GPU MEM", "TEMP", "POWER", "NET", "SITE", "DOING",
+    "NODE", "STATE", "CPU", "2 MIN", "MEM", "GPU", "USE", "GPU MEM", "TEMP", "POWER", "NET B/s", "SITE", "DOING",
 )  # fmt: skip
 OF_GPUS = frozenset({"GPU", "USE", "GPU MEM", "TEMP", "POWER"})
 BAR = 8
 SPARK = 12
 SHOWN_STATES = (("RUNNING", "running"), ("CONFIGURING", "starting"), ("COMPLETING", "ending"), ("PENDING", "waiting"))
+LASTING_STATES = (("RUNNING", "running"), ("PENDING", "waiting"))
 NO_MACHINE: Json = {}
 
 
@@ -125,6 +126,8 @@ def node_part(node: Json) -> NodePart:
     name = printable(text(node, "id"))
     if word in {"DOWN", "UNKNOWN"}:
         return NodePart(0, 0, 0, 0, 0, f"{name} is down" if word == "DOWN" and not node.get("drained") else "")
+    if word == "REFUSED":  # what it has is counted under its other name
+        return NodePart(0, 0, 0, 0, 0, f"{name} is the same machine as {printable(text(node, 'same_as'))}")
     sick = [text(gpu, "index") for gpu in gpus if gpu.get("healthy") is False]
     alert = f"{name}: GPU {' '.join(sick)} out of order" if sick else ""
     return NodePart(1, count(node, "used_cpus"), cpu_count(node), count(node, "used_gpus"), len(gpus), alert)
@@ -147,6 +150,13 @@ class Totals(NamedTuple):
         jobs = ", ".join(f"{self.states[state]} {word}" for state, word in SHOWN_STATES if self.states.get(state))
         busy = f"{self.gpus_used}/{self.gpus} GPUs" if self.gpus else f"{self.threads_used}/{self.threads} threads"
         return f"{self.nodes_up}/{self.nodes} nodes up · {busy} busy · {jobs or 'no jobs'}"
+
+    @property
+    def in_brief(self) -> str:
+        """Without what is over within moments."""
+        jobs = ", ".join(f"{self.states.get(state, 0)} {word}" for state, word in LASTING_STATES)
+        busy = f"{self.gpus_used}/{self.gpus} GPUs" if self.gpus else f"{self.threads_used}/{self.threads} threads"
+        return f"{self.nodes_up}/{self.nodes} nodes · {busy} · {jobs}"
 
     @property
     def alert(self) -> str:

@@ -6,14 +6,12 @@ from collections.abc import Callable, Sequence
 
 from beowulf.views.amounts import duration, mebibytes
 from beowulf.views.bars import spark
-from beowulf.views.curves import Curve
+from beowulf.views.curves import Curve, unit_of
 from beowulf.views.fields import Json, items, number
 from beowulf.views.table import Table
 
 COURSE_COLUMNS = ("USE", "MEAN", "MOST", "COURSE")
 WIDTH = 60
-UNITS = ((3600.0, "hours"), (60.0, "minutes"), (1.0, "seconds"))
-FEW = 5  # of a unit: a shorter drawing counts in the next one
 
 
 def course_table(course: Json, width: int = WIDTH) -> Table:
@@ -36,7 +34,7 @@ def course_curves(course: Json) -> list[Curve]:
     width_s, found = number(course, "width_s"), []
     for name, field, _, most in FIGURES:
         values = [float(value) for value in items(course, field)]
-        unit_s, unit = next((one for one in UNITS if len(values) * width_s >= FEW * one[0]), UNITS[-1])
+        unit_s, unit = unit_of(len(values) * width_s)
         if any(value >= 0 for value in values):
             scale, said = (100.0, "%") if most else (1 / 1024, "GiB")
             shown = tuple(value * scale if value >= 0 else None for value in values)

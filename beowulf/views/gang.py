@@ -8,7 +8,7 @@ from beowulf.views.fields import Json, inner, items, number, text
 from beowulf.views.jobs import newest_attempt
 from beowulf.views.text import printable
 
-GANG_COLUMNS = ("RANK", "NODE", "DEVICE", "THREADS", "K", "STEP", "COMPUTE", "INPUT", "WAITS", "SAID")
+GANG_COLUMNS = ("RANK", "NODE", "DEVICE", "THREADS", "BATCHES", "STEP", "COMPUTE", "INPUT", "WAITS", "REPORTED")
 SAID = ("loss", "accuracy", "epoch", "step")
 
 

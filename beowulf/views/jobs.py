@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from beowulf.views.amounts import clock_time, duration
+from beowulf.views.amounts import clock_time, duration, in_local_time
 from beowulf.views.fields import Json, inner, items, number, text
 from beowulf.views.hosts import compress_hosts
 from beowulf.views.text import printable
@@ -37,7 +37,7 @@ def job_row(job: Json, now: float) -> JobRow:
         state=word,
         time=duration(ran_s(job, now)),
         nodes=job_nodes(job),
-        reason=printable(text(job, "reason")) if word not in {"RUNNING", "COMPLETED"} else "",
+        reason=printable(in_local_time(text(job, "reason"))) if word not in {"RUNNING", "COMPLETED"} else "",
     )
 
 

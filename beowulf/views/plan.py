@@ -6,20 +6,24 @@ import re
 import shlex
 from collections.abc import Sequence
 
-from beowulf.views.amounts import bytes_amount, clock_time, duration
+from beowulf.views.amounts import bytes_amount, clock_time, duration, in_local_time
 from beowulf.views.fields import Json, count, inner, items, number, text
 from beowulf.views.hosts import compress_hosts
 from beowulf.views.text import printable
 
 NEXT_COLUMNS = ("JOBID", "NAME", "USER", "STARTS", "ENDS BY", "NODES")
-SHOWN_RANKS = 4
-AT_START = {"MASTER_PORT": "(chosen when it starts)"}
+AT_START = {
+    "MASTER_PORT": "(chosen when it starts)",
+    **dict.fromkeys(("BEOWULF_JOB_ID", "SLURM_JOB_ID"), "(its number)"),
+    "BEOWULF_ATTEMPT": "(1 at first)",
+}
+DIGEST = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")
 SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL", re.IGNORECASE)
 
 
 def plan_lines(answer: Json) -> list[str]:
     """The verdict, the place, the commands, the environment, what travels and what it costs."""
-    lines = [_verdict(answer), *_held(answer), *_staging(answer)]
+    lines = [in_local_time(_verdict(answer)), *_held(answer), *_staging(answer)]
     commands = items(answer, "commands")
     if commands:
         lines += ["", "Commands:"]
@@ -86,23 +90,27 @@ def _staging(answer: Json) -> list[str]:
 
 
 def _environment(ranks: Sequence[Json]) -> list[str]:
-    """What all ranks share once, and what is each one's own."""
+    """What all ranks share, and what the first has besides: the others' differ likewise."""
     if not ranks:
         return []
     envs = [{name: _told(name, value) for name, value in inner(rank, "env").items()} for rank in ranks]
     shared = {name: value for name, value in envs[0].items() if all(env.get(name) == value for env in envs)}
     lines = ["", "Environment of every rank:", *(f"  {name}={value}" for name, value in sorted(shared.items()))]
-    for rank, env in list(zip(ranks, envs, strict=True))[:SHOWN_RANKS]:
-        own = " ".join(f"{name}={value}" for name, value in sorted(env.items()) if name not in shared)
-        if own:
-            lines.append(f"of rank {int(number(rank, 'rank'))} on {text(rank, 'node')}: {own}")
-    more = len(ranks) - SHOWN_RANKS
-    return lines + ([f"and {more} more ranks likewise (--json has them all)"] if more > 0 and len(lines) > 2 else [])
+    own = [f"  {name}={value}" for name, value in sorted(envs[0].items()) if name not in shared]
+    if not own:
+        return lines
+    first = f"Of rank {int(number(ranks[0], 'rank'))} on {text(ranks[0], 'node')} alone (--json has all ranks):"
+    return [*lines, "", first, *own]
 
 
 def _told(name: str, value: object) -> object:
     """Dry runs end up in logs of others: what looks like a secret by its name stays untold."""
-    return "(not shown)" if SECRET.search(name) else AT_START.get(name, value)
+    return "(not shown)" if SECRET.search(name) else AT_START.get(name) or _shown(str(value))
+
+
+def _shown(value: str) -> str:
+    """With as much of a digest as tells it apart, and the node's own PATH by its name."""
+    return DIGEST.sub(r"\1…", value).replace("{path}", "$PATH")
 
 
 def next_rows(answer: Json, *, utc: bool = False) -> list[tuple[str, ...]]:

@@ -45,8 +45,8 @@ def _steps(job: Json) -> Iterator[tuple[str, float]]:
         ended = number(attempt, "ended_at") or (number(job, "ended_at") if last else 0.0)
         requeued = not last or not number(job, "ended_at")
         moments = (
-            ("prepared from", number(attempt, "placed_at")),
-            ("running from", number(attempt, "started_at")),
+            ("preparing", number(attempt, "placed_at")),
+            ("running", number(attempt, "started_at")),
             (_requeued(attempt) if requeued else "ended", ended),
         )
         yield from ((what, at) for what, at in moments if at)

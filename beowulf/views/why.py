@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import median
 
-from beowulf.views.amounts import clock_time, lasted
+from beowulf.views.amounts import clock_time, in_local_time, lasted
 from beowulf.views.fields import Json, inner, items, number, text
 from beowulf.views.jobs import job_nodes, job_word
 from beowulf.views.text import printable
@@ -13,7 +13,7 @@ from beowulf.views.text import printable
 
 def why_sentence(job: Json) -> str:
     """The scheduler's or the controller's own sentence, put into a whole one. Always ends with a full stop."""
-    word, reason = job_word(job), printable(text(job, "reason")).rstrip(".")
+    word, reason = job_word(job), printable(in_local_time(text(job, "reason"))).rstrip(".")
     who = f"job {printable(text(job, 'id'))} ({printable(text(inner(job, 'spec'), 'name') or text(job, 'name'))})"
     if word == "PENDING":
         return f"{who} waits: {reason or 'the scheduler has not looked at it yet'}."
@@ -39,7 +39,7 @@ def why_outlook(answer: Json, *, utc: bool = False) -> list[str]:
     if number(answer, "ends_at"):
         lines.append(f"It ends by {clock_time(number(answer, 'ends_at'), utc=utc)}, {_grounds(answer)}.")
     if text(answer, "burst"):
-        lines.append(f"Renting: {printable(text(answer, 'burst'))}.")
+        lines.append(f"Renting: {printable(in_local_time(text(answer, 'burst')))}.")
     tips = [printable(str(tip)) for tip in items(answer, "suggestions")]
     lines += ["Submitted anew, it starts now:", *(f"  {tip}" for tip in tips)] if tips else []
     return lines
@@ -87,7 +87,7 @@ def _grounds(answer: Json) -> str:
 
 def _limit(limit: Json) -> str:
     words = f"{text(limit, 'circumstance')}: {text(limit, 'code')}: {text(limit, 'sentence')}"
-    return printable(words)
+    return printable(in_local_time(words))
 
 
 def free_from(answer: Json, *, utc: bool = False) -> dict[str, str]:

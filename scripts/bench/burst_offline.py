@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from burst_ahead import foreseen
 from burst_exact import exact
 from burst_oracle import OfflinePlan, Task, planned
 from burst_trace import IDLE_S, MB_PER_MIB, RICH, Setting, Tally, tally
@@ -19,14 +20,17 @@ STEP_S = 60.0  # of an offline plan's starts
 COARSE_S = 600.0  # of everything, where the optimum is exact
 
 
-def tasks_of(trace: Trace, setting: Setting) -> list[Task]:
-    return [_task(job, setting) for job in trace.jobs]
+def tasks_of(trace: Trace, setting: Setting, *, by_limits: bool = False) -> list[Task]:
+    """``by_limits``: nobody starts here so late that he would miss his deadline if he ran as long as he may. Whoever
+    does not know how long jobs run, and is never late, has to keep to that."""
+    return [_task(job, setting, by_limits) for job in trace.jobs]
 
 
-def _task(job: TraceJob, setting: Setting) -> Task:
+def _task(job: TraceJob, setting: Setting, by_limits: bool) -> Task:
     spec, due_s = job.spec, job.submitted_at + job.spec.burst.deadline_s
     if job.submitted_at + setting.boot_s + job.run_s > due_s:
         raise ValueError(f"{spec.burst.deadline_s:g} s are too few to run for {job.run_s:g} s on a machine that boots")
+    due_s -= max(0.0, spec.max_duration_s - job.run_s) if by_limits else 0.0
     away = [(rent_usd(job, one, setting.boot_s + IDLE_S), rent_usd(job, one, 0.0)) for one in able(job, setting)]
     rent, least = (min(column) for column in zip(*away, strict=True))
     return Task(job.submitted_at, job.run_s, due_s, spec.min_nodes, spec.resources.cpus, rent, least)
@@ -85,10 +89,23 @@ class Offline:
     tally: Tally
 
 
-def offline(trace: Trace, cluster: Snapshot, setting: Setting, rounds: int) -> Offline:
+def offline(trace: Trace, cluster: Snapshot, setting: Setting, rounds: int, *, by_limits: bool = False) -> Offline:
     """The cheapest plan that so many rounds of search found, and the replay's bill for it."""
-    threads = max(len(node.usable_cpus) for node in cluster.nodes.values())
-    plan = planned(tasks_of(trace, setting), len(cluster.nodes), threads, STEP_S, rounds=rounds)
+    tasks, size = tasks_of(trace, setting, by_limits=by_limits), _size(cluster)
+    return _billed(trace, planned(tasks, *size, STEP_S, rounds=rounds), cluster, setting)
+
+
+def ahead(trace: Trace, cluster: Snapshot, setting: Setting, rounds: int, ahead_s: float) -> Offline:
+    """Likewise by limits, with everybody told of only so long before he comes; so many rounds for each."""
+    tasks, size = tasks_of(trace, setting, by_limits=True), _size(cluster)
+    return _billed(trace, foreseen(tasks, *size, STEP_S, ahead_s=ahead_s, rounds=rounds), cluster, setting)
+
+
+def _size(cluster: Snapshot) -> tuple[int, int]:
+    return len(cluster.nodes), max(len(node.usable_cpus) for node in cluster.nodes.values())
+
+
+def _billed(trace: Trace, plan: OfflinePlan, cluster: Snapshot, setting: Setting) -> Offline:
     outcome = carried_out(trace, plan, cluster, setting, STEP_S)
     return Offline(outcome, tally(outcome))
 
@@ -119,8 +136,9 @@ class Window:
     gap: float
 
 
-def window(trace: Trace, cluster: Snapshot, setting: Setting, most_s: float) -> Window:
-    proven = exact(tasks_of(trace, setting), len(cluster.nodes), COARSE_S, most_s=most_s)
+def window(trace: Trace, cluster: Snapshot, setting: Setting, most_s: float, *, by_limits: bool = False) -> Window:
+    tasks = tasks_of(trace, setting, by_limits=by_limits)
+    proven = exact(tasks, len(cluster.nodes), COARSE_S, most_s=most_s)
     outcome = carried_out(trace, proven.plan, cluster, setting, COARSE_S)
     return Window(proven.least_usd, tally(outcome), proven.gap)
 

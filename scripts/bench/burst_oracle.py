@@ -108,7 +108,7 @@ ORDERS: tuple[Order, ...] = (
 
 
 class Search:
-    """Begins with the best of one plan for each of `ORDERS`."""
+    """``active``: those whose places may change; ``places``: of those that stay here, so far."""
 
     def __init__(self, tasks: Sequence[Task], nodes: int, threads: int, step_s: float, seed: int) -> None:
         self._tasks, self._chance = tasks, random.Random(seed)
@@ -120,6 +120,11 @@ class Search:
         self._windows = self._begins.copy(), self._ends.copy()
         self._size = nodes, threads, max(0, int(self._ends.max())) + 1
         self._mean_usd = sum(task.rent_usd for task in tasks) / len(tasks)
+        self.active = list(range(len(tasks)))
+        self._empty()
+
+    def begin(self) -> None:
+        """The best of one plan for each of `ORDERS`."""
         best: dict[int, Place] = min(map(self._simple, ORDERS), key=self._usd)
         self._empty()
         self._put(best)
@@ -142,7 +147,7 @@ class Search:
 
     def step(self, warmth: float) -> float:
         """Some places are dealt anew; how much dearer the plan then is. ``warmth`` falls from 1 to 0."""
-        rented = [number for number in range(len(self._tasks)) if number not in self.places]
+        rented = [number for number in self.active if number not in self.places]
         if not rented:
             return 0.0
         around = self._chance.choice(rented)
@@ -163,11 +168,12 @@ class Search:
         """This one, and those that stand nearest to some moment it might run at; who is rented for stands anywhere
         between its submit and its deadline."""
         moment = self._chance.uniform(self._windows[0][around], self._windows[1][around])
-        far = np.maximum(0.0, np.maximum(self._begins - moment, moment - self._ends))
+        able = np.array(self.active)
+        far = np.maximum(0.0, np.maximum(self._begins[able] - moment, moment - self._ends[able]))
         far = (far + 10.0) * self._dice.uniform(0.2, 1.0, len(far))
-        far[around] = -1.0
+        far[able == around] = -1.0
         number = min(len(far), 1 + self._chance.randint(1, MOST_MOVED))
-        return [int(one) for one in np.argpartition(far, number - 1)[:number]]
+        return [int(one) for one in able[np.argpartition(far, number - 1)[:number]]]
 
     def _dealt(self, moved: Sequence[int], around: int) -> list[int]:
         order, tasks = self._chance.choice(ORDERS), self._tasks
@@ -200,6 +206,7 @@ def planned(
 ) -> OfflinePlan:
     """The cheapest plan that so many rounds come upon, all of whose jobs end in time. ``step_s``: of its starts."""
     search = Search(tasks, nodes, threads, step_s, seed)
+    search.begin()
     usd = search.usd
     best, least = dict(search.places), usd
     for number in range(rounds):

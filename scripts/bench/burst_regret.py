@@ -1,31 +1,38 @@
-"""What our planner pays more than a plan made beforehand by somebody who knew everything, and what it pays that for."""
+"""What our planner pays more than a plan made beforehand by somebody who knew everything, and what it pays that for.
+
+Between the two stand plans that know less: how long everybody runs, but not so surely that somebody may start here too
+late for his limit; and of who comes, only who comes soon, or nobody before he is there.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from burst_bound import bound
-from burst_offline import coarse, offline, rent_usd, window, windows
+from burst_offline import ahead, coarse, offline, rent_usd, window, windows
 from burst_trace import ARMS, Bed, Tally, tally, with_deadlines
 
 from beowulf.model.snapshot import Snapshot
-from beowulf.sim import Outcome, Ran
+from beowulf.sim import Outcome, Ran, Trace
 
 WAYS = ("ours", "run times", "ten minutes")
+AHEAD_S = {"an hour ahead": 3600.0, "who is there": 0.0}
 
 
 @dataclass(frozen=True)
 class Effort:
-    """``rounds`` of search for a whole trace, and for each window of so many jobs; ``solving_s`` for an optimum."""
+    """``rounds`` of search for a whole trace, ``again`` whenever a job becomes known, and for each window of so many
+    jobs; ``solving_s`` for an optimum."""
 
     rounds: int = 20_000
+    again: int = 20
     windows: int = 6
     jobs: int = 30
     window_rounds: int = 2000
     solving_s: float = 60.0
 
 
-SHORT = Effort(rounds=200, windows=2, jobs=12, window_rounds=200)
+SHORT = Effort(rounds=200, again=5, windows=2, jobs=12, window_rounds=200)
 
 
 def report(made: Bed, seed: int, effort: Effort) -> None:
@@ -33,8 +40,12 @@ def report(made: Bed, seed: int, effort: Effort) -> None:
     workload = with_deadlines(made.read, made.setting, seed)
     best = offline(workload, made.cluster, made.setting, effort.rounds)
     print(f"\ndeadline: {made.setting.rule}; {len(workload.jobs)} jobs on {len(made.cluster.nodes)} nodes")
-    print("way              cost   late    regret      egress    running     unused")
+    print("way                cost   late    regret      egress    running     unused")
     line("beforehand", best.tally, best.tally)
+    sure = offline(workload, made.cluster, made.setting, effort.rounds, by_limits=True)
+    line("by limits", sure.tally, best.tally)
+    for name, bill in foresighted(workload, made, effort).items():
+        line(name, bill, best.tally)
     for name in WAYS:
         outcome = ARMS[name](workload, made.cluster, made.setting)
         line(name, tally(outcome), best.tally)
@@ -48,7 +59,7 @@ def report(made: Bed, seed: int, effort: Effort) -> None:
 def line(name: str, one: Tally, best: Tally) -> None:
     spare = one.cost_usd - one.egress_usd - one.running_usd
     parts = "".join(f" ${usd:9.2f}" for usd in (one.egress_usd, one.running_usd, spare))
-    print(f"{name:12} ${one.cost_usd:8.2f} {one.late:5d} {regret(one.cost_usd, best.cost_usd):>9} {parts}", flush=True)
+    print(f"{name:14} ${one.cost_usd:8.2f} {one.late:5d} {regret(one.cost_usd, best.cost_usd):>9} {parts}", flush=True)
 
 
 def regret(usd: float, best_usd: float) -> str:
@@ -66,14 +77,18 @@ def told(found: Ledger) -> str:
 
 def proven(made: Bed, seed: int, effort: Effort) -> None:
     """Windows of the same trace, each alone: the optimum, the search that the whole trace is judged by, and ours."""
-    least, usd, late, unproven = 0.0, dict.fromkeys(("optimum", "search", *WAYS[:2]), 0.0), 0, 0
+    least, late, unproven, usd = 0.0, 0, 0, dict.fromkeys(("optimum", "by limits", "search", *AHEAD_S, *WAYS[:2]), 0.0)
     for part in windows(coarse(made.read, made.threads), effort.jobs, effort.windows):
         workload = with_deadlines(part, made.setting, seed)
-        found = window(workload, made.cluster, made.setting, effort.solving_s)
-        least, unproven = least + found.least_usd, unproven + (found.gap > 0.0)
+        found, sure = (
+            window(workload, made.cluster, made.setting, effort.solving_s, by_limits=limits) for limits in (False, True)
+        )
+        least, unproven = least + found.least_usd, unproven + (found.gap > 0.0) + (sure.gap > 0.0)
         bills = {
             "optimum": found.best,
+            "by limits": sure.best,
             "search": offline(workload, made.cluster, made.setting, effort.window_rounds).tally,
+            **foresighted(workload, made, effort),
             **{name: tally(ARMS[name](workload, made.cluster, made.setting)) for name in WAYS[:2]},
         }
         late += sum(bill.late for bill in bills.values())
@@ -81,7 +96,15 @@ def proven(made: Bed, seed: int, effort: Effort) -> None:
     print(f"the {effort.windows} busiest windows of {effort.jobs} jobs, each alone, in whole nodes and ten minutes")
     print(f"    {late} late; {unproven} not proven; without boots and idle time no plan costs less than ${least:.2f}")
     for name, paid in usd.items():
-        print(f"    {name:12} ${paid:8.2f} {regret(paid, usd['optimum']):>9}", flush=True)
+        print(f"    {name:14} ${paid:8.2f} {regret(paid, usd['optimum']):>9}", flush=True)
+
+
+def foresighted(workload: Trace, made: Bed, effort: Effort) -> dict[str, Tally]:
+    """By limits, with every run time known, and arrivals so long before as `AHEAD_S` says."""
+    return {
+        name: ahead(workload, made.cluster, made.setting, effort.again, ahead_s).tally
+        for name, ahead_s in AHEAD_S.items()
+    }
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,7 @@ def test_pages_show_lines_that_can_be_typed(page: Path) -> None:
 
 def _is_ours(page: Path, line: str) -> bool:
     """cloud.md and comparison.md speak of the real Slurm."""
-    return line.startswith("beowulf ") or page.name == "operations.md"
+    return line.startswith("beowulf ") or page.name == "how-to.md"
 
 
 def test_the_pages_show_many_and_a_wrong_one_would_be_found() -> None:

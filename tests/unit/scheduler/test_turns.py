@@ -24,11 +24,14 @@ OFFER = Offer("aws", "us-east-1", "", "c5.large", 2, 4096, hourly_usd=0.085, as_
 HOUR = 3600.0
 
 
-def full(policy: str = "easy", offers: tuple[Offer, ...] = (OFFER,), for_s: float = 30 * HOUR) -> Cluster:
-    """A lab of one node, which a job holds for so long."""
-    cluster = lab(1, rules=Rules(policy, market=MarketRules(offers, idle_s=0.0)))
+def full(
+    policy: str = "easy", offers: tuple[Offer, ...] = (OFFER,), for_s: float = 30 * HOUR, nodes: int = 1, depth: int = 0
+) -> Cluster:
+    """A lab of so many nodes, each of which a job holds for so long."""
+    cluster = lab(nodes, rules=Rules(policy, market=MarketRules(offers, idle_s=0.0), depth=depth))
     cluster.now = NOW
-    cluster.submit(resources=Resources(all_cpus=True), max_duration_s=for_s)
+    for _ in range(nodes):
+        cluster.submit(resources=Resources(all_cpus=True), max_duration_s=for_s)
     cluster.run()
     return cluster
 
@@ -57,6 +60,36 @@ def test_nobody_passes_who_is_due() -> None:
     cluster.now += 3 * HOUR
     late = cluster.submit(**due_in(0.5))
     assert order(cluster) == [due, late]
+
+
+def test_nobody_takes_his_promise_from_who_can_no_longer_be_rented_for_in_time() -> None:
+    cluster = full(offers=(replace(OFFER, egress_usd_per_gb=0.09),), for_s=2 * HOUR)
+    promised = cluster.submit(resources=Resources(all_cpus=True), **due_in(3.02))
+    cluster.now = NOW + 1.99 * HOUR  # too late for a machine, but the node is free again in time
+    dearer = Burst("auto", deadline_s=1.5 * HOUR, results_mib=5000)
+    other = cluster.submit(burst=dearer, resources=Resources(all_cpus=True), max_duration_s=HOUR)
+    assert order(cluster) == [promised, other]
+    assert [one.job_id for one in cluster.plan().grow] == []
+
+
+@pytest.mark.parametrize(
+    ("policy", "depth", "rented"), [("easy", 0, 0), ("fair", 0, 0), ("easy", 1, 1), ("easy", 2, 0)]
+)
+def test_whoever_is_promised_a_start_in_time_is_not_rented_for(policy: str, depth: int, rented: int) -> None:
+    cluster = full(policy, for_s=2 * HOUR, nodes=2, depth=depth)
+    jobs = [cluster.submit(resources=Resources(all_cpus=True), **due_in(3.05)) for _ in range(2)]
+    cluster.now = NOW + 1.95 * HOUR  # a machine has to be ordered now, or never
+    made = cluster.plan()
+    assert [one.job_id for one in made.grow] == jobs[2 - rented :]
+    assert len(made.reservations) == 2 - rented
+
+
+def test_more_reservations_are_given_only_while_a_deadline_may_cost_money() -> None:
+    for offers, how in (((), due_in(3.05)), ((OFFER,), {"max_duration_s": HOUR}), ((OFFER,), due_in(0))):
+        cluster = full(offers=offers, for_s=2 * HOUR, nodes=2)
+        for _ in range(2):
+            cluster.submit(resources=Resources(all_cpus=True), **how)
+        assert len(cluster.plan().reservations) == 1
 
 
 def test_an_order_by_deadlines_needs_something_to_save() -> None:

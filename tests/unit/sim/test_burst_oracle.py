@@ -17,6 +17,7 @@ from beowulf.sim import flat_cluster, generated
 
 sys.path.insert(0, str(Path(__file__).parents[3] / "scripts" / "bench"))
 
+from burst_ahead import foreseen
 from burst_bound import bound
 from burst_exact import exact
 from burst_offline import COARSE_S, STEP_S, carried_out, coarse, tasks_of
@@ -63,6 +64,37 @@ def test_nobody_pays_less_than_the_optimum_that_was_proven(seed: int) -> None:
         assert bill.late or bill.cost_usd >= found.least_usd - 1e-6
 
 
+@settings(max_examples=8, deadline=None)
+@given(seeds, st.sampled_from([0.0, 900.0]))
+def test_who_is_told_of_jobs_as_they_come_moves_nobody_that_has_started(seed: int, ahead_s: float) -> None:
+    trace = with_deadlines(generated(LAB, 25, seed=seed, load=1.5), TIGHT, seed)
+    tasks = tasks_of(trace, TIGHT, by_limits=True)
+    whole = foreseen(tasks, 3, 8, STEP_S, ahead_s=ahead_s, rounds=5)
+    assert tally(carried_out(trace, whole, LAB, TIGHT, STEP_S)).late == 0
+    begin = trace.jobs[0].submitted_at
+    for number, place in whole.places.items():
+        job = trace.jobs[number]
+        limit_at = begin + place.start * STEP_S + job.spec.max_duration_s
+        assert limit_at <= job.submitted_at + job.spec.burst.deadline_s + 1e-6
+    told_s = trace.jobs[15].submitted_at - begin - ahead_s
+    fewer = foreseen(tasks[:15], 3, 8, STEP_S, ahead_s=ahead_s, rounds=5)
+    for plan, other in ((fewer, whole), (whole, fewer)):
+        for number, place in plan.places.items():
+            if number < 15 and place.start * STEP_S < told_s:
+                assert other.places[number] == place, "nobody knew of the sixteenth yet"
+
+
+@settings(max_examples=8, deadline=None)
+@given(seeds)
+def test_ours_never_beats_the_optimum_of_those_who_keep_to_limits(seed: int) -> None:
+    setting = replace(TIGHT, results_gb=(0.1, 10.0))
+    trace = with_deadlines(coarse(generated(LAB, 10, seed=seed, load=1.5), 8), setting, seed)
+    found, sure = (exact(tasks_of(trace, setting, by_limits=one), 3, COARSE_S, most_s=20.0) for one in (False, True))
+    assert sure.gap == 0.0 and found.least_usd <= sure.least_usd + 1e-6
+    bill = tally(ours(trace, LAB, setting))
+    assert bill.late == 0 and bill.cost_usd >= sure.least_usd - 1e-6
+
+
 def test_room_is_for_whole_jobs_on_nodes_of_their_own() -> None:
     lab, wide = Lab(2, 8, 20), Task(0.0, 300.0, 900.0, nodes=2, cpus=5, rent_usd=1.0)
     shape = Shape(0, 10, 5)
@@ -85,7 +117,8 @@ def test_the_bench_prints_regret_beside_the_plan_and_beside_what_is_proven() -> 
         name: (float(usd), int(late))
         for name, usd, late in re.findall(r"^(\w[\w ]+?) +\$ *([\d.]+) +(\d+) ", done, re.M)
     }
-    assert set(rows) == {"beforehand", "ours", "run times", "ten minutes"}
+    knowing = {"beforehand", "by limits", "an hour ahead", "who is there"}
+    assert set(rows) == {*knowing, "ours", "run times", "ten minutes"}
     assert all(late == 0 for _, late in rows.values())
     least = re.search(r"no plan costs less than \$([\d.]+), with jobs in pieces", done)
     assert least is not None and float(least[1]) <= rows["beforehand"][0] < rows["ten minutes"][0]

@@ -145,7 +145,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert run(words[:-1]) == 0
     shown = capsys.readouterr()
     assert "bounded slowdown" in shown.out and "1 jobs of the trace never ran: left out" in shown.err
-    assert run(["simulate", "--generate", "20", "--nodes", "nodes/lab.yaml"]) == 0
+    assert run(["simulate", "--generate", "20", "--nodes", "nodes/sample-lab.yaml"]) == 0
     for wrong, said in ((["--policy", "best"], "'best' is not known"), (["--generate", "3"], "give a trace")):
         assert run([*words, *wrong]) == 2
         assert said in capsys.readouterr().err

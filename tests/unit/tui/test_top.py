@@ -21,8 +21,9 @@ from beowulf.tui.dialogs import Confirm, Pairs
 from beowulf.tui.gpus import GpusPane
 from beowulf.tui.job import JobScreen
 from beowulf.tui.keyline import KeyLine
-from beowulf.tui.log import unseen
+from beowulf.tui.log import JobLog, unseen
 from beowulf.tui.obey import VERBS
+from beowulf.tui.overview import Unanswered
 from beowulf.tui.submit import NewJob
 
 
@@ -218,6 +219,7 @@ def test_a_shell_is_the_head_s_own_command(monkeypatch: pytest.MonkeyPatch) -> N
 def test_filter_by_words() -> None:
     async def steps(app: Top, pilot: Pilot[None]) -> None:
         await press(pilot, "slash", *"jonas run")
+        assert lines_of(app)[-2].strip() == "jonas run"
         assert list(app.overview.pane.rows.keys) == ["42", "46"]
         await press(pilot, "enter")
         assert "only: jonas run" in lines_of(app)[1] and app.focused is app.overview.pane
@@ -255,6 +257,10 @@ def test_what_is_typed_fast_goes_to_the_line_that_its_first_key_opens() -> None:
 
 def test_commands() -> None:
     async def steps(app: Top, pilot: Pilot[None]) -> None:
+        await press(pilot, "colon", "s", "t")
+        await until(pilot, lambda: "staging" in lines_of(app)[-2])
+        await press(pilot, "right", "enter")
+        assert app.overview.pane.TITLE == "Staging"
         await press(pilot, "colon", *"gpu", "enter")
         assert app.overview.pane.TITLE == "GPUs"
         await press(pilot, "colon", *"n3", "enter")
@@ -308,7 +314,9 @@ def test_a_job_s_story_gang_curves_and_log() -> None:
         assert app.screen.query_one(TabbedContent).active == "log" and "0│ epoch 39" in log_text(app)
         await press(pilot, "r", "r")
         assert "epoch" not in log_text(app) and "1│ [bold]" in log_text(app)
-        await press(pilot, "r", "slash", *"epoch 39", "enter")
+        await press(pilot, "r", "slash", *"epoch 39")
+        assert lines_of(app)[-2].strip() == "epoch 39"
+        await press(pilot, "enter")
         assert log_text(app).strip() == "0│ epoch 39: loss 0.0487"
         await press(pilot, "escape")
         assert "epoch 38" in log_text(app)
@@ -467,7 +475,7 @@ def test_events_newest_first_and_what_they_are_about() -> None:
     async def steps(app: Top, pilot: Pilot[None]) -> None:
         await press(pilot, "5", "6")
         await until(pilot, lambda: len(app.overview.pane.rows.keys) == 3)
-        assert [line.split()[1] for line in lines_of(app)[3:6]] == ["JobSubmitted", "AttemptEnded", "NodeDown"]
+        assert [line.split()[2] for line in lines_of(app)[3:6]] == ["JobSubmitted", "AttemptEnded", "NodeDown"]
         await press(pilot, "enter")
         assert isinstance(app.screen, JobScreen) and app.screen.job_id == "44"
         await press(pilot, "escape", "end", "d")
@@ -535,11 +543,45 @@ def test_every_size_and_a_storm_of_resizes(size: tuple[int, int]) -> None:
 
 
 def test_only_new_lines_are_written() -> None:
-    known = [("0", "a"), ("0", "b"), ("1", "c")]
-    assert unseen(known, [("0", "b"), ("1", "c"), ("1", "d")]) == [("1", "d")]
-    assert unseen(known, known) == []
-    assert unseen(known, [("0", "x")]) is None
-    assert unseen([], known) is None
+    known = ["a", "b", "c"]
+    assert unseen(known, ["b", "c", "d"]) == ["d"] and unseen(known, known) == []
+    assert unseen(known, ["x"]) == ["x"] and unseen([], known) == known
+    assert unseen(["a", "10 %"], ["a", "20 %"]) == ["20 %"] and unseen(["ep"], ["epoch 1", "ep"]) == ["epoch 1", "ep"]
+
+
+def test_a_reader_who_scrolled_up_stays_there_while_ranks_go_on() -> None:
+    client = MadeUp()
+    client.lines["41"] = [(str(rank), f"step {step}") for rank in range(2) for step in range(100)]
+
+    async def steps(app: Top, pilot: Pilot[None]) -> None:
+        await press(pilot, "l")
+        log, screen = app.screen.query_one(JobLog), app.screen
+        assert isinstance(screen, JobScreen)
+        await until(pilot, lambda: "1│ step 99" in log_text(app) and log.is_vertical_scroll_end)
+        log.focus()
+        for key, seen_last in (("end", True), ("home", False)):
+            await press(pilot, key)
+            for rank in ("0", "1"):
+                at = sum(process <= rank for process, _ in client.lines["41"])
+                client.lines["41"].insert(at, (rank, f"more {key}"))
+            screen.refresh_job()
+            await until(pilot, lambda key=key: f"1│ more {key}" in log_text(app))  # type: ignore[misc]
+            assert log_text(app).rstrip().splitlines()[-2:] == [f"0│ more {key}", f"1│ more {key}"]
+            await (until(pilot, lambda: log.is_vertical_scroll_end) if seen_last else settle(pilot))
+            assert (log.scroll_y > 0) == seen_last
+
+    drive(client, steps)
+
+
+def test_a_change_that_comes_while_the_screen_is_taken_down_is_let_be() -> None:
+    async def steps(app: Top, pilot: Pilot[None]) -> None:
+        screen = app.overview
+        await screen.remove_children()
+        screen.post_message(Unanswered("gone"))
+        screen._draw_soon()
+        await until(pilot, lambda: screen.state.stale == "gone" and not screen._due)
+
+    assert drive(MadeUp(), steps)._exception is None
 
 
 def test_without_a_terminal_it_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

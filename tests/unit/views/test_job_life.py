@@ -27,12 +27,12 @@ def test_requeues_and_checkpoints_stand_where_they_happened() -> None:
     }
     assert steps(job, kept(1, 200.0, 500), kept(1, 260.0, 800), kept(2, 900.0, 2000)) == [
         ("queued", "0:10"),
-        ("prepared from", "0:10"),
-        ("running from", "3:00"),
+        ("preparing", "0:10"),
+        ("running", "3:00"),
         ("checkpoint, step 800, the newest of 2", ""),
         ("queued again after NODE_FAIL", "0:30"),
-        ("prepared from", "0:10"),
-        ("running from", "11:00"),
+        ("preparing", "0:10"),
+        ("running", "11:00"),
         ("checkpoint, step 2000", ""),
     ]
 

@@ -41,8 +41,9 @@ def test_place_cost_files_commands_and_environment() -> None:
         "Environment of every rank:",
         "  MASTER_PORT=(chosen when it starts)",
         "  WORLD_SIZE=2",
-        "of rank 0 on n1: RANK=0",
-        "of rank 1 on n2: RANK=1",
+        "",
+        "Of rank 0 on n1 alone (--json has all ranks):",
+        "  RANK=0",
     ]
 
 
@@ -68,9 +69,11 @@ def test_who_waits_and_who_never_fits() -> None:
 
 
 def test_many_ranks_are_not_all_shown() -> None:
-    ranks = [{"rank": rank, "node": "n1", "env": {"RANK": str(rank)}} for rank in range(9)]
+    own = [{"RANK": str(rank), "PATH": f"/envs/{'0123456789abcdef' * 4}/bin:{{path}}"} for rank in range(9)]
+    ranks = [{"rank": rank, "node": "n1", "env": {**env, "BEOWULF_JOB_ID": "0"}} for rank, env in enumerate(own)]
     lines = plan_lines({**ANSWER, "ranks": ranks})
-    assert lines[-1] == "and 5 more ranks likewise (--json has them all)" and "of rank 3 on n1: RANK=3" in lines
+    assert lines[-2:] == ["Of rank 0 on n1 alone (--json has all ranks):", "  RANK=0"]
+    assert "  PATH=/envs/0123456789ab…/bin:$PATH" in lines and "  BEOWULF_JOB_ID=(its number)" in lines
 
 
 def test_the_next_starts() -> None:

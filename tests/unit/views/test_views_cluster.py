@@ -155,5 +155,5 @@ def test_what_the_month_will_have_cost() -> None:
     bill = bill_of(cost, [{**MACHINE, "market": "on-demand"}, MACHINE], almost_over)
     assert (bill.hourly, bill.forecast, bill.machines) == (0.7, 5.4, 2)
     assert bill.sentence == "$0.70/h █████▋ ▏ $4.00 of $5.00, aws does not answer"
-    assert "over the budget" in bill.lines[1] and "$4.00 of $5.00 this month (80 %)" in bill.lines[0]
+    assert "the budget ends it before" in bill.lines[1] and "$4.00 of $5.00 this month (80 %)" in bill.lines[0]
     assert Bill().sentence == "" and "no month's budget is set" in Bill().lines[0]

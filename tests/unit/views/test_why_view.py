@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from beowulf.views import free_from, kept_starts, why_outlook
+import time
+
+import pytest
+
+from beowulf.views import free_from, kept_starts, why_outlook, why_sentence
 
 ANSWER = {
     "sentence": "Priority: behind job 3, which waits for the same nodes",
@@ -49,3 +53,15 @@ def test_when_it_ends_and_by_what_that_goes() -> None:
 def test_one_limit_that_the_sentence_tells_already_is_not_told_twice() -> None:
     sentence = {"circumstance": "what runs now", "code": "Resources", "sentence": "needs 4 GPUs"}
     assert why_outlook({"sentence": "Resources: needs 4 GPUs", "limits": [sentence], "starts_at": None}) == []
+
+
+def test_moments_in_the_head_s_sentences_are_told_in_the_zone_of_all_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "CET-1")
+    time.tzset()
+    try:
+        kept = "n1 is kept for new fans from 2026-11-24 23:20 UTC to 2026-13-99 00:00 UTC"
+        told = why_sentence({"id": "7", "name": "a", "state": "PENDING", "reason": kept})
+        assert told == "job 7 (a) waits: n1 is kept for new fans from 2026-11-25 00:20 CET to 2026-13-99 00:00 UTC."
+    finally:
+        monkeypatch.undo()
+        time.tzset()
