@@ -40,7 +40,7 @@ def ls(said: Said, every: bool) -> None:
     _show(found)
 
 
-@cloud.command(epilog=example("beowulf cloud gc"))
+@cloud.command(short_help="Look now, and end what nobody wants.", epilog=example("beowulf cloud gc"))
 @common
 @click.pass_obj
 def gc(said: Said) -> int:
