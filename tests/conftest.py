@@ -14,7 +14,7 @@ from typing import Any
 
 import hypothesis
 import pytest
-from real_head import RealHead
+from real_head import RealHead, healed
 from xdist.scheduler import LoadScopeScheduling
 
 from beowulf.lab import Lab
@@ -22,7 +22,19 @@ from beowulf.lab.survey import kind_here
 
 pytest_plugins = ("second_tries",)
 
-hypothesis.settings.register_profile("beowulf", deadline=None)  # a busy machine is no defect
+# A busy machine is no defect, and a checkout is judged by the same examples every time; `pytest_configure` has others.
+hypothesis.settings.register_profile(
+    "beowulf",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.register_profile(
+    "fresh",
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.data_too_large],
+)
 hypothesis.settings.load_profile("beowulf")
 # Of properties beside which stands a planted defect: the same examples every time, and what is found need not be small.
 hypothesis.settings.register_profile(
@@ -51,6 +63,12 @@ def _missing_for_root() -> str:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="also run the long sweeps")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Fresh examples for every property with ``--slow`` or a ``--hypothesis-seed``."""
+    if config.getoption("--slow") or config.getoption("--hypothesis-seed") is not None:
+        hypothesis.settings.load_profile("fresh")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -93,7 +111,7 @@ def _session_lab(labs_folder: Path) -> Iterator[Lab]:
 @pytest.fixture
 def lab(_session_lab: Lab) -> Lab:
     """Eight equal namespace hosts, shared by the session, all on and healed, whatever an earlier test did to them."""
-    return Lab.up("shared", 8, labs=_session_lab.folder.parent)
+    return healed(_session_lab)
 
 
 @pytest.fixture
@@ -122,10 +140,11 @@ def _session_head(_session_lab: Lab, tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.fixture
-def head(lab: Lab, _session_head: RealHead) -> RealHead:
+def head(lab: Lab, _session_head: RealHead) -> Iterator[RealHead]:
     """A head over the eight shared hosts, which keeps its caches (and theirs) through the session."""
     _session_head.settle(lab)
-    return _session_head
+    yield _session_head
+    _session_head.calm(lab)
 
 
 @pytest.fixture
@@ -158,7 +177,7 @@ def as_user() -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
     def command(*arguments: str) -> subprocess.CompletedProcess[str]:
         environment = {**os.environ, **chosen}
         return subprocess.run(
-            (*argv, *arguments), capture_output=True, text=True, env=environment, cwd="/", timeout=120
+            (*argv, *arguments), capture_output=True, text=True, env=environment, cwd="/", timeout=300
         )
 
     command.labs = home / "labs"  # type: ignore[attr-defined]

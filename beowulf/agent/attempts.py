@@ -4,8 +4,8 @@ import socket
 import sys
 from typing import Any, Callable, Dict, List
 
-from beowulf.agent import library, prepare, sweep, system, watcher, wire
-from beowulf.agent.folder import RECORD_BYTES, Folder, checked, reserve, write_record
+from beowulf.agent import library, prepare, scratch, sweep, system, watcher, wire
+from beowulf.agent.folder import RECORD_BYTES, Folder, checked, read_record, reserve, write_record
 from beowulf.agent.loop import Loop
 from beowulf.agent.offspring import Offspring
 from beowulf.agent.recovery import Recovery
@@ -161,11 +161,14 @@ class Attempts:
         folder.make()
         prepare.link_programs(folder, self._programs)
         prepare.write_files(folder, order.get("files") or {})
+        order["scratch"] = scratch.make(order.get("scratch") or {}, self.cluster, ward.tag)
         ward.ranks = {process["id"]: process.get("rank", process["id"]) for process in order["processes"]}
         reserve(folder.exit, RECORD_BYTES + _RECORD_BYTES_PER_PROCESS * len(order["processes"]))
         listener = ward.listen()
         ours, theirs = socket.socketpair()
-        write_record(folder.intent, {"version": 1, "boot_id": self._boot_id, "ranks": ward.ranks})
+        outside = sorted(set(order["scratch"].values()))
+        intent = {"version": 1, "boot_id": self._boot_id, "ranks": ward.ranks, "scratch": outside}
+        write_record(folder.intent, intent)
         port = ward.port.fileno() if ward.port is not None else -1
         pid = watcher.fork_watched_keeper(folder, order, self.marks(ward.tag), listener, theirs.fileno(), port)
         self.offspring.expect(pid, lambda status: None)
@@ -206,7 +209,11 @@ class Attempts:
             ward.close_port()
             if ward.keeper is not None:
                 ward.keeper.close()
-        self._trash.throw(self.folder.attempt(tag).path)
+        folder = self.folder.attempt(tag)
+        outside = (read_record(folder.intent) or {}).get("scratch")
+        if outside:
+            self.offspring.apart(lambda: scratch.remove(outside), lambda value, error: None, _COPY_LIMIT_S)
+        self._trash.throw(folder.path)
 
     # Leases, logs, reports -----------------------------------------------------------------------------------
 

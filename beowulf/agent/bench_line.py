@@ -14,6 +14,7 @@ TOKEN_BYTES = 16
 PINGS, PING_S = 100, 0.5
 CHUNK = bytes(64 * 1024)
 SETTLE_S = 0.1  # a shaper's first burst and TCP's slow start do not count
+FEWEST = 5  # chunks after that, too many for one reception: a sender that was kept waiting all the time sends them, too
 _RATE = struct.Struct(">d")
 
 
@@ -94,9 +95,11 @@ def _take(line: socket.socket, seconds: float) -> None:
 
 
 def _send_for(line: socket.socket, seconds: float) -> None:
-    until = time.monotonic() + SETTLE_S + seconds
-    while time.monotonic() < until:
+    settled = time.monotonic() + SETTLE_S
+    sent = 0
+    while time.monotonic() < settled + seconds or sent < FEWEST:
         line.sendall(CHUNK)
+        sent += time.monotonic() >= settled
 
 
 def _received_rate(line: socket.socket) -> float:

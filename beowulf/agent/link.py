@@ -22,6 +22,14 @@ _HOME_LIMIT_S = 8.0
 _SILENT_HEARTBEATS = 6
 
 
+def patience_left_s(now: float, due: float, heard: float, silence_s: float) -> float:
+    """How long the head may stay silent yet; 0 or less: it is gone. Who looks a heartbeat after it was due has itself
+    stood still, perhaps together with the head, and waits anew."""
+    if now - due > silence_s / _SILENT_HEARTBEATS:
+        return silence_s
+    return silence_s - (now - heard)
+
+
 class Link:
     def __init__(self) -> None:
         self.loop = Loop()
@@ -39,7 +47,7 @@ class Link:
             "stay_up": self._stay_up,
             "ping": lambda header, payload: self.send({"type": "pong", "seq": header.get("seq"), "load": load()}),
         }
-        self.loop.later(_HELLO_LIMIT_S, self._look_for_silence)
+        self._look_again(_HELLO_LIMIT_S)
 
     def send(self, header: wire.Header, payload: bytes = b"") -> None:
         self._head.send(header, payload)
@@ -56,12 +64,17 @@ class Link:
         if self._attempts is not None:
             self._attempts.pump_all()
 
-    def _look_for_silence(self) -> None:
-        quiet_s = time.monotonic() - self._heard
-        if quiet_s >= self._silence_s:
-            self._head_gone("silent for {:.0f} s".format(quiet_s))
+    def _look_again(self, after_s: float) -> None:
+        due = time.monotonic() + after_s
+        self.loop.later(after_s, lambda: self._look_for_silence(due))
+
+    def _look_for_silence(self, due: float) -> None:
+        now = time.monotonic()
+        left_s = patience_left_s(now, due, self._heard, self._silence_s)
+        if left_s > 0:
+            self._look_again(left_s)
         else:
-            self.loop.later(self._silence_s - quiet_s, self._look_for_silence)
+            self._head_gone("silent for {:.0f} s".format(now - self._heard))
 
     def _from_head(self, header: wire.Header, payload: bytes) -> None:
         self._heard = time.monotonic()
@@ -86,7 +99,7 @@ class Link:
             self._refuse("wire version {} is not spoken here; {} is".format(header.get("wire"), wire.WIRE_VERSION))
             return
         self._silence_s = _SILENT_HEARTBEATS * float(header["heartbeat_s"])
-        self.loop.later(self._silence_s, self._look_for_silence)
+        self._look_again(self._silence_s)
         try:
             cluster, node = checked(header["cluster"]), checked(header["node"])
         except BadName as error:
@@ -131,6 +144,7 @@ class Link:
                 "wire": wire.WIRE_VERSION,
                 "root": folder.path,
                 "boot_id": system.boot_id(),
+                "processes": system.processes(),
                 "pid": os.getpid(),
                 "python": sys.version.split()[0],
                 "attempts": attempts.listing(),

@@ -29,6 +29,7 @@ def surroundings(folder: AttemptFolder, order: Dict[str, Any]) -> Dict[str, str]
         found.pop(name, None)
     given = order.get("env") or {}
     own_path = found.get("PATH", os.defpath)
+    found.update(order.get("scratch") or {})
     found.update(given)
     found["PATH"] = found.get("PATH", own_path).replace("{path}", own_path)
     if order.get("library"):

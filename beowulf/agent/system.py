@@ -33,6 +33,18 @@ def boot_id() -> str:
         return file.read().strip()
 
 
+def processes() -> str:
+    """Which processes there are here: one text for every login on a machine, another in each container of it.
+
+    Hosts of a virtual lab that could make no namespaces differ by their mark alone. "": the kernel does not tell.
+    """
+    try:
+        namespace = os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return ""
+    return " ".join(filter(None, (namespace, os.environ.get("BEOWULF_LAB_HOST", ""))))
+
+
 def become_subreaper() -> None:
     """From now on every orphan below us becomes our child, whatever session it moved to."""
     _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)

@@ -106,6 +106,9 @@ class Head(Protocol):
     def outputs(self, job_id: JobId) -> Path | None:
         """The folder they came home to."""
 
+    def let_go(self, job_id: JobId) -> str:
+        """Why logs and outputs of the job are not here any more, as a sentence; "" where they were not removed."""
+
     def ssh_command(self, node: NodeId) -> list[str]: ...
 
     def beside(self, job: Job, rank: int, wish: Mapping[str, Any]) -> End:

@@ -84,7 +84,8 @@ async def show(call: Call) -> Response:
     snapshot, job_id = call.head.snapshot(), call.path("id")
     job = snapshot.job(job_id)
     if job is not None:
-        return answer(render.job_whole(job, call.head.reason(job), call.caller))
+        let_go = await call.blocking(call.head.let_go, job.id)
+        return answer({**render.job_whole(job, call.head.reason(job), call.caller), "let_go": let_go})
     tasks = tasks_of(snapshot, job_id)
     if not tasks:
         raise _unknown(job_id)
@@ -150,12 +151,21 @@ async def values(call: Call) -> Response:
 
 
 async def read_logs(call: Call) -> Response:
-    reading = logs.reading_of(call, one_job(call))
+    job = one_job(call)
+    reading = logs.reading_of(call, job)
+    await _still_here(call, job)
     return StreamingResponse(logs.lines(call, reading, call.flag("follow")), media_type=JSON_LINES)
+
+
+async def _still_here(call: Call, job: Job) -> None:
+    """Raises `NotFound` where what the job left was removed."""
+    if let_go := await call.blocking(call.head.let_go, job.id):
+        raise NotFound(f"job {job.id}: {let_go}")
 
 
 async def outputs(call: Call) -> Response:
     job = one_job(call)
+    await _still_here(call, job)
     folder = await call.blocking(call.head.outputs, job.id)
     if folder is None:
         declared = bool(job.spec.outputs)

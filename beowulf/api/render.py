@@ -139,6 +139,7 @@ SUMMED_UP = (
     "reason",
     "drained",
     "draining_reason",
+    "same_as",
     "max_cpus",
     "max_memory_mib",
     "changed_at",

@@ -14,6 +14,7 @@ from beowulf.model.cloud import Market
 from beowulf.model.errors import BadInput
 
 LEASE_FILE = "lease"  # in the agent's folder; what the machine's dead-man timer looks at
+LIMIT_HOURS = 168.0
 QUOTED = frozenset({"host_key_private", "host_key_public", "authorized_key"})
 _PLACE = re.compile(r"\{\{([a-z_]+)\}\}")
 _WORD = re.compile(r"[A-Za-z0-9._/:~-]+")
@@ -33,6 +34,7 @@ class Values:
     host_key_public: str  # "ssh-ed25519 AAAA…"
     authorized_key: str  # the cluster's
     market: str = Market.ON_DEMAND.value
+    limit_s: str = f"{LIMIT_HOURS * 3600:.0f}"  # the machine's whole life, whatever renews its lease
 
     @property
     def lease_file(self) -> str:

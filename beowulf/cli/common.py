@@ -161,6 +161,7 @@ COLOURS: Mapping[str, str] = {
     "NODE_FAIL": "red",
     "OUT_OF_MEMORY": "red",
     "DOWN": "red",
+    "REFUSED": "red",
     "error": "red",
     "warning": "yellow",
 }

@@ -13,7 +13,7 @@ from beowulf.model.errors import Unreachable
 if TYPE_CHECKING:
     from beowulf.client import Client
 
-PATIENCE_S = 30.0
+PATIENCE_S = 120.0
 
 
 @click.command(epilog=example("beowulf down"))

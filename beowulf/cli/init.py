@@ -25,7 +25,7 @@ from beowulf.cli.progress import counted, waiting
 from beowulf.client.connection import default_socket
 from beowulf.model.errors import BadInput, BeowulfError, Refused, Unreachable
 from beowulf.model.node import Endpoint
-from beowulf.views import compress_hosts, printable
+from beowulf.views import compress_hosts, node_row, printable
 
 if TYPE_CHECKING:
     from beowulf.client import Client
@@ -209,7 +209,7 @@ def _carry_out(said: Said, client: Client, intent: Intent) -> int:
         added, code = add_all(client, list(intent.entries), intent.trust)
         late = waited(client, added, UP_S) if added else []
         for node in late:
-            say(f"{node['id']} is not up yet: {node['reason'] or node['state']}")
+            say(f"{node['id']} can take no jobs yet: {node_row(node).reason or node['state']}")
         measure = intent.measure and (added or not intent.entries)  # all of them where none is new
         skipped = measured(client, added, force=False, peers=8)[1] if measure else {}
         entries = _inventory_of(client)

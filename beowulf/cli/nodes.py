@@ -169,21 +169,28 @@ def wait(said: Said, names: tuple[str, ...], timeout: float) -> int:
             client.node(name)  # one that is not known will never be up
         absent = waited(client, names, timeout)
     for node in absent:
-        say(f"{node['id']} is {node['state']}: {node['reason'] or 'nothing more is known so far'}")
+        say(_why_absent(node))
     if said.json:
         emit("nodes-wait", waiting_for=[node["id"] for node in absent])
     return TIMED_OUT if absent else 0
 
 
+def _why_absent(node: Mapping[str, Any]) -> str:
+    from beowulf.views import node_row
+
+    row = node_row(node)
+    return f"{row.id} is {row.state}: {row.reason or 'nothing more is known so far'}"
+
+
 def waited(client: Client, names: Collection[str], timeout_s: float) -> Sequence[Mapping[str, Any]]:
-    """Comes back when all nodes, or those named, can take jobs, or the time is up. → those that cannot."""
+    """Comes back when all nodes, or those named, can take jobs or never will, or the time is up. → those that can't."""
     from beowulf.views import compress_hosts
 
     deadline = time.monotonic() + timeout_s
     with waiting("waiting for nodes") as line:
         while True:
             absent = [node for node in client.nodes() if _missing(node, names)]
-            if not absent or time.monotonic() >= deadline:
+            if all(node["same_as"] for node in absent) or time.monotonic() >= deadline:
                 return absent
             line.tell(f"waiting for {compress_hosts(node['id'] for node in absent)}")
             time.sleep(0.2)
@@ -191,5 +198,5 @@ def waited(client: Client, names: Collection[str], timeout_s: float) -> Sequence
 
 def _missing(node: Mapping[str, Any], names: Collection[str]) -> bool:
     """Up, and what it has is known: before that no job can be placed there."""
-    ready = node["state"] == "UP" and node["facts"]["memory_mib"]
+    ready = node["state"] == "UP" and node["facts"]["memory_mib"] and not node["same_as"]
     return (not names or node["id"] in names) and not ready

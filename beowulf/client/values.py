@@ -86,6 +86,7 @@ class JobWhole(TypedDict):
     word: str
     reason: str
     spec: dict[str, Any]
+    let_go: str  # why its log and outputs are not at the head any more; "": nobody removed them
     attempts: list[AttemptWhole]
     submitted_at: float
     ended_at: float
@@ -103,6 +104,7 @@ class NodeWhole(TypedDict):
     reason: str
     drained: bool
     draining_reason: str
+    same_as: str  # the node that already stands for this machine; "": this one does
     endpoint: dict[str, Any]
     host_key: str
     facts: dict[str, Any]

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from beowulf.burst.user_data import LIMIT_HOURS
 from beowulf.model.errors import BadInput
 from beowulf.model.renting import Cloud
 
@@ -24,9 +25,9 @@ class Known:
 
 OPTIONS: Mapping[str, Known] = {
     "aws": Known(
-        ("security_group", "placement_group", "address", "disk_gib"),
+        ("security_group", "placement_group", "address", "disk_gib", "limit_hours"),
         families=("subnet.", "image.", "bucket."),
-        numbers={"disk_gib": 8.0},
+        numbers={"disk_gib": 8.0, "limit_hours": LIMIT_HOURS},
     ),
     "gcp": Known(
         ("project", "limit_hours", "disk_gib", "service_account", "address"),
@@ -34,10 +35,10 @@ OPTIONS: Mapping[str, Known] = {
         numbers={"limit_hours": 24.0, "disk_gib": 50.0},
     ),
     "azure": Known(
-        ("subscription", "resource_group", "identity", "authority", "disk_gib", "address"),
+        ("subscription", "resource_group", "identity", "authority", "disk_gib", "address", "limit_hours"),
         needed=("subscription", "resource_group", "identity"),
         families=("bucket.",),
-        numbers={"disk_gib": 64.0},
+        numbers={"disk_gib": 64.0, "limit_hours": LIMIT_HOURS},
     ),
     "slurm": Known(("login", "programs", "arguments", "limit_hours", "output"), numbers={"limit_hours": 4.0}),
 }

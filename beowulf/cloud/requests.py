@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from beowulf.burst.user_data import Values, user_data
+from beowulf.cloud.options import number
 from beowulf.cloud.provider import LaunchRequest
 from beowulf.model.cloud import Machine, MachineId, Market, Offer
 from beowulf.model.errors import BadInput
@@ -50,6 +51,7 @@ def build_request(
         host_key_public=machine.host_key,
         authorized_key=authorized_key,
         market=machine.market.value,
+        limit_s=f"{max(3600 * number(cloud, 'limit_hours'), machine.lease_s):.0f}",
     )
     return LaunchRequest(
         token=machine.token,

@@ -1,7 +1,8 @@
 """The head's copy of what ranks wrote: ``jobs/<job>/logs/<attempt>/<process>.log``.
 
 The file's length is the offset to go on from: append, then acknowledge. Frames come on the transport's thread; a byte
-that was already here is not written twice, and one that would leave a gap is asked for again.
+that was already here is not written twice, and one that would leave a gap is asked for again. What is complete is on
+the disk before anybody is told: the node forgets its own next.
 """
 
 from __future__ import annotations
@@ -12,8 +13,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 from beowulf.model.job import split_tag
 from beowulf.model.node import NodeId
+from beowulf.sync.durable import settle
+
+log = structlog.get_logger("logs")
 
 TAG = re.compile(r"\d+(_\d+)?\.\d+")  # nodes do not choose the head's paths
 _STREAM = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
@@ -33,11 +39,19 @@ Send = Callable[[NodeId, Mapping[str, Any]], object]
 
 
 class LogFiles:
-    def __init__(self, jobs: Path, send: Send, complete: Callable[[str, NodeId], None]) -> None:
-        """``complete(tag, node)`` is called once the sizes told by `expect` are reached."""
+    def __init__(
+        self,
+        jobs: Path,
+        send: Send,
+        complete: Callable[[str, NodeId], None],
+        apart: Callable[[Callable[[], None]], object] = lambda work: work(),
+    ) -> None:
+        """``complete(tag, node)`` is called once the sizes told by `expect` are reached and on the disk. ``apart`` does
+        what may wait for that disk."""
         self._jobs = jobs
         self._send = send
         self._complete = complete
+        self._apart = apart
         self._lock = threading.Lock()
         self._sizes: dict[tuple[str, str], int] = {}
         self._expected: dict[tuple[str, NodeId], dict[str, int]] = {}
@@ -82,12 +96,12 @@ class LogFiles:
             size += len(fresh)
             self._sizes[tag, process] = size
         self._send(node, {"type": "ack", "attempt": tag, "stream": stream, "offset": size})
-        self._settle(node, tag)
+        self.look(node, tag)
 
     def expect(self, node: NodeId, tag: str, sizes: Mapping[str, int]) -> None:
         with self._lock:
             self._expected[tag, node] = {file_stem(stream, node): size for stream, size in sizes.items()}
-        self._settle(node, tag)
+        self.look(node, tag)
 
     def close(self, tag: str) -> None:
         with self._lock:
@@ -96,12 +110,25 @@ class LogFiles:
             for due in [due for due in self._expected if due[0] == tag]:
                 del self._expected[due]
 
-    def _settle(self, node: NodeId, tag: str) -> None:
+    def look(self, node: NodeId, tag: str) -> None:
+        """Whether all that is expected has come. Asked again when the disk did not take it."""
         with self._lock:
             expected = self._expected.get((tag, node))
             if expected is None or any(self._size(tag, process) < size for process, size in expected.items()):
                 return
             del self._expected[tag, node]
+        self._apart(lambda: self._finish(node, tag, expected))
+
+    def _finish(self, node: NodeId, tag: str, expected: dict[str, int]) -> None:
+        folder = self.folder(tag)
+        files = [folder / f"{process}.log" for process, size in expected.items() if size]
+        try:
+            settle([*files, folder, *folder.parents[:3]] if files else [])
+        except OSError as error:
+            log.error("log not on the disk", attempt=tag, node=node, error=str(error))
+            with self._lock:
+                self._expected.setdefault((tag, node), expected)
+            return
         self._complete(tag, node)
 
     def _size(self, tag: str, process: str) -> int:

@@ -18,7 +18,7 @@ from typing import Any, Protocol, TypeAlias
 import structlog
 
 from beowulf import scheduler
-from beowulf.controller import checkpoints, deadlines, gang, inputs, renting, stretching
+from beowulf.controller import checkpoints, deadlines, gang, inputs, names, renting, stretching
 from beowulf.controller.answer import answer
 from beowulf.controller.commands import Command
 from beowulf.controller.draft import Action, Collect, CollectCheckpoint, Connect, Draft, Stage
@@ -28,6 +28,7 @@ from beowulf.controller.reattach import await_logs
 from beowulf.controller.rented import CreateMachine, DestroyMachine, Listing, ListMachines, Mint
 from beowulf.controller.verdict import Verdict
 from beowulf.controller.volatile import Volatile
+from beowulf.controller.watch import Watch
 from beowulf.model import event as ev
 from beowulf.model.errors import BeowulfError
 from beowulf.model.job import JobId, Result
@@ -70,8 +71,9 @@ class Controller:
         clock: Callable[[], float] = time.time,
         mint: Mint | None = None,
         first_number: int = 1,
+        watch: Watch | None = None,
     ) -> None:
-        """``first_number``: no new job has a lower one."""
+        """``first_number``: no new job has a lower one. ``watch``: notices when the clock is set."""
         loaded = store.load()
         self.snapshot = replace(loaded, next_number=max(loaded.next_number, first_number))
         self.position = store.last  # the last event that ``snapshot`` holds; set after it, to be read before it
@@ -80,7 +82,7 @@ class Controller:
         self._store = store
         self._policy = policy
         self._rules = policy.rules
-        self._clock = clock
+        self._watch = watch or Watch(clock, None, "", None)
         self._mint = mint
         self._inbox: queue.SimpleQueue[Input] = queue.SimpleQueue()
         self._volatile = Volatile()
@@ -118,8 +120,10 @@ class Controller:
     def begin(self, hands: Hands) -> None:
         """Take over: what nodes are like is not known any more, and every link is asked for."""
         self._hands = hands
-        draft = self._draft()
-        draft.record(ev.ControllerStarted(draft.now, self._store.epoch))
+        self._move_if_set()
+        draft, clock = self._draft(), self._watch.read()
+        self._watch.trust(clock)
+        draft.record(ev.ControllerStarted(draft.now, self._store.epoch, clock))
         for node in draft.snapshot.nodes:
             draft.volatile.down_since[node] = draft.now
             draft.do(Connect(node))
@@ -153,7 +157,20 @@ class Controller:
             waker()
 
     def _draft(self) -> Draft:
-        return Draft(self.snapshot, self._volatile, self._policy, self._clock())
+        return Draft(self.snapshot, self._volatile, self._policy, self._watch.now())
+
+    def _move_if_set(self) -> None:
+        """The clock was set: committed before anything is decided by it."""
+        step = self._watch.step()
+        if step is None:
+            return
+        draft = self._draft()
+        draft.record(step)
+        self._commit(draft, [])
+        self._watch.trust(step.clock)
+        self._volatile.move(step.by_s)
+        self._checked, self._stale = 0.0, True
+        log.warning("the clock was set", by_s=round(step.by_s, 1))
 
     def _run(self) -> None:
         held: list[Input] = []
@@ -198,6 +215,7 @@ class Controller:
 
     def turn(self, batch: Sequence[Input]) -> None:
         """All inputs of ``batch``, one commit, then the actions and the answers."""
+        self._move_if_set()
         draft = self._draft()
         answers: list[tuple[Future[Any], Any]] = []
         reports: list[Report] = []
@@ -210,6 +228,7 @@ class Controller:
         if abs(draft.now - self._checked) >= DEADLINES_EVERY_S:  # the clock may be set back
             self._checked = draft.now
             deadlines.check(draft)
+        names.look_if_claimed(draft)
         self._stale = self._stale or bool(draft.events) or not self._planned_at <= draft.now < self._plan_again_at
         if self._stale:
             self._plan(draft)

@@ -14,6 +14,8 @@ from beowulf.controller.reattach import reattach
 from beowulf.model import event as ev
 from beowulf.model.node import NodeId, NodeState
 
+LONGEST = 200  # characters of a name of its own that a node may send
+
 
 def on_link_up(draft: Draft, node_id: NodeId, welcome: Mapping[str, Any]) -> None:
     node = draft.snapshot.nodes.get(node_id)
@@ -24,11 +26,13 @@ def on_link_up(draft: Draft, node_id: NodeId, welcome: Mapping[str, Any]) -> Non
     draft.volatile.renewed.pop(node_id, None)
     draft.volatile.pythons[node_id] = str(welcome.get("python") or "")
     root = str(welcome["root"])
-    if node.facts.boot_id:  # seen before: usable at once, the fresh facts follow
-        facts = replace(node.facts, boot_id=str(welcome.get("boot_id") or node.facts.boot_id))
-        draft.record(ev.NodeUp(draft.now, node_id, root, facts))
-    else:
-        draft.record(ev.NodeUp(draft.now, node_id, root, replace(node.facts, cpus=())))
+    told = replace(
+        node.facts,
+        boot_id=str(welcome.get("boot_id") or node.facts.boot_id),
+        processes=str(welcome.get("processes") or "")[:LONGEST],
+    )
+    # One that was seen before is usable at once; the fresh facts follow.
+    draft.record(ev.NodeUp(draft.now, node_id, root, told if node.facts.boot_id else replace(told, cpus=())))
     ask_facts(draft, node_id)
     renew_leases(draft, node_id)
     reattach(draft, node_id, list(welcome.get("attempts") or ()))
@@ -88,6 +92,8 @@ def on_answers(draft: Draft, node_id: NodeId, header: Mapping[str, Any]) -> None
         head_time=draft.now,
         agent_python=draft.volatile.pythons.get(node_id, ""),
     )
+    # Who it is was told by its welcome; a probe may have given up.
+    facts = replace(facts, boot_id=facts.boot_id or node.facts.boot_id, processes=node.facts.processes)
     facts = others.with_others(draft, node, facts, header["answers"])
     if node.state is not NodeState.UP or not probe.as_before(node.facts, facts):
         draft.record(ev.NodeUp(draft.now, node_id, node.root, facts))

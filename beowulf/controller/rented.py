@@ -9,7 +9,7 @@ import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from beowulf.burst.intents import Minted
 from beowulf.model.cloud import Instance, MachineId, Market, Offer
@@ -92,12 +92,26 @@ class Call:
     def last_ended(self) -> float:
         return math.inf if self.going else self.ended_at
 
+    def move(self, by_s: float) -> None:
+        self.next_at += by_s
+        self.ended_at += by_s if self.ended_at else 0.0
+
 
 @dataclass(slots=True)
 class Listing(Call):
     began: float = 0.0  # of the last one that was answered
     asked: bool = False  # somebody wants one that begins from now on
     parts: bool = False  # it showed something of a machine without the machine
+
+    def move(self, by_s: float) -> None:
+        Call.move(self, by_s)  # slots leave super() without its class
+        self.began += by_s if self.began else 0.0
+
+
+def later(moments: dict[Any, float], by_s: float) -> None:
+    """All of them by so many seconds."""
+    for key in moments:
+        moments[key] += by_s
 
 
 @dataclass(slots=True)
@@ -115,6 +129,14 @@ class Rented:
     refused: dict[str, str] = field(default_factory=dict)  # by job: why its wish for machines was not granted
     alerted: set[MachineId] = field(default_factory=set)
     chance: random.Random = field(default_factory=random.Random)
+
+    def move(self, by_s: float) -> None:
+        """The head's clock was set."""
+        for by_key in (self.missing, self.renewed, self.asked, self.leaving, self.sold_out):
+            later(by_key, by_s)
+        for calls in (self.creates, self.destroys, self.lists):
+            for call in calls.values():
+                call.move(by_s)
 
     def forget(self, machine: MachineId, instance_id: str) -> None:
         for by_machine in (self.creates, self.missing, self.renewed, self.too_dear, self.asked):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from dataclasses import dataclass
 
+from beowulf.launch import ends_with_first_node
 from beowulf.model.job import Attempt, Job, RankExit, Result
 
 
@@ -29,18 +30,27 @@ CODES = {126: "what it called may not be executed", 127: "a program it called wa
 OF_THE_TEARDOWN = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
 
-def first_failure(attempt: Attempt) -> RankExit | None:
+def first_failure(attempt: Attempt, grace_s: float = 0.0) -> RankExit | None:
     """The process whose failure took the gang down.
 
     Word of it comes over one link per node, so a peer that broke on the lost connection may be heard of first: a
     process that was ended by a signal, heard of within the time news travel, goes before one that gave up with a code.
-    What the teardown ends later is never it.
+    What the teardown ends later is never it. ``grace_s``: so long the teardown kills nobody, so that a process of
+    another node that was killed meanwhile goes first, too, however long news of it travelled.
     """
     failed = [done for done in attempt.exits if done.code != 0]
     if not failed:
         return None
     early = [done for done in failed if done.at - failed[0].at <= NEWS_TRAVELS_S]
-    return next((done for done in early if done.signal and done.signal not in OF_THE_TEARDOWN), failed[0])
+    ended = [done for done in early if done.signal and done.signal not in OF_THE_TEARDOWN]
+    ended += [
+        done for done in failed if done.signal == signal.SIGKILL and _is_no_work_of_ours(done, failed[0], grace_s)
+    ]
+    return next(iter(ended), failed[0])
+
+
+def _is_no_work_of_ours(done: RankExit, first: RankExit, grace_s: float) -> bool:
+    return done.node != first.node and done.at - first.at < grace_s
 
 
 def failure_sentence(done: RankExit) -> str:
@@ -58,15 +68,15 @@ def signal_name(number: int) -> str:
         return "unknown"
 
 
-def judge_exits(attempt: Attempt) -> Verdict:
-    """The result of a gang that ended by itself."""
-    failed = first_failure(attempt)
+def judge_exits(attempt: Attempt, grace_s: float = 0.0) -> Verdict:
+    """The result of a gang that ended by itself. ``grace_s``: see `first_failure`."""
+    failed = first_failure(attempt, grace_s)
     return Verdict(Result.FAILED, failure_sentence(failed)) if failed else Verdict(Result.COMPLETED, "")
 
 
 def final_verdict(job: Job, attempt: Attempt) -> Verdict:
     """How an attempt ended whose nodes are clear, once all that could be heard of it was heard."""
-    exits = judge_exits(attempt)
+    exits = judge_exits(attempt, _grace_s(job))
     if attempt.ending is None:
         return exits
     verdict = Verdict(attempt.ending, attempt.reason)
@@ -78,6 +88,11 @@ def final_verdict(job: Job, attempt: Attempt) -> Verdict:
         if exits.result is Result.COMPLETED and len(attempt.exits) >= attempt.allocation.world_size:
             return exits  # it was done before it could be ended
     return verdict
+
+
+def _grace_s(job: Job) -> float:
+    """mpirun kills by itself, and sooner."""
+    return 0.0 if ends_with_first_node(job.spec) else job.spec.kill_grace_s
 
 
 OF_OURS = 3  # attempts in a row that never ran after a resize and are not counted
@@ -133,5 +148,5 @@ def exit_code(job: Job) -> int:
         return 124
     if job.result is Result.CANCELLED:
         return 130
-    failed = first_failure(job.attempt) if job.attempt else None
+    failed = first_failure(job.attempt, _grace_s(job)) if job.attempt else None
     return failed.code if failed and job.result is Result.FAILED else 1

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from beowulf.controller.rented import Rented
+from beowulf.controller.rented import Rented, later
 from beowulf.model.node import NodeId
 from beowulf.probe import Seen
 from beowulf.scheduler import Memo
@@ -37,6 +37,9 @@ class Checkpointing:
     last_is_in: bool = False  # the attempt is over, and what it left was looked for
     tries: int = 0  # of that which went wrong
 
+    def move(self, by_s: float) -> None:
+        self.made_at, self.began_at, self.next_at = self.made_at + by_s, self.began_at + by_s, self.next_at + by_s
+
 
 @dataclass(slots=True)
 class Pacing:
@@ -46,6 +49,9 @@ class Pacing:
     since: float
     again_at: float
 
+    def move(self, by_s: float) -> None:
+        self.since, self.again_at = self.since + by_s, self.again_at + by_s
+
 
 @dataclass(slots=True)
 class Resizing:
@@ -53,6 +59,9 @@ class Resizing:
 
     since: float  # when it was asked for one
     staging: set[NodeId]
+
+    def move(self, by_s: float) -> None:
+        self.since += by_s
 
 
 @dataclass(slots=True)
@@ -64,6 +73,9 @@ class Late:
     again_at: float = 0.0
     why: str = ""
     lost: str = ""
+
+    def move(self, by_s: float) -> None:
+        self.since, self.again_at = self.since + by_s, self.again_at + by_s
 
 
 @dataclass(slots=True)
@@ -97,6 +109,21 @@ class Volatile:
 
     def checkpointing(self, tag: str) -> Checkpointing:
         return self.checkpoints.setdefault(tag, Checkpointing())
+
+    def move(self, by_s: float) -> None:
+        """The head's clock was set."""
+        for by_key in (self.down_since, self.logs_held, self.deaf, self.renewed, self.asked, self.looked):
+            later(by_key, by_s)
+        for due in self.logs_due.values():
+            later(due, by_s)
+        for node, times in self.failures.items():
+            self.failures[node] = deque((at + by_s for at in times), maxlen=times.maxlen)
+        for values in (self.late, self.checkpoints, self.pacing, self.resizing):
+            for value in values.values():
+                value.move(by_s)
+        self.resize_looked += by_s
+        self.memo = None
+        self.rented.move(by_s)
 
     def forget_node(self, node: NodeId) -> None:
         """It was removed: rented machines come and go for years, each with a name of its own."""

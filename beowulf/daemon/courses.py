@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import structlog
@@ -80,7 +80,8 @@ class Courses(Every):
         if key not in self._kept:
             self._kept[key] = _Kept(self._read(*key) or Course(attempt.started_at))
         kept = self._kept[key]
-        kept.course = extended(kept.course, use_of(loads, gpus), now)
+        begun = replace(kept.course, begin=attempt.started_at)  # it moves when the clock is set
+        kept.course = extended(begun, use_of(loads, gpus), now)
         if len(kept.course.uses) != kept.written_steps and now - kept.written_at >= WRITE_EVERY_S:
             self._write(key, now)
 

@@ -73,7 +73,7 @@ NOTHING: Mapping[str, Share] = {}
 # name, what it is, how it is read: a gauge per node each
 NODE_GAUGES: tuple[tuple[str, str, Callable[[Node, Mapping[str, Share]], float]], ...] = (
     ("up", "1 while the head hears the node.", lambda node, _: node.state is NodeState.UP),
-    ("drained", "1 while it takes no new jobs.", lambda node, _: node.drained),
+    ("drained", "1 while it takes no new jobs.", lambda node, _: node.drained or bool(node.same_as)),
     ("threads", "Hardware threads jobs may have.", lambda node, _: len(node.usable_cpus)),
     ("threads_used", "Hardware threads jobs have.", lambda _, held: len(_used(held, "cpus"))),
     ("gpus", "Accelerators it has.", lambda node, _: len(node.facts.gpus)),

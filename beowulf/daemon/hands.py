@@ -140,6 +140,7 @@ class WorkingHands:
             "reports": {str(report.rank): report.seq for report in known},
         }
         self._fleet.send(action.node, header)
+        self._logs.look(action.node, action.tag)
 
     def _stop_staging(self, tag: str) -> None:
         with self._lock:

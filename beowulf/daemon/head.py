@@ -19,6 +19,7 @@ from beowulf.daemon.beside import Beside, End
 from beowulf.daemon.cloud_desk import CloudDesk
 from beowulf.daemon.courses import Courses
 from beowulf.daemon.home import Home
+from beowulf.daemon.leavings import word_of
 from beowulf.daemon.metrics import CONTENT_TYPE, Metrics
 from beowulf.daemon.reasons import end_answer, standing, why_answer
 from beowulf.daemon.samples import Samples
@@ -215,6 +216,9 @@ class RunningHead:
     def outputs(self, job_id: JobId) -> Path | None:
         folder = self._home.outputs(self._job(job_id).id)
         return folder if folder.is_dir() else None
+
+    def let_go(self, job_id: JobId) -> str:
+        return word_of(self._home.jobs / self._job(job_id).id)
 
     def ssh_command(self, node: NodeId) -> list[str]:
         """``ssh`` with the node's own pinned key and nothing else trusted."""

@@ -44,6 +44,15 @@ class Home:
         return self.path / "controller.pid"
 
     @property
+    def alive(self) -> Path:
+        """Touched while a head is up."""
+        return self.path / "alive"
+
+    def alive_at(self) -> float:
+        """When a head was last up, by its clock; 0: nobody knows."""
+        return self.alive.stat().st_mtime if self.alive.exists() else 0.0
+
+    @property
     def key(self) -> Path:
         return self.path / "id_ed25519"
 

@@ -56,6 +56,7 @@ class Hooks:
         self._position = position
         self._events = events
         self._snapshot = snapshot
+        self._began = 0
         self._stopping = threading.Event()
         self._wakers = [threading.Event() for _ in hooks]
         self._threads = [
@@ -64,6 +65,8 @@ class Hooks:
         ]
 
     def start(self) -> None:
+        """What is committed from here on is told."""
+        self._began = self._position()
         for thread in self._threads:
             thread.start()
 
@@ -89,7 +92,7 @@ class Hooks:
         place = self._folder / f"{_name(hook)}.seq"
         after = _read(place)
         if after is None or after > self._position():  # new, or the database is an older one than before
-            after = self._position()
+            after = self._began
             _write(place, after)
         while not self._stopping.is_set():
             found = self._events(after, BATCH, "")

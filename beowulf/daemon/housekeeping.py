@@ -1,5 +1,5 @@
-"""Keeps the store and caches within bounds: old detail, submitted folders and wheels on the head; folders, environments
-and wheels on idle nodes; inputs in the buckets of clouds."""
+"""Keeps the store and caches within bounds: old detail, what jobs left, submitted folders and wheels on the head;
+folders, environments and wheels on idle nodes; inputs in the buckets of clouds."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from typing import Protocol
 import structlog
 
 from beowulf.daemon.every import Every
+from beowulf.daemon.leavings import dated, leavings, let_go
 from beowulf.model.errors import BeowulfError
 from beowulf.model.job import Job
 from beowulf.model.node import Node
 from beowulf.model.snapshot import Snapshot
+from beowulf.specs.settings import KeepJobs
 from beowulf.sync.depot import Depot
 from beowulf.sync.environment import environment_digest
 from beowulf.sync.expiry import CacheLimits, to_drop
@@ -29,6 +31,8 @@ log = structlog.get_logger("housekeeping")
 EVERY_S = 3600.0
 IN_USE_S = 86400.0  # a wheel that was asked for so lately may be on its way
 LOG_BYTES = 64 << 20
+FRESH_S = 7 * 86400.0  # what a job left stays so long, however much it is
+DISK_SHARE = 0.5
 STAGED_S = 7 * 86400.0  # so long inputs stay in a bucket, which is billed for them
 WHOLE_S = 2 * 86400.0  # so long everything is kept that ranks and nodes tell
 
@@ -62,10 +66,12 @@ class Housekeeping(Every):
         head_log: Path,
         thin_history: Callable[[float], None],
         limits: CacheLimits | None = None,
+        keep_jobs: CacheLimits | None = None,
         depots: Collection[Depot] = (),
     ) -> None:
-        """``jobs``: a folder for each job, with its checkpoints. ``thin_history``: leaves what is worth keeping
-        of what ranks and nodes told before a moment."""
+        """``jobs``: a folder for each job, with its logs, outputs and checkpoints. ``thin_history``: leaves what is
+        worth keeping of what ranks and nodes told before a moment. ``keep_jobs``: of logs and outputs of jobs that
+        have ended; 0 bytes: half of the disk."""
         super().__init__(EVERY_S, lambda: self.tidy(time.time()), "housekeeping")
         self._snapshot = snapshot
         self._thin_history = thin_history
@@ -75,6 +81,7 @@ class Housekeeping(Every):
         self._jobs = jobs
         self._head_log = head_log
         self._limits = limits or CacheLimits()
+        self._keep_jobs = keep_jobs or CacheLimits(0, KeepJobs().max_age_s)
         self._depots = depots
 
     def tidy(self, now: float) -> None:
@@ -85,6 +92,7 @@ class Housekeeping(Every):
             self._drop_trees,
             self._drop_wheels,
             self._drop_checkpoints,
+            self._let_go,
             self._turn_log,
             self._drop_staged,
             self._trim_nodes,
@@ -113,6 +121,19 @@ class Housekeeping(Every):
         for folder in self._jobs.glob("*/checkpoints"):
             if folder.parent.name not in live and now - folder.stat().st_mtime > self._limits.max_age_s:
                 shutil.rmtree(folder)
+
+    def _let_go(self, snapshot: Snapshot, now: float) -> None:
+        """Logs and outputs of jobs that have ended. Those of one that has not are not even home yet."""
+        keep = self._keep_jobs
+        most = keep.max_bytes or int(DISK_SHARE * shutil.disk_usage(self._jobs).total)
+        found = dated(leavings(self._jobs), now)
+        fresh = {one.name for one in found if now - one.used_at < FRESH_S}
+        live = {job.id for job in live_jobs(snapshot)}
+        old = {one.name for one in found if now - one.used_at > keep.max_age_s}
+        day = time.strftime("%Y-%m-%d", time.localtime(now))
+        for name in to_drop(found, live | fresh, CacheLimits(most, keep.max_age_s), now):
+            limit = f"{keep.max_age_s / 86400.0:g} days old" if name in old else f"more than {most >> 30} GiB in all"
+            let_go(self._jobs / name, f"its log and outputs were removed on {day}: {limit} (keep_jobs)")
 
     def _turn_log(self, snapshot: Snapshot, now: float) -> None:
         """The head appends to it all its life: what is there is copied aside, and the file emptied under it."""

@@ -15,6 +15,7 @@ WORDS: Mapping[str, str] = {
     "JobPlaced": "placed",
     "NodeDown": "node_down",
     "NodeDrained": "node_drained",
+    "NodeRefused": "node_drained",
     "MachineIntended": "machine_rented",
     "MachineGone": "machine_gone",
 }

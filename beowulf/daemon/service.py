@@ -8,6 +8,8 @@ import signal
 import threading
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ from beowulf.controller.inputs import LogHeld, LogsComplete
 from beowulf.controller.logs import LogFiles
 from beowulf.controller.loop import Controller
 from beowulf.controller.policy import Policy
+from beowulf.controller.watch import watch_here
 from beowulf.daemon.beside import Beside
 from beowulf.daemon.cloud_desk import CloudDesk
 from beowulf.daemon.clouds import Clouds
@@ -46,6 +49,7 @@ from beowulf.probe import GPU_LOAD, LinkProblem, read_gpu_load
 from beowulf.specs.settings import Settings, parse_settings
 from beowulf.store import Store
 from beowulf.sync.errors import StagingError
+from beowulf.sync.expiry import CacheLimits
 from beowulf.sync.opening import over
 from beowulf.sync.stager import Stager
 from beowulf.sync.trees import TreeStore
@@ -55,6 +59,7 @@ from beowulf.transport import Beat, Fleet, KeyRing, LinkDown, LinkEvent, LinkSet
 log = structlog.get_logger("head")
 
 COMMIT_LIMIT_S = 60.0
+FLUSHES = 4  # of logs that are complete: a disk does few at a time
 
 
 def read_settings(home: Home) -> Settings:
@@ -88,10 +93,13 @@ class Service:
         self._clouds = Clouds(
             policy.renting, self._store.cluster, home.machine_keys, public_key, lambda item: self._controller.post(item)
         )
-        first_number = home.highest_job() + 1
-        self._controller = Controller(self._store, policy, mint=self._clouds.mint, first_number=first_number)
+        watch = watch_here(self._store.clock, home.alive_at())
+        self._controller = Controller(
+            self._store, policy, mint=self._clouds.mint, first_number=home.highest_job() + 1, watch=watch
+        )
         self._fleet = Fleet(self._sink, cluster=self._store.cluster, epoch=self._store.epoch, keys=keys, settings=links)
-        self._logs = LogFiles(home.jobs, self._fleet.send, self._logs_complete)
+        self._flushes = ThreadPoolExecutor(FLUSHES, thread_name_prefix="flush")
+        self._logs = LogFiles(home.jobs, self._fleet.send, self._logs_complete, self._flushes.submit)
         trees = TreeStore(home.trees)
         depots = registry.depots(policy.renting.clouds, self._store.cluster)
         wheels = WheelHouse(home.wheels)
@@ -104,6 +112,7 @@ class Service:
             home.jobs,
             home.log,
             self._store.thin,
+            keep_jobs=CacheLimits(settings.keep_jobs.max_mib << 20, settings.keep_jobs.max_age_s),
             depots=depots.values(),
         )
         self._hands = WorkingHands(
@@ -175,7 +184,8 @@ class Service:
         self._home.pid.write_text(f"{os.getpid()}\n")
         log.info("head is up", home=str(self._home.path), cluster=self._store.cluster, epoch=self._store.epoch)
         while not self._stopping.wait(1.0) and self._controller.failure is None:
-            pass
+            with suppress(OSError):  # a full disk ends no head
+                self._home.alive.touch()
         return self._close()
 
     def _close(self) -> int:
@@ -188,6 +198,7 @@ class Service:
         self._controller.stop()
         self._hands.close()
         self._fleet.close()
+        self._flushes.shutdown(wait=False, cancel_futures=True)
         self._store.close()
         self._home.pid.unlink(missing_ok=True)
         failure = self._controller.failure

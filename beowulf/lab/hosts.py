@@ -24,7 +24,7 @@ from beowulf.model.errors import BeowulfError
 
 LAB_KEY = "lab_ed25519"
 LISTENING = "Server listening on"
-BOOT_SECONDS = 30
+BOOT_SECONDS = 120  # a second is usual
 
 
 def host_folder(lab: Blueprint, host: HostPlan) -> Path:
@@ -145,7 +145,7 @@ def switch_off(lab: Blueprint, host: HostPlan) -> None:
 def remove_cgroups(lab: Blueprint) -> None:
     if not lab.cgroup:
         return
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     for folder in (*(f"{lab.cgroup}/{host.name}" for host in lab.hosts), lab.cgroup):
         while os.path.isdir(folder) and time.monotonic() < deadline:
             try:

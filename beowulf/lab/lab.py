@@ -199,7 +199,7 @@ class Lab:
         lab, plan = self.blueprint, self._plan(name)
         return processes.on_host(hosts.init_of(lab, plan), plan.namespace, hosts.mark_of(lab, plan))
 
-    def run(self, name: str, argv: Sequence[str], *, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+    def run(self, name: str, argv: Sequence[str], *, timeout: float = 150) -> subprocess.CompletedProcess[str]:
         """Runs ``argv`` on the host without going through its sshd. Raises Refused when the host is off."""
         lab, plan = self.blueprint, self._plan(name)
         init = hosts.init_of(lab, plan)

@@ -55,7 +55,7 @@ def on_host(init: Init | None, network: str, mark: str = "") -> list[tuple[int, 
 
 def end(init: Init | None, network: str, mark: str = "") -> None:
     """Pulls the plug, and comes back when nothing of the host is left."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     if init is not None and init.alive():
         strays = on_host(init, "", mark) if mark else []
         _kill(init.pid)

@@ -81,5 +81,5 @@ def check(gang: Gang) -> Refusal | None:
     return mpi.check(gang)
 
 
-OVER_MPI = Launcher(mpi.processes, check, mpi.node_env, _mpi_files, spawn=True)
+OVER_MPI = Launcher(mpi.processes, check, mpi.node_env, _mpi_files, spawn=True, scratch=mpi.SCRATCH)
 OVER_GLOO = Launcher(gloo_ranks, always_port=True)

@@ -25,7 +25,7 @@ LAUNCHERS: Mapping[Name, Launcher] = MappingProxyType(
     {
         Name.COMMAND: Launcher(direct.every_rank),
         Name.TORCHRUN: Launcher(direct.torchrun, always_port=True),
-        Name.MPI: Launcher(mpi.processes, mpi.check, mpi.node_env, mpi.files, spawn=True),
+        Name.MPI: Launcher(mpi.processes, mpi.check, mpi.node_env, mpi.files, spawn=True, scratch=mpi.SCRATCH),
         Name.HOROVOD: horovod.OVER_MPI,
         Name.TENSORFLOW: Launcher(tensorflow.processes, always_port=True),
     }
@@ -133,5 +133,6 @@ def _node_start(gang: Gang, launcher: Launcher, index: int, share: Share, log_ca
         peers=tuple(gang.nodes[other].address for other in others),
         files={HOSTFILE: hostfile(gang), **launcher.files(gang, index, share)},
         spawn=launcher.spawn and not gang.alone,
+        scratch=dict(launcher.scratch),
         log_cap_bytes=log_cap_bytes,
     )

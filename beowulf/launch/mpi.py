@@ -17,6 +17,8 @@ What was seen of Open MPI 5.0.11 (PRRTE 3) and what follows from it:
 * Ranks inherit their daemon's environment, but OPAL_PREFIX comes from rank 0's node, as do OMPI_*, PMIX_* and PRTE_*:
   ``beowulf-rank`` sets OPAL_PREFIX right again.
 * SLURM_* in mpirun's environment would make it look for a Slurm allocation: only ranks get them.
+* A killed mpirun leaves its sockets in TMPDIR, killed ranks what they share in /dev/shm: both are folders of the
+  attempt.
 * Probing UCX and libfabric costs 0.9 s of 1.6 s per start (4 ranks, 2 hosts): ``pml ob1`` with tcp and sm goes
   straight to what a lab's Ethernet needs. hcoll, ucc and adapt cost another 0.1 s.
 """
@@ -37,6 +39,13 @@ from beowulf.model.node import Node
 RANKS_FILE = "ranks.json"
 REMOTE_SHELL = "beowulf-rsh"
 RANK_WRAPPER = "beowulf-rank"
+SCRATCH: Mapping[str, str] = MappingProxyType(
+    {
+        "TMPDIR": "/tmp",
+        "OMPI_MCA_btl_sm_backing_directory": "/dev/shm",
+        "OMPI_MCA_btl_vader_backing_directory": "/dev/shm",  # as Open MPI 4 calls it
+    }
+)
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
 

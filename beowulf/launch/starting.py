@@ -51,6 +51,7 @@ class NodeStart:
     peers: tuple[str, ...] = ()
     files: Mapping[str, str] = field(default_factory=dict)
     spawn: bool = False
+    scratch: Mapping[str, str] = field(default_factory=dict)  # variables that shall name a folder below these
     fail_fast: bool = True
     log_cap_bytes: int = LOG_CAP_BYTES
 
@@ -138,7 +139,8 @@ class Launcher:
     """A way to start ranks: a row of the table in ``launchers.py``.
 
     ``processes`` says what runs on one share; ``node_env`` and ``files`` add to every node's environment and files;
-    ``check`` refuses gangs that could not work; ``spawn``: ranks' tools may ask for daemons on the gang's other nodes.
+    ``check`` refuses gangs that could not work; ``spawn``: ranks' tools may ask for daemons on the gang's other nodes;
+    ``scratch``: variables that name a folder of the attempt below these, which goes with it.
     """
 
     processes: Callable[[Gang, int, Share], tuple[Process, ...]]
@@ -146,4 +148,5 @@ class Launcher:
     node_env: Callable[[Gang, Node], dict[str, str]] = lambda gang, node: {}
     files: Callable[[Gang, int, Share], dict[str, str]] = lambda gang, index, share: {}
     spawn: bool = False
+    scratch: Mapping[str, str] = field(default_factory=dict)
     always_port: bool = False  # also a single rank listens on MASTER_PORT

@@ -135,6 +135,8 @@ class _Measurement:
         node = snapshot.nodes.get(name)
         if self._stopping.is_set() or node is None:
             raise NotMeasured("given up")
+        if node.same_as:
+            raise NotMeasured(f"it is the same machine as {node.same_as}")
         tags = sorted(snapshot.held.get(name, {}))
         if tags and not self._force:
             raise NotMeasured(f"job {tags[0].rpartition('.')[0]} is there (--force measures all the same)")

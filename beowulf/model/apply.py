@@ -10,6 +10,7 @@ from immutables import Map
 
 from beowulf.model import apply_machines, apply_nodes
 from beowulf.model import event as ev
+from beowulf.model.clock import ClockStepped, moved
 from beowulf.model.errors import IllegalMove
 from beowulf.model.job import Attempt, Checkpoint, Job, JobId, JobState, ShareState
 from beowulf.model.snapshot import ACTIVE, Change, Snapshot, keeps_cleared_nodes, noted
@@ -41,8 +42,9 @@ def apply(snapshot: Snapshot, event: ev.Event) -> Snapshot:
 
 
 def _change(snapshot: Snapshot, event: ev.Event) -> Change:
-    if isinstance(event, ev.ControllerStarted):
-        return Change(nodes=tuple(snapshot.nodes))
+    if isinstance(event, (ev.ControllerStarted, ClockStepped)):
+        live = (*snapshot.pending, *snapshot.active) if isinstance(event, ClockStepped) else ()
+        return Change(live, tuple(snapshot.nodes))
     if isinstance(event, ev.JobSubmitted) and event.array:
         return Change(tuple(f"{event.job_id}_{index}" for index in event.array))
     job_id, node = getattr(event, "job_id", None), getattr(event, "node", None)
@@ -267,6 +269,7 @@ _STEPS: Mapping[type[Any], Callable[[Snapshot, Any], Snapshot]] = {
     ev.CheckpointKept: _checkpoint_kept,
     ev.PaceMeasured: _pace_measured,
     ev.JobEnded: _job_ended,
+    ClockStepped: lambda snapshot, event: moved(snapshot, event.by_s),
     **apply_nodes.STEPS,
     **apply_machines.STEPS,
 }

@@ -73,6 +73,14 @@ def _node_resumed(snapshot: Snapshot, event: ev.NodeResumed) -> Snapshot:
     return _alter(snapshot, event.node, drained=False, draining_reason="", changed_at=event.at)
 
 
+def _node_refused(snapshot: Snapshot, event: ev.NodeRefused) -> Snapshot:
+    return _alter(snapshot, event.node, same_as=event.same_as, changed_at=event.at)
+
+
+def _node_accepted(snapshot: Snapshot, event: ev.NodeAccepted) -> Snapshot:
+    return _alter(snapshot, event.node, same_as="", changed_at=event.at)
+
+
 def _node_rekeyed(snapshot: Snapshot, event: ev.NodeRekeyed) -> Snapshot:
     return _alter(snapshot, event.node, host_key=event.host_key, changed_at=event.at)
 
@@ -100,6 +108,8 @@ STEPS: Mapping[type[Any], Callable[[Snapshot, Any], Snapshot]] = {
     ev.NodeDown: _node_down,
     ev.NodeDrained: _node_drained,
     ev.NodeResumed: _node_resumed,
+    ev.NodeRefused: _node_refused,
+    ev.NodeAccepted: _node_accepted,
     ev.NodeRekeyed: _node_rekeyed,
     ev.NodeProfiled: _node_profiled,
     ev.PeersUnreachable: _peers_unreachable,

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias, get_args
 
 from beowulf.model.allocation import Allocation
+from beowulf.model.clock import Clock, ClockStepped
 from beowulf.model.job import JobId, JobSpec, RankExit, Result, Tree
 from beowulf.model.node import Endpoint, Facts, NodeId, Profile
 from beowulf.model.rented import MachineEvent
@@ -208,6 +209,24 @@ class NodeResumed:
 
 
 @dataclass(frozen=True, slots=True)
+class NodeRefused:
+    """The machine is in use under another name: no device may be given out twice."""
+
+    at: float
+    node: NodeId
+    same_as: NodeId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class NodeAccepted:
+    """No other name stands for the machine any more."""
+
+    at: float
+    node: NodeId
+
+
+@dataclass(frozen=True, slots=True)
 class NodeRekeyed:
     at: float
     node: NodeId
@@ -230,6 +249,7 @@ class ControllerStarted:
 
     at: float
     epoch: int
+    clock: Clock | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,10 +283,13 @@ Event: TypeAlias = (
     | NodeDown
     | NodeDrained
     | NodeResumed
+    | NodeRefused
+    | NodeAccepted
     | NodeRekeyed
     | NodeProfiled
     | PeersUnreachable
     | ControllerStarted
+    | ClockStepped
     | MachineEvent
 )
 

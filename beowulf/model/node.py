@@ -67,6 +67,7 @@ class Facts:
     hostname: str = ""
     machine_id: str = ""
     boot_id: str = ""
+    processes: str = ""  # which processes it sees: other ones in each container of a machine; "": not told
     os: str = ""
     kernel: str = ""
     arch: str = ""
@@ -184,6 +185,7 @@ class Node:
     reason: str = ""  # why it is down or drained
     drained: bool = False
     draining_reason: str = ""
+    same_as: NodeId = ""  # the name that already stands for this machine: this one gets no jobs
     facts: Facts = Facts()
     root: str = ""  # the agent's folder on the node, absolute
     changed_at: float = 0.0
@@ -218,7 +220,13 @@ class Node:
 
     @property
     def schedulable(self) -> bool:
-        return self.state is NodeState.UP and not self.drained
+        return self.state is NodeState.UP and not self.drained and not self.same_as
+
+    @property
+    def machine(self) -> str:
+        """The same for all names and addresses of one machine, another after each boot; "": not known."""
+        facts = self.facts
+        return f"{facts.boot_id} {facts.processes}" if facts.boot_id and facts.processes else ""
 
     @property
     def address(self) -> str:
@@ -227,6 +235,11 @@ class Node:
             if interface.name == self.facts.route_interface and interface.addresses:
                 return interface.addresses[0]
         return self.endpoint.host
+
+
+def same_machine(node: NodeId, other: NodeId) -> str:
+    """Why ``node`` gets no jobs, and what to do."""
+    return f"it is the same machine as {other}, which goes on: beowulf nodes remove {node}"
 
 
 def without_others(node: Node) -> Node:

@@ -8,6 +8,7 @@ from beowulf.probe.doctor import compare, doctor
 from beowulf.probe.drift import as_before
 from beowulf.probe.finding import Finding, LinkProblem, Severity
 from beowulf.probe.load import GPU_LOAD, GpuLoad, Load, gpu_load_question, load_between, read_gpu_load
+from beowulf.probe.names import second_names
 from beowulf.probe.others import Seen, look, on_gpus, on_threads
 from beowulf.probe.questions import questions, use
 from beowulf.probe.read import read
@@ -34,6 +35,7 @@ __all__ = [
     "questions",
     "read",
     "read_gpu_load",
+    "second_names",
     "use",
     "use_of",
 ]

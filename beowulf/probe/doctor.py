@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 
-from beowulf.model.node import Facts, Node, NodeState
+from beowulf.model.node import Facts, Node, NodeState, same_machine
 from beowulf.probe.connection import link_finding
 from beowulf.probe.disks import NETWORK_KINDS
 from beowulf.probe.finding import Finding, LinkProblem, Severity
@@ -36,7 +36,7 @@ def doctor(node: Node, problem: LinkProblem | None = None) -> list[Finding]:
 def compare(nodes: Iterable[Node]) -> list[Finding]:
     """What is wrong only between nodes: unequal MPIs, clocks apart, one home shared by several."""
     known = [node for node in nodes if node.facts != Facts()]
-    return [*_unequal_mpi(known), *_clocks_apart(known), *_one_machine_twice(known)]
+    return [*_unequal_mpi(known), *_clocks_apart(known), *_containers(known)]
 
 
 def _standing(node: Node) -> list[Finding]:
@@ -51,6 +51,10 @@ def _standing(node: Node) -> list[Finding]:
                 "beowulf nodes show {node}",
             )
         )
+    if node.same_as:
+        said = same_machine(node.id, node.same_as).partition(":")[0]
+        why = "its processors and memory would be given out twice: no job starts here"
+        found.append(_finding(node, ERROR, said, why, "beowulf nodes remove {node}"))
     if node.drained:
         reason = node.draining_reason or "no reason given"
         found.append(
@@ -257,17 +261,18 @@ def _clocks_apart(nodes: list[Node]) -> Iterator[Finding]:
         )
 
 
-def _one_machine_twice(nodes: list[Node]) -> Iterator[Finding]:
-    """The same kernel under two names: its threads would be given out twice."""
-    by_machine: dict[tuple[str, str], list[Node]] = defaultdict(list)
+def _containers(nodes: list[Node]) -> Iterator[Finding]:
+    """Parts of one machine, each with processes of its own: nobody but its owner knows whether they overlap."""
+    by_kernel: dict[tuple[str, str], list[Node]] = defaultdict(list)
     for node in nodes:
-        if node.facts.boot_id:
-            by_machine[node.facts.boot_id, node.facts.machine_id].append(node)
-    for same in by_machine.values():
+        if node.facts.boot_id and not node.same_as:
+            by_kernel[node.facts.boot_id, node.facts.machine_id].append(node)
+    for same in by_kernel.values():
         for node in same[1:]:
-            what = f"it is the same machine as {same[0].id}"
-            mend = "beowulf nodes remove {node}, or share the threads with max_cpus in the inventory"
-            yield _finding(node, NOTE, what, "its processors and memory are counted twice", mend)
+            what = f"it is a part of the same machine as {same[0].id}"
+            why = "processors and memory that both may use are counted twice"
+            mend = "give each container processors and memory of its own, or: beowulf nodes remove {node}"
+            yield _finding(node, NOTE, what, why, mend)
 
 
 def _finding(node: Node, severity: Severity, what: str, why: str, mend: str) -> Finding:

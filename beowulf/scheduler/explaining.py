@@ -17,7 +17,7 @@ from beowulf.scheduler.estimates import UNKNOWN, Estimate, History, end_of, esti
 from beowulf.scheduler.foresight import start_of
 from beowulf.scheduler.future import Future
 from beowulf.scheduler.gang import gather
-from beowulf.scheduler.limits import Limit, Spent, limits, waits
+from beowulf.scheduler.limits import Limit, Spent, joint_limits, limits, waits
 from beowulf.scheduler.planning import decide, reservations_of
 from beowulf.scheduler.policies import policy_of
 from beowulf.scheduler.prospects import Outlook
@@ -65,14 +65,14 @@ def explain(
     if found.reason is None:
         return _timed(found, job, state, now)
     starts_at = start_of(snapshot, now, job_id, chosen, spent) if found.when_idle is None else None
+    world = (snapshot, chosen)
+    by_itself = limits(world, now, job_id, spent)
+    tips = suggestions(snapshot, now, job, chosen, spent)
     return replace(
         _timed(found, job, state, starts_at),
-        limits=limits((snapshot, chosen), now, job_id, spent),
-        suggestions=(
-            *suggestions(snapshot, now, job, chosen, spent),
-            *(() if spent() else rented_instead(snapshot, now, job_id, chosen)),
-        ),
+        suggestions=(*tips, *(() if spent() else rented_instead(snapshot, now, job_id, chosen))),
         burst="" if spent() else _burst(snapshot, now, job, chosen),
+        limits=by_itself or joint_limits(world, now, job_id, spent),
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import combinations
 from typing import TypeAlias
 
 from immutables import Map
@@ -27,7 +28,7 @@ Spent: TypeAlias = Callable[[], bool]
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """One circumstance that keeps the job waiting, all others lifted."""
+    """One circumstance that keeps the job waiting, all others lifted; or two that only do so together."""
 
     circumstance: str
     reason: Reason
@@ -35,20 +36,31 @@ class Limit:
 
 def limits(world: World, now: float, job_id: JobId, spent: Spent) -> tuple[Limit, ...]:
     """Every circumstance that would keep the job waiting by itself."""
-    found = []
-    for name in CIRCUMSTANCES:
-        if spent():
-            break
-        changed = world
-        for other, lift in CIRCUMSTANCES.items():
-            changed = lift(changed, job_id) if other != name else changed
-        reason = waits(changed, now, job_id)
-        if reason is not None:
-            found.append(Limit(name, reason))
+    found = _holding(world, now, job_id, spent, 1)
     everything = {limit.reason for limit in found}
     if len(everything) == 1 and len(found) == len(CIRCUMSTANCES):  # no circumstance: no machine here can run it
         return (Limit("the machines there are", found[0].reason),)
     return tuple(found)
+
+
+def joint_limits(world: World, now: float, job_id: JobId, spent: Spent) -> tuple[Limit, ...]:
+    """Every two circumstances that would together, of a job that no single one does."""
+    return tuple(_holding(world, now, job_id, spent, 2))
+
+
+def _holding(world: World, now: float, job_id: JobId, spent: Spent, number: int) -> list[Limit]:
+    """So many circumstances left in force at a time."""
+    found = []
+    for names in combinations(CIRCUMSTANCES, number):
+        if spent():
+            break
+        changed = world
+        for other, lift in CIRCUMSTANCES.items():
+            changed = lift(changed, job_id) if other not in names else changed
+        reason = waits(changed, now, job_id)
+        if reason is not None:
+            found.append(Limit(" and ".join(names), reason))
+    return found
 
 
 def waits(world: World, now: float, job_id: JobId) -> Reason | None:
@@ -96,7 +108,11 @@ def _swept(job: Job) -> Job:
 
 def _every_node_is_up(world: World, job_id: JobId) -> World:
     snapshot, rules = world
-    up = {one.id: replace(one, state=NodeState.UP, drained=False) for one in snapshot.nodes.values() if one.root}
+    up = {
+        one.id: replace(one, state=NodeState.UP, drained=False)
+        for one in snapshot.nodes.values()
+        if one.root and not one.same_as
+    }
     return replace(snapshot, nodes=snapshot.nodes.update(up), unreachable=Map(), changes=()), rules
 
 

@@ -38,6 +38,7 @@ class Policy:
     order: Callable[[Standing], float] | None = None
     depth: int = 1
     latest_first: bool = True  # a reservation rather takes nodes that are busy now, and leaves the free ones to others
+    personal: bool = True  # it matters whose a job is: without, replays are quicker
     steady: bool = False  # of the jobs of one account, none overtakes another while they wait: replays are quicker
     by_deadline: bool = True  # jobs that money would be spent on take each other's turns: see `turns`
 
@@ -62,7 +63,7 @@ POLICIES: dict[str, Policy] = {
     "fifo": Policy(depth=KEEP_ALL, by_deadline=False),
     "easy": Policy(),
     "conservative": Policy(multifactor, depth=20, latest_first=False, steady=True),
-    "short": Policy(short_first),
+    "short": Policy(short_first, personal=False),
 }
 
 

@@ -107,7 +107,8 @@ class Queue:
         waited, length_s = max(0.0, self._now - submitted), self.likely_s(line)
         part = max(1, request.cpus) * request.min_nodes / self._threads
         fair, service = self._fair.get(line.account, 1.0), self._service(line.spec.service_class)
-        return standing(waited, fair, service, length_s, request.min_nodes, part, self._rules)
+        size = size_of(length_s, part)
+        return standing(waited, fair, service, size, length_s, request.min_nodes, self._rules)
 
     def _service(self, name: str) -> float:
         known = self._services.get(name)
@@ -116,12 +117,15 @@ class Queue:
         return known
 
 
+def size_of(length_s: float, part: float) -> float:
+    """`Standing.size` of a job that asks for such a part of the cluster's threads."""
+    return 1.0 / (1.0 + length_s / 3600.0 * part)
+
+
 def standing(
-    waited: float, fair_share: float, service: float, length_s: float, nodes: int, part: float, rules: Rules
+    waited: float, fair_share: float, service: float, size: float, length_s: float, nodes: int, rules: Rules
 ) -> Standing:
-    """``part`` of the cluster's threads that the job asks for."""
-    age, size = waited / rules.age_full_s, 1.0 / (1.0 + length_s / 3600.0 * part)
-    return Standing(waited, age, fair_share, size, service, length_s, nodes, rules.weights)
+    return Standing(waited, waited / rules.age_full_s, fair_share, size, service, length_s, nodes, rules.weights)
 
 
 def in_order(state: State, now: float, policy: Policy) -> list[Job]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -113,6 +113,8 @@ def less(room: Room, held: Mapping[str, Share]) -> Room:
 def unavailable(node: Node) -> Refusal | None:
     if node.drained:
         return Refusal(NODE_NOT_AVAILABLE, f"drained: {node.draining_reason or 'no reason given'}")
+    if node.same_as:
+        return Refusal(NODE_NOT_AVAILABLE, f"the same machine as {node.same_as}")
     if not node.schedulable:
         return Refusal(NODE_NOT_AVAILABLE, f"{node.state.lower()}: {node.reason or 'no answer so far'}")
     return None
@@ -203,10 +205,16 @@ def _lack(request: Request, room: Room) -> str | None:
     return f"{lack}; {room.node.others[0]}" if lack and room.node.others else lack
 
 
+def _at_home(tenants: Sequence[str]) -> str:
+    """``job 6 is``, ``jobs 6 and 7 are``"""
+    jobs = [tag.rpartition(".")[0] for tag in tenants]
+    return f"jobs {listed(jobs)} are" if len(jobs) > 1 else f"job {jobs[0]} is"
+
+
 def _lacks(request: Request, room: Room) -> str | None:
     wanted, node = request.resources, room.node
     if wanted.all_cpus and room.tenants:
-        return f"needs the whole node, {count(len(room.tenants), 'attempt')} there ({room.tenants[0]})"
+        return f"needs the whole node, where {_at_home(room.tenants)}"
     if wanted.gpus:
         free, known = suitable(request, room.gpus), suitable(request, node.facts.gpus)
         fits_in = wanted.shares_gpu and joins(request, room) is not None

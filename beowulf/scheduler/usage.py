@@ -7,7 +7,7 @@ must equal the plan from nothing. With H the half-life, a use of rate r from s t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -90,9 +90,9 @@ def recharge(usage: Usage, old: Job | None, new: Job | None, half_life_s: float)
 
 
 def fair_shares(
-    usage: Mapping[Account, Used], accounts: Iterable[Account], rules: Rules, now: float, dues_of: Dues | None = None
+    usage: Mapping[Account, Used], accounts: Collection[Account], rules: Rules, now: float, dues_of: Dues | None = None
 ) -> dict[Account, float]:
-    """``2^-(used / due)`` each: 1 for who used nothing, 0.5 for who used just the part that is due.
+    """``2^-(used / due)`` of each of ``accounts``: 1 for who used nothing, 0.5 for who used just the part that is due.
 
     ``dues_of`` stands in for `dues`: it may remember.
     """
@@ -101,9 +101,9 @@ def fair_shares(
     weights = {account: max(0, used.ended + used.rate * here - used.begun) for account, used in usage.items()}
     total = sum(weights.values())
     if not total:
-        return dict.fromkeys(everybody, 1.0)
+        return dict.fromkeys(accounts, 1.0)
     due = (dues_of or dues)(everybody, rules)
-    return {account: 2.0 ** -(weights.get(account, 0) / total / due[account]) for account in everybody}
+    return {account: 2.0 ** -(weights.get(account, 0) / total / due[account]) for account in accounts}
 
 
 def dues(accounts: frozenset[Account], rules: Rules) -> dict[Account, float]:

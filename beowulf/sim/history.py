@@ -44,7 +44,9 @@ def read_history(
         kept = [one for one in job.attempts if one is ran or one.ending is Result.RESIZED]  # what it went on from
         gains = faster.of(job, ran.allocation)
         jobs.append(TraceJob(job.submitted_at, sum(map(_run_s, kept)), spec, job.owner, faster=gains))
-    nodes = {one.id: replace(one, state=NodeState.UP, drained=False) for one in snapshot.nodes.values()}
+    nodes = {
+        one.id: replace(one, state=NodeState.UP, drained=False) for one in snapshot.nodes.values() if not one.same_as
+    }
     return Trace(tuple(jobs), left_out), Snapshot(nodes=Snapshot().nodes.update(nodes), generations=len(nodes))
 
 

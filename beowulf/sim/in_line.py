@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from bisect import bisect_left, insort
 from collections import deque
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 from typing import TypeAlias
@@ -16,7 +16,7 @@ from typing import TypeAlias
 from beowulf.model.job import JobSpec
 from beowulf.model.rules import Rules
 from beowulf.scheduler import POLICIES, Policy
-from beowulf.scheduler.queueing import standing
+from beowulf.scheduler.queueing import size_of, standing
 from beowulf.scheduler.usage import NOTHING, Account, Used, dues, fair_shares, grown
 from beowulf.sim.trace import TraceJob
 
@@ -33,6 +33,7 @@ class Line:
     width: int
     length_s: float
     numbers: deque[int] = field(default_factory=deque)  # places in the trace
+    size: float = 0.0  # `Standing.size`, once somebody asked for it
 
 
 Turn: TypeAlias = tuple[float, int, Line]
@@ -109,16 +110,40 @@ class InLine:
 
 
 class Ranked(InLine):
-    """By the policy's rank, worked out anew at each moment. Use is charged as the scheduler does it."""
+    """By the policy's rank, worked out anew at each moment, whosever a job is."""
 
     def __init__(self, jobs: Sequence[TraceJob], rules: Rules, threads: int, policy: Policy) -> None:
         super().__init__(jobs)
         assert policy.order is not None
         self._order, self._rules, self._threads = policy.order, rules, max(1, threads)
         self._service = rules.service("").weight
+        self._now = 0.0
+
+    def _key(self, spec: JobSpec, owner: str) -> Hashable:
+        return spec.min_nodes, spec.max_duration_s + spec.kill_grace_s
+
+    def _begin(self, now: float) -> list[Turn]:
+        self._now = now
+        return super()._begin(now)
+
+    def _turn(self, line: Line, number: int) -> Turn:
+        return -self._rank(line, number, self._now, 1.0), number, line
+
+    def _rank(self, line: Line, number: int, now: float, fair: float) -> float:
+        job = self._jobs[number]
+        if not line.size:
+            line.size = size_of(line.length_s, job.spec.resources.cpus * line.width / self._threads)
+        waited = max(0.0, now - job.submitted_at)
+        return self._order(standing(waited, fair, self._service, line.size, line.length_s, line.width, self._rules))
+
+
+class Personal(Ranked):
+    """By a rank that goes by what each account used. Use is charged as the scheduler does it."""
+
+    def __init__(self, jobs: Sequence[TraceJob], rules: Rules, threads: int, policy: Policy) -> None:
+        super().__init__(jobs, rules, threads, policy)
         self._usage: dict[Account, Used] = {}
         self._dues: dict[frozenset[Account], Mapping[Account, float]] = {}
-        self._now = 0.0
         self._fair: Mapping[Account, float] = {}
 
     def started(self, number: int, now: float) -> None:
@@ -142,13 +167,14 @@ class Ranked(InLine):
             self._usage.pop(account, None)
 
     def _key(self, spec: JobSpec, owner: str) -> Hashable:
-        return spec.project, owner, spec.min_nodes, spec.max_duration_s + spec.kill_grace_s
+        return spec.project, owner, super()._key(spec, owner)
 
     def _begin(self, now: float) -> list[Turn]:
-        self._now = now
-        accounts = {line.account for line in self._lines.values()}
-        self._fair = fair_shares(self._usage, accounts, self._rules, now, self._known_dues)
+        self._judge({line.account for line in self._lines.values()}, now)
         return super()._begin(now)
+
+    def _judge(self, accounts: Collection[Account], now: float) -> None:
+        self._fair = fair_shares(self._usage, accounts, self._rules, now, self._known_dues)
 
     def _known_dues(self, accounts: frozenset[Account], rules: Rules) -> Mapping[Account, float]:
         found = self._dues.get(accounts)
@@ -159,13 +185,8 @@ class Ranked(InLine):
     def _turn(self, line: Line, number: int) -> Turn:
         return -self._rank(line, number, self._now, self._fair[line.account]), number, line
 
-    def _rank(self, line: Line, number: int, now: float, fair: float) -> float:
-        job = self._jobs[number]
-        waited, part = max(0.0, now - job.submitted_at), job.spec.resources.cpus * line.width / self._threads
-        return self._order(standing(waited, fair, self._service, line.length_s, line.width, part, self._rules))
 
-
-class Steady(Ranked):
+class Steady(Personal):
     """Where none overtakes another of its account: the others' ranks are worked out when they are next."""
 
     def __init__(self, jobs: Sequence[TraceJob], rules: Rules, threads: int, policy: Policy) -> None:
@@ -201,7 +222,7 @@ class Steady(Ranked):
     def _begin(self, now: float) -> list[Turn]:
         self._settle()
         self._now = now
-        self._fair = fair_shares(self._usage, self._accounts, self._rules, now, self._known_dues)
+        self._judge(self._accounts, now)
         self._shown = dict.fromkeys(self._accounts, 0)
         return [self._turn(line, line.numbers[0]) for account in self._accounts for line in self._next(account)]
 
@@ -224,4 +245,5 @@ def in_line(jobs: Sequence[TraceJob], rules: Rules, threads: int) -> InLine:
     policy = POLICIES[rules.policy]
     if policy.order is None:
         return InLine(jobs)
-    return (Steady if policy.steady else Ranked)(jobs, rules, threads, policy)
+    ranked = Ranked if not policy.personal else Steady if policy.steady else Personal
+    return ranked(jobs, rules, threads, policy)

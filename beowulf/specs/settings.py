@@ -23,6 +23,14 @@ class Quarantine:
 
 
 @dataclass(frozen=True, slots=True)
+class KeepJobs:
+    """How long, and how much of, logs and outputs of jobs that have ended stay on the head; 0: half of its disk."""
+
+    max_age_s: float = 365 * 86400.0
+    max_mib: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """What the head's administrator may set. Times in seconds."""
 
@@ -32,6 +40,7 @@ class Settings:
     lost_after_s: float = 600.0
     log_cap_mib: int = 1024
     quarantine: Quarantine = Quarantine()
+    keep_jobs: KeepJobs = KeepJobs()
     resize_every_s: float = 300.0
     metrics_port: int = 0
     hooks: tuple[Hook, ...] = ()
@@ -46,6 +55,15 @@ QUARANTINE = Record(
         Key("within_s", words.duration, "… within this time drain the node, until `nodes resume`.", "10m"),
     ),
     "when a node that keeps failing is left alone",
+)
+KEEP_JOBS = Record(
+    (
+        Key("age", words.duration, "What is older goes.", "365-00:00:00"),
+        Key(
+            "size", words.memory, "So much in all: the oldest goes first, nothing of the last week.", "half of the disk"
+        ),
+    ),
+    "how long logs and outputs of jobs that have ended stay on the head",
 )
 TRACKING = Record(
     (
@@ -84,6 +102,7 @@ SETTINGS = Record(
         ),
         Key("hooks", hooks.HOOKS, "Who is told of what: webhooks, programs, mail and chats (docs/operations.md)."),
         Key("tracking", TRACKING, "Where experiments are tracked (docs/how-to.md)."),
+        Key("keep_jobs", KEEP_JOBS, "How long logs and outputs of jobs that have ended stay on the head."),
         Key("quarantine", QUARANTINE, "When a node that keeps failing is left alone."),
         Key("scheduler", scheduling.SCHEDULER, "Who goes first, and how much anybody may have."),
         Key("clouds", renting.CLOUDS, "Where machines may be rented (docs/cloud.md)."),
@@ -108,6 +127,7 @@ def parse_settings(text: str, *, name: str) -> Settings:
         node_fail_after_s=fields.get("node_fail_after_s", base.node_fail_after_s),
         lost_after_s=fields.get("lost_after_s", base.lost_after_s),
         log_cap_mib=fields.get("log_cap", base.log_cap_mib),
+        keep_jobs=_keep_jobs(fields.get("keep_jobs", nothing)),
         quarantine=_quarantine(fields.get("quarantine", nothing)),
         resize_every_s=fields.get("resize_every_s", base.resize_every_s),
         metrics_port=fields.get("metrics_port", base.metrics_port),
@@ -133,6 +153,11 @@ def _check(fields: Fields, to: Complaints) -> None:
 def _tracking(fields: Fields) -> Tracking:
     folder: str = fields.get("tensorboard", "")
     return Tracking(fields.get("mlflow", ""), fields.get("experiment", ""), folder.rstrip("/"))
+
+
+def _keep_jobs(fields: Fields) -> KeepJobs:
+    base = KeepJobs()
+    return KeepJobs(fields.get("age", base.max_age_s), fields.get("size", base.max_mib))
 
 
 def _quarantine(fields: Fields) -> Quarantine:

@@ -10,11 +10,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, func, insert, or_, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 
+from beowulf.model.clock import Clock
 from beowulf.model.cloud import Machine
 from beowulf.model.codec import decode
 from beowulf.model.errors import Refused
@@ -43,7 +45,18 @@ class Store:
     ``commit`` is for one thread; reading is for any.
     """
 
-    def __init__(self, place: Place, engine: Engine, lock: int, epoch: int, meta: dict[str, str], last: int) -> None:
+    def __init__(
+        self,
+        place: Place,
+        engine: Engine,
+        lock: int,
+        epoch: int,
+        meta: dict[str, str],
+        last: int,
+        clock: Clock | None,
+    ) -> None:
+        """``clock``: what the head's clock said when something was last written here."""
+        self.clock = clock
         self.engine = engine
         self.epoch = epoch
         self.cluster = meta["cluster"]
@@ -84,9 +97,11 @@ class Store:
             row = {"epoch": epoch, "at": now, "pid": os.getpid(), "host": socket.gethostname()}
             connection.execute(insert(tables.epochs), row)
             last = int(connection.scalar(select(func.max(tables.events.c.seq))) or 0)
+            at = connection.scalar(select(tables.events.c.at).where(tables.events.c.seq == last))
+        clock = replace(decode(Clock, meta["clock"]), at=at or 0.0) if "clock" in meta else None
         if place.read_mark() != meta["store_id"]:
             place.write_mark(meta["store_id"])
-        return cls(place, engine, lock, epoch, meta, last)
+        return cls(place, engine, lock, epoch, meta, last, clock)
 
     @property
     def last(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from beowulf.model.clock import ClockStepped
 from beowulf.model.cloud import MachineId
 from beowulf.model.event import ControllerStarted, Event, JobSubmitted, PeersUnreachable
 from beowulf.model.job import JobId
@@ -20,6 +21,7 @@ class Touched:
     all_nodes: bool  # every node there is, besides
     submits: tuple[tuple[int, JobSubmitted], ...]  # with the event's place in the group
     machines: tuple[MachineId, ...] = ()
+    all_live: bool = False  # every job that has not ended and every machine, besides
 
 
 def touched(events: Sequence[Event]) -> Touched:
@@ -35,10 +37,13 @@ def touched(events: Sequence[Event]) -> Touched:
             machines[machine_of(event)] = None
         elif job_id := job_of(event):
             jobs[job_id] = None
-        elif not isinstance(event, (PeersUnreachable, ControllerStarted)):  # said anew after every restart
+        elif not isinstance(
+            event, (PeersUnreachable, ControllerStarted, ClockStepped)
+        ):  # said anew after every restart
             nodes[node_of(event)] = None
-    all_nodes = any(isinstance(event, ControllerStarted) for event in events)
-    return Touched(tuple(jobs), tuple(nodes), all_nodes, tuple(submits), tuple(machines))
+    all_live = any(isinstance(event, ClockStepped) for event in events)
+    all_nodes = all_live or any(isinstance(event, ControllerStarted) for event in events)
+    return Touched(tuple(jobs), tuple(nodes), all_nodes, tuple(submits), tuple(machines), all_live)
 
 
 def job_of(event: Event) -> JobId:

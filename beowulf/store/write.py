@@ -8,8 +8,9 @@ from typing import Any
 from sqlalchemy import Connection, Table, delete, insert
 from sqlalchemy.dialects.sqlite import insert as upsert
 
+from beowulf.model.clock import ClockStepped
 from beowulf.model.codec import encode
-from beowulf.model.event import Event
+from beowulf.model.event import ControllerStarted, Event
 from beowulf.model.snapshot import Snapshot
 from beowulf.store import tables
 from beowulf.store.rows import event_row, job_row, machine_row, spec_row
@@ -41,15 +42,22 @@ def write_group(connection: Connection, events: Sequence[Event], after: Snapshot
     concerned = touched(events)
     _submits(connection, concerned, after, first_seq)
     last = first_seq + len(events) - 1
-    jobs = [job_row(after.jobs[job_id], last) for job_id in concerned.jobs if job_id in after.jobs]
+    names = dict.fromkeys(concerned.jobs)
+    if concerned.all_live:
+        names.update(dict.fromkeys((*after.pending, *after.active)))
+    jobs = [job_row(after.jobs[job_id], last) for job_id in names if job_id in after.jobs]
     if jobs:
         connection.execute(_PUT_JOB, jobs)
     if concerned.nodes or concerned.all_nodes:
         _nodes(connection, concerned, after)
-    machines = [machine_row(after.machines[name]) for name in concerned.machines if name in after.machines]
+    rented = after.machines if concerned.all_live else concerned.machines
+    machines = [machine_row(after.machines[name]) for name in rented if name in after.machines]
     if machines:
         connection.execute(_PUT_MACHINE, machines)
         connection.execute(_PUT_META, [{"name": "machines_made", "value": str(after.machines_made)}])
+    clocks = [event.clock for event in events if isinstance(event, (ControllerStarted, ClockStepped)) and event.clock]
+    if clocks:
+        connection.execute(_PUT_META, [{"name": "clock", "value": encode(clocks[-1])}])
 
 
 def _submits(connection: Connection, concerned: Touched, after: Snapshot, first_seq: int) -> None:

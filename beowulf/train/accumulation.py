@@ -30,6 +30,7 @@ class Accumulation:
     def __init__(self, session: Session) -> None:
         self._session = session
         self.most = UNLIMITED  # samples that this rank puts through the model at once
+        self._uncut = False  # a micro-batch was no good in parts
 
     def run(self, micro_batches: Iterator[Any], loss_of: LossOf) -> torch.Tensor:
         """This rank's mean loss, ``loss_of(micro_batch)`` being that of each. ValueError on all ranks where they cannot
@@ -58,6 +59,7 @@ class Accumulation:
         except Exception as error:
             if not (ran_out(error) or isinstance(error, Uncut)):
                 raise
+            self._uncut = self._uncut or isinstance(error, Uncut)
             return total, True
         return total / work.targets, False
 
@@ -66,11 +68,11 @@ class Accumulation:
         samples = work.samples_at_once
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-        if 1 < samples <= self.most and not meeting(self._session.module):
+        if 1 < samples <= self.most and not self._uncut and not meeting(self._session.module):
             self.most = -(-samples // 2)
             self.tell(f"it goes on with {self.most} at once")
             return True
-        self.most = UNLIMITED  # they could not be cut
+        self.most = UNLIMITED
         self.tell("other ranks take over what it cannot hold")
         return False
 

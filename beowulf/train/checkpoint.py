@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import io
 import os
+import pickle
 import signal
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, ContextManager  # noqa: UP035 (Python 3.8)
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from beowulf.train.session import Session
 
 STEP_ENDS_WITHIN_S = 30.0
-BORDER_WITHIN_S = 3.0  # a gang whose ranks went their own ways agrees on a checkpoint, or one rank makes its own
+BORDER_WITHIN_S = 3.0  # for ranks that went their own ways to agree on a checkpoint, and for a script to end a step
 PIECE_BYTES = 64 * 1024 * 1024
 _KNOWN_BITS = 12  # hexadecimal digits of a digest that a float holds exactly
 
@@ -60,6 +62,7 @@ class Checkpoints:
         for name, one in objects.items():
             if not (hasattr(one, "state_dict") and hasattr(one, "load_state_dict")):
                 raise Misuse(f"{name} cannot be kept in a checkpoint: it has no state_dict and load_state_dict")
+            _refuse_unreadable(name, one.state_dict())
         self._objects.update(objects)
 
     # Restoring -----------------------------------------------------------------------------------------------
@@ -143,12 +146,12 @@ class Checkpoints:
             "cursor": session.cursor.as_dict(),
         }
 
-    def rescue(self) -> None:
+    def rescue(self, border_within_s: float = 0.0) -> None:
         """Save the last whole step, whatever the main thread is at; where ranks step their own ways, what they last
         had together. BatchNorm's running statistics are this rank's own since they were last merged: the other ranks
         need not be there any more."""
         session = self._session
-        if self._bell is None or not session.step_lock.acquire(timeout=STEP_ENDS_WITHIN_S):
+        if self._bell is None or not self._still(border_within_s):
             return
         try:
             found = self._held if session.apart else self._live()
@@ -156,6 +159,19 @@ class Checkpoints:
             session.step_lock.release()
         if found is not None:
             self._write(*found)
+
+    def _still(self, border_within_s: float) -> bool:
+        """Holds the step lock; the script has moved schedules and the like as far as the model, if it does in time."""
+        session, end = self._session, time.monotonic() + border_within_s
+        moved_by_script = any(not isinstance(one, torch.optim.Optimizer) for one in self._objects.values())
+        while True:
+            if moved_by_script:
+                session.border.wait(max(0.0, end - time.monotonic()))
+            if not session.step_lock.acquire(timeout=STEP_ENDS_WITHIN_S):
+                return False
+            if not moved_by_script or session.border.is_set() or time.monotonic() >= end:
+                return True
+            session.step_lock.release()
 
     def _live(self) -> tuple[Cursor, State] | None:
         session = self._session
@@ -195,7 +211,7 @@ class Checkpoints:
                 self._wait_for_border()
                 self._write_due()
                 before = self._saved_step
-                self.rescue()
+                self.rescue(BORDER_WITHIN_S)
                 if number == self._ask and before == self._saved_step > 0:
                     self._tell(before)  # who asks is answered, though nothing is new
         except (OSError, RuntimeError) as error:  # torch says of a full disk that it is a RuntimeError
@@ -242,4 +258,29 @@ def _copy(value: Any) -> Any:
         return {key: _copy(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return type(value)(_copy(item) for item in value)
+    return value
+
+
+def _refuse_unreadable(name: str, state: Any) -> None:
+    """Misuse for what could be written, and not read again without running code from the file."""
+    file = io.BytesIO()
+    try:
+        torch.save(_outline(state), file)
+        file.seek(0)
+        torch.load(file, weights_only=True)
+    except (pickle.PickleError, AttributeError, TypeError) as error:
+        told = str(error).partition("\n")[0]
+        raise Misuse(
+            f"{name} cannot be kept in a checkpoint: its state_dict holds more than tensors, numbers and text: {told}"
+        ) from error
+
+
+def _outline(value: Any) -> Any:
+    """As `_copy` leaves it, with next to nothing in its tensors."""
+    if isinstance(value, torch.Tensor):
+        return torch.empty(0, dtype=value.dtype)
+    if isinstance(value, Mapping):
+        return {key: _outline(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_outline(item) for item in value)
     return value

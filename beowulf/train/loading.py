@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset, default_collate
 
-from beowulf.train.order import Batch, block, epoch_order, passes, reseed, seed_of
+from beowulf.train.order import Batch, block, epoch_order, passes, reseed, seed_of, standing
 
 
 class Micro(NamedTuple):
@@ -32,7 +32,13 @@ class MicroBatches(Dataset):  # type: ignore[type-arg]
         first, *more = (self._drawn(micro) for micro in run)
         if more and not all(isinstance(samples, list) for samples in (first, *more)):
             raise ValueError("bw.loader(together=…): the dataset's __getitems__ has to return a list of samples")
-        return self.collate([sample for samples in (first, *more) for sample in samples] if more else first)
+        if not more:
+            return self.collate(first)
+        before = standing()
+        together = self.collate([sample for samples in (first, *more) for sample in samples])
+        if before != standing():
+            raise ValueError("bw.loader(together=…): collate_fn draws random numbers, and others for other passes")
+        return together
 
     def _drawn(self, micro: Micro) -> Any:
         """Its samples, as the dataset gives them."""
@@ -55,7 +61,7 @@ def _refuse(dataset: Any, batch_size: int, micro_batch: int, together: int, opti
         raise ValueError(f"micro_batch={micro_batch} has to be from 1 to batch_size={batch_size}")
     if together < 1:
         raise ValueError(f"together={together} has to be at least 1")
-    clash = sorted({"sampler", "batch_sampler", "generator", "persistent_workers"} & set(options))
+    clash = sorted({"sampler", "batch_sampler", "generator", "in_order", "persistent_workers"} & set(options))
     if clash:
         raise ValueError(f"bw.loader decides {', '.join(clash)} itself: leave it out")
 
@@ -94,6 +100,12 @@ class Loader:
     def micro_batches(self) -> int:
         """Of a whole global batch."""
         return -(-self.batch_size // self.micro_batch)
+
+    @property
+    def facts(self) -> Mapping[str, int]:
+        """What every rank has to be told alike, by name."""
+        names = ("batch_size", "micro_batch", "shuffle", "drop_last")
+        return {"the dataset's length": len(self.dataset), **{name: int(getattr(self, name)) for name in names}}
 
     def __len__(self) -> int:
         """Optimizer steps per epoch."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import random
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -33,6 +35,14 @@ def reseed(seed: int) -> None:
     numpy = sys.modules.get("numpy")
     if numpy is not None:
         numpy.random.seed(seed & 0xFFFFFFFF)
+
+
+def standing() -> tuple[Any, ...]:
+    """Where those generators stand: elsewhere once somebody has drawn from one."""
+    states = [torch.default_generator.get_state(), *(one.get_state() for one in torch.cuda.default_generators)]
+    numpy = sys.modules.get("numpy")
+    drawn = () if numpy is None else (numpy.random.get_state()[1].tobytes(), *numpy.random.get_state()[2:])
+    return (*(ctypes.string_at(one.data_ptr(), one.numel()) for one in states), random.getstate(), *drawn)
 
 
 def epoch_order(samples: int, seed: int, epoch: int, shuffle: bool) -> torch.Tensor:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import nn
 
+from beowulf.train.guards import sparse
 from beowulf.train.modes import Choice
 
 MODES = ("exact", "fp16")
@@ -25,6 +26,7 @@ class HorovodReduction:
 
     factor = 1.0
     apart = False
+    late = False
 
     def __init__(self, device: torch.device, choice: Choice | None = None) -> None:
         self._halved = _halved(choice or Choice())
@@ -47,9 +49,11 @@ class HorovodReduction:
         self._optimizer: Any = None
 
     def wrap(self, module: nn.Module, device: torch.device, options: Mapping[str, Any]) -> nn.Module:
-        """``module`` itself. ValueError for ``options``: they are DistributedDataParallel's."""
+        """``module`` itself. ValueError for ``options``, which are DistributedDataParallel's; for sparse gradients."""
         if options:
             raise ValueError(f"Horovod knows nothing of {', '.join(sorted(options))}: bw.wrap takes the model alone")
+        for name in sparse(module).values():
+            raise ValueError(f"{name} has sparse gradients, of which a rank without work has none: sparse=False")
         self._horovod.broadcast_parameters(module.state_dict(), root_rank=0)
         named = [(name, parameter) for name, parameter in module.named_parameters() if parameter.requires_grad]
         # It moves nothing: the script's optimizer does.
@@ -73,6 +77,12 @@ class HorovodReduction:
 
     def absent(self) -> None:
         """``finish`` sends noughts for parameters that had no pass."""
+
+    def exchange(self) -> None:
+        """``finish`` does."""
+
+    def exchanged(self, reached: Collection[int]) -> None:
+        """Whatever was left out, ``finish`` sends."""
 
     def meet(self) -> None:
         """Forward passes exchange nothing."""

@@ -39,7 +39,7 @@ class Uneven(Callback):
     """Trainer believes itself alone; the session shares every step out to the ranks and moves the parameters.
 
     ``options`` are for Trainer. Its clipping by norm counts for the whole batch; a rank that runs out of memory goes
-    on as with ``bw.accumulate``; optimizers and the place in the data are in the session's checkpoints.
+    on as with ``bw.accumulate``; optimizers, schedules and the place in the data are in the session's checkpoints.
     """
 
     def __init__(self, bw: Session, loader: Loader) -> None:
@@ -55,7 +55,9 @@ class Uneven(Callback):
         module: Any = pl_module
         self._train, self._optimizers, self._clip = module.training_step, trainer.optimizers, trainer.gradient_clip_val
         self._bw.wrap(module)
-        self._bw.restore(**{f"optimizer{number}": one for number, one in enumerate(trainer.optimizers)})
+        schedules = (config.scheduler for config in trainer.lr_scheduler_configs)
+        kept: dict[str, Any] = {f"optimizer{number}": one for number, one in enumerate(trainer.optimizers)}
+        self._bw.restore(**kept, **{f"schedule{number}": one for number, one in enumerate(schedules)})
         progress: Any = trainer.fit_loop.epoch_progress.current
         progress.ready = progress.started = progress.processed = progress.completed = self._bw.cursor.epoch
         self._steps = self._bw.steps(self._loader)
@@ -76,5 +78,9 @@ class Uneven(Callback):
         found: Any = self._train(micro, index)
         return found["loss"] if isinstance(found, dict) else found  # type: ignore[no-any-return]
 
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """The last epoch's schedules have moved by now, as they have not when it ends."""
+        self._bw.checkpoint()
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._bw.checkpoint()

@@ -9,7 +9,7 @@ import socket
 import threading
 import weakref
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from typing import Any, Protocol
 
@@ -19,8 +19,13 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from beowulf.train import sites
+from beowulf.train.guards import sparse
 from beowulf.train.modes import Choice, Communication
+from beowulf.train.nothing import Nothing, learning
 from beowulf.train.place import Place
+from beowulf.train.work import Misuse
+
+OPTIONS = ("bucket_cap_mb", "find_unused_parameters", "gradient_as_bucket_view")  # of DDP, that change no result
 
 
 class Reduction(Protocol):
@@ -31,6 +36,8 @@ class Reduction(Protocol):
     # What a rank multiplies its part of the batch by, so that the outcome is the mean over the batch: where the
     # exchange is a mean over ranks, their number; where there is none, what makes its own samples the batch.
     factor: float
+    # Whether gradients are exchanged after all passes, by ``exchange``: a pass may leave parameters out.
+    late: bool
 
     def wrap(self, module: nn.Module, device: torch.device, options: Mapping[str, Any]) -> nn.Module:
         """The model to call. Parameters and buffers are rank 0's afterwards."""
@@ -44,6 +51,12 @@ class Reduction(Protocol):
     def absent(self) -> None:
         """Take part in the exchange of a step with nothing to add: no forward pass, no buffer touched. Where ranks go
         their own ways, nothing is exchanged, and only gradients of nought are there afterwards."""
+
+    def exchange(self) -> None:
+        """All ranks, after passes that exchanged nothing. A parameter that no rank has a gradient of keeps none."""
+
+    def exchanged(self, reached: Collection[int]) -> None:
+        """Misuse where this rank's last pass, which gave gradients to parameters of these ids, left something out."""
 
     def meet(self) -> None:
         """Take part in what a forward pass of others exchanges, with nothing to add and no gradient."""
@@ -98,6 +111,7 @@ class DistributedReduction:
         self._choice = choice if choice is not None and self.world > 1 else Choice()
         self._model: DistributedDataParallel | None = None
         self.communication: Communication | None = None
+        self.late = self._called = False
 
     @property
     def model(self) -> DistributedDataParallel:
@@ -105,20 +119,36 @@ class DistributedReduction:
         return self._model
 
     def wrap(self, module: nn.Module, device: torch.device, options: Mapping[str, Any]) -> nn.Module:
+        """ValueError for options of DistributedDataParallel that would change the outcome, and for what no mode can."""
+        self._refuse(module, options)
         chosen: dict[str, Any] = {"gradient_as_bucket_view": True}
         if device.type == "cuda":
             chosen["device_ids"] = [device.index]
         else:  # the slower the network, the sooner the first bucket should be on its way
             chosen["bucket_cap_mb"] = 8
         chosen.update(options)
+        self.late = bool(chosen.pop("find_unused_parameters", False))
         # Buffers are every rank's own between steps (Statistics composes them); torch renamed the option in 2.13.
         known = inspect.signature(DistributedDataParallel).parameters
         chosen["forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"] = False
         self._model = DistributedDataParallel(module, process_group=self._gradients, **chosen)
+        self._model.register_forward_pre_hook(self._entered)
+        self._learning = learning(module)
         self.communication = Communication(self._model, self._choice, group=self._gradients)
         return self._model
 
+    def _refuse(self, module: nn.Module, options: Mapping[str, Any]) -> None:
+        others = sorted(set(options) - set(OPTIONS))
+        if others:
+            raise ValueError(f"bw.wrap decides {', '.join(others)} itself; its options are {', '.join(OPTIONS)}")
+        for name in sparse(module).values() if self._choice.modes != ("exact",) else ():
+            raise ValueError(f"communication {self._choice.text}: {name} has sparse gradients: exact, or sparse=False")
+
+    def _entered(self, model: nn.Module, _: object) -> None:
+        self._called |= bool(model.require_backward_grad_sync)
+
     def begin(self, samples: int, batch: int) -> None:
+        self._called = False
         if self.communication is not None:
             self.communication.before_step(samples, batch)
             self.factor = float(self.world)
@@ -134,8 +164,31 @@ class DistributedReduction:
             for parameter in self.model.parameters():
                 parameter.grad = torch.zeros_like(parameter) if parameter.requires_grad else None
             return
-        outputs = self._nothing()
-        torch.autograd.backward(outputs, [torch.ones_like(output) for output in outputs])
+        _backward(self._nothing())
+
+    def exchange(self) -> None:
+        had = [float(parameter.grad is not None) for parameter in self._learning]
+        outputs = self._nothing()  # first, for DDP may lay its buckets out anew, which waits for all ranks
+        used = torch.tensor(had)
+        self.sum(used)
+        _backward(outputs)
+        for parameter, ranks in zip(self._learning, used.tolist()):
+            if not ranks:
+                parameter.grad = None
+
+    def exchanged(self, reached: Collection[int]) -> None:
+        if not self._called:
+            raise Misuse(
+                "ranks exchanged no gradients: the last micro-batch went past the model that bw.wrap returned, "
+                "through the module inside it"
+            )
+        if len(reached) < len(self._learning):
+            named = self.model.module.named_parameters()
+            name = next(name for name, one in named if one.requires_grad and id(one) not in reached)
+            raise Misuse(
+                f"{name} had no part in a micro-batch's loss, so ranks did not exchange its gradient: "
+                "bw.wrap(model, find_unused_parameters=True)"
+            )
 
     def meet(self) -> None:
         """DDP's second forward pass lays its buckets out anew, which waits for all ranks."""
@@ -210,15 +263,8 @@ def _leave(reduction: weakref.ref[DistributedReduction]) -> None:
         found.leave()
 
 
-class Nothing(nn.Module):
-    """Adds nothing to the gradients of ``module``, whose layers and hooks do not notice."""
-
-    def __init__(self, module: nn.Module) -> None:
-        super().__init__()
-        self._theirs = tuple(parameter for parameter in module.parameters() if parameter.requires_grad)
-
-    def forward(self, _: None) -> list[torch.Tensor]:
-        return [parameter.sum() * 0 for parameter in self._theirs]
+def _backward(outputs: Sequence[torch.Tensor]) -> None:
+    torch.autograd.backward(outputs, [torch.ones_like(output) for output in outputs])
 
 
 def identity(device: torch.device) -> float:

@@ -14,18 +14,18 @@ from torch import nn
 from beowulf.train.accumulation import Accumulation, LossOf, unpacking
 from beowulf.train.cadence import Cadence
 from beowulf.train.checkpoint import Checkpoints
-from beowulf.train.clocks import clocks_of
 from beowulf.train.cursor import Cursor
+from beowulf.train.guards import Remembered, refuse_layers, refuse_strangers, refuse_unlike
 from beowulf.train.loading import Loader, Position
 from beowulf.train.memory import ran_out
 from beowulf.train.moments import Moments
+from beowulf.train.nothing import learning
+from beowulf.train.observing import Observing
 from beowulf.train.order import Batch
 from beowulf.train.pace import Pace
 from beowulf.train.reduction import Reduction
 from beowulf.train.reports import Reports
-from beowulf.train.statistics import Statistics, refuse_norms
-from beowulf.train.stopwatch import StepTimes
-from beowulf.train.straggling import Straggling
+from beowulf.train.statistics import Statistics
 from beowulf.train.together import refuse_meeting
 from beowulf.train.update import update
 from beowulf.train.work import Misuse, Work
@@ -50,15 +50,17 @@ class Session:
         self.apart = False  # ranks stepped their own ways since parameters were last one
         self.moving = False  # in the middle of a change of the parameters, or left there by an error
         self.moved: Any = None  # the mark after the last one, or after loading
-        self.statistics: Statistics | None = None
-        self._parameters: list[nn.Parameter] = []
-        self.times = StepTimes(device)
+        self.border = threading.Event()  # set while the script has nothing left to do after the last step
+        self.statistics = Statistics(self.module, self.rank)
+        self._remembered = Remembered(self.module)
+        self._parameters: dict[int, nn.Parameter] = {}  # that learn, by their ids
+        self.observing = Observing(device, reports)
+        self.times = self.observing.times
         self.work: Work | None = None  # the step that is being done
         self.accumulation = Accumulation(self)
         self.moments = Moments(self)
         self._given: Generator[Any, None, None] | None = None  # its micro-batches
-        self._clocks = clocks_of(device)
-        self._straggling = Straggling(os.environ)
+        self._loops = 0
         self.cadence = Cadence(os.environ, self.rank)
 
     def __enter__(self) -> Session:
@@ -82,12 +84,12 @@ class Session:
         """``module`` on this rank's device, as a DistributedDataParallel (``options`` are its), alike on every rank."""
         if self.model is not None:
             raise Misuse("a session trains one model: put several into one torch.nn.ModuleDict and wrap that")
-        refuse_norms(module)
+        refuse_layers(module)
         self.module = module
         self.model = self.reduction.wrap(module.to(self.device), self.device, options)
-        self.statistics = Statistics(module, self.rank)
-        self._parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
-        for parameter in self._parameters:
+        self.statistics, self._remembered = Statistics(module, self.rank), Remembered(module)
+        self._parameters = {id(parameter): parameter for parameter in learning(module)}
+        for parameter in self._parameters.values():
             parameter.register_post_accumulate_grad_hook(self._mark_ready)  # type: ignore[no-untyped-call]
         return self.model
 
@@ -107,9 +109,10 @@ class Session:
 
     def steps(self, loader: Loader) -> Iterator[tuple[int, Iterator[Any]]]:
         """The rest of the cursor's epoch: (step, this rank's micro-batches) each. At its end BatchNorm is merged."""
-        if loader.together > 1 and self.model is not None:
-            refuse_meeting(self.model)
-        self._start_over(loader)
+        if loader.together > 1:
+            refuse_meeting(self.module)
+        refuse_unlike(self.reduction, {**self.cursor.as_dict(), **loader.facts})
+        loop = self._start_over(loader)
         while True:
             batch = loader.batch_at(self.cursor.samples)
             if batch is None:
@@ -117,11 +120,16 @@ class Session:
             if self.pace.border(loader.micro_batches):
                 self.checkpoint()
             yield self.cursor.step, self._micro_batches(loader, batch)
+            if self._loops != loop:
+                raise Misuse("another loop over bw.steps was begun inside this one: finish one before the next")
             if self.work is not None:
                 raise Misuse(f"step {self.work.step}: bw.step(optimizer) was not called")
+            self.border.set()
+            self.observing.ask(self.reduction)
         self.merge_statistics()
         with self.step_lock:
             self.cursor = self.cursor.next_epoch()
+            self.border.clear()  # what the script does once per epoch comes now
         self.reports.flush()
 
     def batches(self, loader: Loader, *optimizers: torch.optim.Optimizer, clip: float | None = None) -> Iterator[Any]:
@@ -137,10 +145,11 @@ class Session:
         work = self.work = Work(seed, step, batch, split, self.rank, loader.together, most)
         if self.reduction.apart and not self.apart:
             self.checkpoints.hold()
-        work.apart = self.reduction.apart
+        work.apart = self.reduction.apart or self.reduction.late
         self._whole = batch.count == loader.micro_batches
         self._counted = loader.count is not None
         self.reduction.begin(work.samples, batch.samples)
+        self._remembered.begin()
         self.times.begin()
         source = loader.running(at, split, self.pace.share)
         self._given = work.micro_batches(lambda: next(source), loader.count, self.reduction.local)
@@ -168,17 +177,18 @@ class Session:
         """
         work = self.present()
         work.finished()
-        if not work.mine or (not work.targets if self.reduction.apart else work.apart):
-            self.reduction.absent()
-        self.reduction.finish()
+        self.statistics.look(len(work.mine))
+        self._remembered.look()
+        refuse_strangers(optimizers, self._parameters)
+        work.exchange(self.reduction)
         reduced = self.times.mark()
-        factor = self._per_target(work)
+        factor = work.per_target(self.total) if self._counted else 1.0
         with self.step_lock:
             self.moving, self.apart = True, self.reduction.apart
-            moved = update(optimizers, self.scaler, self._parameters, factor, clip)
-            if self.statistics is not None:
-                self.statistics.settle(work.before, len(work.mine), work.after)
+            moved = update(optimizers, self.scaler, list(self._parameters.values()), factor, clip)
+            self.statistics.settle(work.before, len(work.mine), work.after)
             self.cursor = self.cursor.stepped(work.batch.samples)
+            self.border.clear()  # the script may move a schedule now
             self.moving, self.moved = False, self.times.mark()
         updated = self.moved
         if self.apart:
@@ -187,7 +197,9 @@ class Session:
             self._joined()
             if not self.reduction.apart:  # one gradient for all from here on: unlike optimizers would step apart
                 self.moments.join()
-        self._account(work, reduced, updated)
+        self.observing.stepped(work, reduced, updated, self.cursor.step)
+        if self._whole:
+            self.pace.took(self.times.alone_s)
         self.work = None
         return moved
 
@@ -206,8 +218,7 @@ class Session:
 
     def _joined(self) -> None:
         """Parameters are one on all ranks; statistics are afterwards."""
-        if self.statistics is not None:
-            self.statistics.merge(self.reduction.sum)
+        self.statistics.merge(self.reduction.sum)
         with self.step_lock:
             self.apart = False
 
@@ -243,8 +254,7 @@ class Session:
             self.apart = False
             self.reduction.loaded(carried or {})
             self.moved = self.times.mark()
-            if self.statistics is not None:
-                self.statistics.reload()
+            self.statistics.reload()
 
     def begin_anew(self) -> Iterator[Any]:
         """The micro-batches of the step that is being done, as if it had not begun: the split may have changed."""
@@ -252,44 +262,31 @@ class Session:
         self._forget()
         return self._micro_batches(self._loader, work.batch)
 
-    def _start_over(self, loader: Loader) -> None:
-        """From the cursor on, even if the loop was left in the middle of a step."""
+    def _start_over(self, loader: Loader) -> int:
+        """From the cursor on, even if a loop was left in the middle of a step. → the new one's number"""
         self._loader = loader
         self._forget()
         self.work = None
         self.times.start_over()
+        self.border.set()
+        self._loops += 1
+        return self._loops
 
     def _forget(self) -> None:
         """What a step that was broken off left behind."""
         if self._given is not None:
             self._given.close()  # it may stand in the middle of a pass without an exchange
         self._loader.rewind()
-        for parameter in self._parameters:
+        for parameter in self._parameters.values():
             parameter.grad = None
-        if self.statistics is not None:
-            self.statistics.restore()
+        self.statistics.restore()
 
     def present(self) -> Work:
         if self.work is None:
             raise Misuse("bw.backward and bw.step belong into `for step, micro_batches in bw.steps(loader)`")
         return self.work
 
-    def _per_target(self, work: Work) -> float:
-        """Gradients were weighed by samples so far; with a ``count`` they have to be by targets, of all ranks."""
-        if not self._counted:
-            return 1.0
-        targets = self.total(work.targets)[0]
-        return work.batch.samples / targets if targets else 1.0
-
-    def _mark_ready(self, _: nn.Parameter) -> None:
+    def _mark_ready(self, parameter: nn.Parameter) -> None:
         if self.work is not None and self.work.last and not self.work.over:
             self.times.ready()
-
-    def _account(self, work: Work, reduced: Any, updated: Any) -> None:
-        """Where this step's time went; whole steps teach the pace."""
-        seconds = self.times.step(reduced, updated, work.input_s, works=bool(work.mine))
-        figures = {**seconds, **self._clocks.figures()}
-        if self._whole:
-            self.pace.took(self.times.alone_s)
-        self.reports.stepped(figures, step=self.cursor.step, k=len(work.mine), samples=work.samples)
-        self._straggling.stepped(figures, len(work.mine), self.reduction)
+            self.work.reached.add(id(parameter))

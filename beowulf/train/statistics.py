@@ -13,27 +13,19 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 
-
-def refuse_norms(model: nn.Module) -> None:
-    """ValueError names a layer whose statistics depend on the ranks or cannot be composed."""
-    for name, layer in model.named_modules():
-        if isinstance(layer, nn.SyncBatchNorm):
-            raise ValueError(f"{name} is a SyncBatchNorm, which makes every pass wait for all: use BatchNorm")
-        if isinstance(layer, _NormBase) and layer.track_running_stats and layer.momentum is None:
-            raise ValueError(f"{name} has momentum=None: give it a momentum")
+from beowulf.train.work import Misuse
 
 
 class Norm:
     """One layer: what this rank carries of its statistics, and how often a micro-batch goes through it."""
 
-    def __init__(self, module: _NormBase, first: bool) -> None:
+    def __init__(self, name: str, module: _NormBase, first: bool) -> None:
         assert module.running_mean is not None and module.running_var is not None
         assert module.num_batches_tracked is not None
+        self.name, self._module = name, module
         self.tracked, self.tracks = module.num_batches_tracked, isinstance(module, _BatchNorm)  # InstanceNorm does not
-        assert module.momentum is not None
-        self.keep = 1.0 - module.momentum
         self.buffers: list[torch.Tensor] = [module.running_mean, module.running_var]
-        self.calls, self.per_micro = 0, 1
+        self.calls = 0
         self.begin: list[torch.Tensor] = []
         self.parts: list[torch.Tensor] = []
         self.take(first)
@@ -41,24 +33,43 @@ class Norm:
 
     def take(self, first: bool) -> None:
         """The buffers hold the whole: rank 0 carries it on, the others begin with nothing."""
+        self.passes: int | None = None  # of each micro-batch, as this rank has seen it since then
         self.begin = [buffer.clone() for buffer in self.buffers]
         self.parts = [buffer.clone() if first else torch.zeros_like(buffer) for buffer in self.buffers]
+        self.waiting = 1.0  # by what the parts have yet to be multiplied for each pass of a micro-batch
 
     def _called(self, module: nn.Module, _: object) -> None:
         self.calls += int(module.training)
 
+    def look(self, mine: int) -> None:
+        """Before a step of ``mine`` micro-batches counts. Raises Misuse where they did not all go the same way."""
+        passes, rest = divmod(self.calls, mine) if mine else (self.passes, self.calls)
+        if rest or self.passes not in (None, passes):
+            raise Misuse(
+                f"{self.name} was passed {self.calls} times in training by {mine} micro-batches, and otherwise before: "
+                "its running statistics cannot be composed. Freeze or thaw it after an epoch or bw.merge_statistics()"
+            )
+        self.passes = passes
+
     def settle(self, before: int, mine: int, after: int) -> None:
         """A step ended: ``mine`` micro-batches of this rank, others before and after them."""
+        assert self._module.momentum is not None
+        keep = 1.0 - self._module.momentum  # of now: it may follow a schedule
+        self.waiting *= keep ** (before + mine + after)
+        if self.passes is None:  # nothing of it has been seen here: others know how often micro-batches pass it
+            return
+        self.catch_up(self.passes)
         if mine:
-            self.per_micro = self.calls // mine
-        here, decay = self.keep ** (mine * self.per_micro), self.keep ** (after * self.per_micro)
-        whole = self.keep ** ((before + mine + after) * self.per_micro)
-        for buffer, begin, part in zip(self.buffers, self.begin, self.parts):
-            part.mul_(whole)
-            if mine:
+            here, decay = keep ** (mine * self.passes), keep ** (after * self.passes)
+            for buffer, begin, part in zip(self.buffers, self.begin, self.parts):
                 part.add_(buffer - here * begin, alpha=decay)
                 begin.copy_(buffer)
         self.calls = 0
+
+    def catch_up(self, passes: int) -> None:
+        for part in self.parts:
+            part.mul_(self.waiting**passes)
+        self.waiting = 1.0
 
 
 class Statistics:
@@ -67,12 +78,17 @@ class Statistics:
     def __init__(self, module: nn.Module, rank: int) -> None:
         self._first = rank == 0
         self._norms = [
-            Norm(layer, self._first)
-            for layer in module.modules()
+            Norm(name or "the model", layer, self._first)
+            for name, layer in module.named_modules()
             if isinstance(layer, _NormBase) and layer.track_running_stats and layer.running_mean is not None
         ]
         self._micro_batches = 0  # of all ranks, since the last merge
         self._counted = [norm.tracked.clone() for norm in self._norms]
+
+    def look(self, mine: int) -> None:
+        """Before a step counts. Raises Misuse where its outcome could not be composed."""
+        for norm in self._norms:
+            norm.look(mine)
 
     @torch.no_grad()
     def settle(self, before: int, mine: int, after: int) -> None:
@@ -91,9 +107,16 @@ class Statistics:
 
     @torch.no_grad()
     def merge(self, add_up: Callable[[torch.Tensor], None]) -> None:
-        """Every rank's buffers hold the whole afterwards. ``add_up`` makes a CPU tensor its sum over ranks."""
+        """Every rank's buffers hold the whole afterwards. ``add_up`` makes a CPU tensor its sum over ranks.
+
+        Misuse, on all ranks, where micro-batches of one rank went another way through a layer than those of another.
+        """
         if not self._norms or not self._micro_batches:
             return
+        for norm, counted, passes in zip(self._norms, self._counted, self._agreed(add_up)):
+            norm.catch_up(passes)
+            counted.add_(self._micro_batches * passes * norm.tracks)
+            norm.tracked.copy_(counted)
         flat = torch.cat([part.detach().double().cpu().reshape(-1) for norm in self._norms for part in norm.parts])
         add_up(flat)
         place = 0
@@ -102,10 +125,20 @@ class Statistics:
                 buffer.copy_(flat[place : place + buffer.numel()].view_as(buffer))
                 place += buffer.numel()
             norm.take(self._first)
-        for norm, counted in zip(self._norms, self._counted):
-            counted.add_(self._micro_batches * norm.per_micro * norm.tracks)
-            norm.tracked.copy_(counted)
         self._micro_batches = 0
+
+    def _agreed(self, add_up: Callable[[torch.Tensor], None]) -> list[int]:
+        """By layer: how often each micro-batch passed it, as those ranks saw it that had some."""
+        known = [norm.passes for norm in self._norms]
+        told = torch.tensor([[0.0] * 3 if one is None else [1.0, one, one * one] for one in known], dtype=torch.float64)
+        add_up(told)
+        for norm, (ranks, passes, squares) in zip(self._norms, told.tolist()):
+            if ranks * squares != passes * passes:
+                raise Misuse(
+                    f"{norm.name} is passed by micro-batches of some ranks only, or not equally often: its running "
+                    "statistics cannot be composed then"
+                )
+        return [round(passes / ranks) for ranks, passes, _ in told.tolist()]
 
     def reload(self) -> None:
         """The buffers were loaded anew, alike on every rank."""

@@ -5,10 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from beowulf.train.memory import cut, sizes
-from beowulf.train.order import Batch, block, passes, reseed, seed_of
+from beowulf.train.memory import Uncut, cut, sizes
+from beowulf.train.order import Batch, block, passes, reseed, seed_of, standing
+
+if TYPE_CHECKING:
+    from beowulf.train.reduction import Reduction
 
 UNLIMITED = 1 << 40
 
@@ -39,6 +42,7 @@ class Work:
         self.held = 0  # micro-batches that are through
         self.apart = False  # gradients are exchanged after all of them or never, not with the last one
         self.over = False  # the script is through with them
+        self.reached: set[int] = set()  # ids of parameters that the last pass gave a gradient
         self.targets = 0  # which the losses given to backward are means over, so far
         self.samples_at_once = 0
         self.count = 0  # the same of the part that is being trained
@@ -69,7 +73,10 @@ class Work:
                 self.given += 1
                 with nullcontext() if self.last and not self.apart else local():
                     reseed(seed_of(self._seed, self.step, indices[0]))
+                    before = standing() if len(indices) > 1 or len(parts) > 1 else ()
                     yield part
+                    if before:
+                        _nothing_drawn(before, in_parts=len(parts) > 1)
             self.held += len(indices)
 
     def passed(self) -> None:
@@ -85,6 +92,36 @@ class Work:
                 f"step {self.step}: bw.step was called after {self.trained} of {self.backwards} calls of bw.backward"
             )
         self.over = True
+
+    def exchange(self, reduction: Reduction) -> None:
+        """Afterwards every parameter's gradient is that of all ranks, but where they go their own ways."""
+        if reduction.apart:
+            if not self.targets:
+                reduction.absent()
+        elif self.apart:
+            reduction.exchange()
+        elif self.mine:
+            reduction.exchanged(self.reached)
+        else:
+            reduction.absent()
+        reduction.finish()
+
+    def per_target(self, total: Callable[[float], Sequence[float]]) -> float:
+        """What gradients are multiplied by that were weighed by samples, and have to be by targets, of all ranks.
+
+        ``total`` sums over ranks.
+        """
+        targets = total(self.targets)[0]
+        return self.batch.samples / targets if targets else 1.0
+
+
+def _nothing_drawn(before: Any, *, in_parts: bool) -> None:
+    """A model that draws random numbers draws others for the same samples in another pass."""
+    if before == standing():
+        return
+    if in_parts:
+        raise Uncut("random numbers were drawn for the samples of a part")
+    raise ValueError("random numbers were drawn for a pass (functional.dropout?): leave out bw.loader(together=…)")
 
 
 def _samples(batch: Batch, indices: Sequence[int]) -> int:

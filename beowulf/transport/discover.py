@@ -54,8 +54,9 @@ def discover(
     known: bool = False,
 ) -> list[Candidate]:
     """The SSH servers among the addresses, in the order of the addresses; blocking. With ``known`` the servers of
-    known_hosts and ~/.ssh/config are tried as well. ``timeout_s`` is the patience with each of: the connection, the
-    greeting. A host that was named by itself is listed even when nobody answers. Raises BadInput."""
+    known_hosts and ~/.ssh/config are tried as well. ``timeout_s`` is the patience with a connection; who takes it
+    has as long to greet as on a link. A host that was named by itself is listed even when nobody answers.
+    Raises BadInput."""
     folder = ssh or SettingsFolder()
     addresses = list(expand(networks, ports))
     if known:
@@ -71,7 +72,7 @@ class _Sweep:
         self._keys = keys
         self._ssh = folder.current()
         self._users = users
-        self._settings = LinkSettings(connect_s=timeout_s, banner_s=timeout_s)
+        self._settings = LinkSettings(connect_s=timeout_s)
 
     async def all(self, addresses: Sequence[tuple[str, int]]) -> list[Candidate]:
         sockets = asyncio.Semaphore(MOST_SOCKETS)

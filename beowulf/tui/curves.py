@@ -19,7 +19,8 @@ NAMED = 2  # and for what stands along it
 
 class CurvePlot(VerticalScroll):
     DEFAULT_CSS = """
-    CurvePlot Drawing { height: 1fr; min-height: 5; border-top: blank; border-title-align: center; }
+    CurvePlot Drawing { height: 1fr; min-height: 5; border-top: blank; }
+    CurvePlot Drawing { border-title-align: center; border-title-color: $text; border-title-style: bold; }
     CurvePlot Drawing.last { min-height: 7; }
     CurvePlot .unused { display: none; }
     """

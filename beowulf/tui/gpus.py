@@ -20,7 +20,7 @@ from beowulf.tui.pane import BAD, NODE_KEYS, STYLES, Pane, node_of
 from beowulf.views import shortened
 from beowulf.views.bars import LEVELS
 from beowulf.views.gpus import GPU_COLUMNS, GpuNow, gpu_loads, gpu_row, gpu_sentence
-from beowulf.views.heat import MEASURES, HeatMap, average, heat_cell, heat_map, part_of
+from beowulf.views.heat import MEASURES, WITH_A_FIGURE, HeatMap, average, heat_cell, heat_map, part_of
 
 LIST = "list"
 FACES = (*MEASURES, LIST)
@@ -122,7 +122,8 @@ class GpusPane(Pane):
             return Strip([Segment("", plain)]).adjust_cell_length(width, plain)
         mean = average([self._gpus[key] for key in self.rows.keys], self.face)
         words = f" {self.face} of {len(self.rows.keys)} GPUs{f', {mean} on average' if mean else ''}   0 "
-        scale = [Segment(drawn, shade) for drawn, shade in zip(f" {LEVELS}", self._scale(), strict=True)]
+        small = self._map.cell < WITH_A_FIGURE
+        scale = [Segment(one if small else " ", shade) for one, shade in zip(f" {LEVELS}", self._scale(), strict=True)]
         return Strip(
             [Segment(words, plain), *scale, Segment(f" {measure.most:.0f} {measure.unit}", plain)]
         ).adjust_cell_length(width, plain)

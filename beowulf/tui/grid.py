@@ -39,7 +39,7 @@ class Grid(ScrollView, can_focus=True):
     Grid > .grid--cursor { background: $block-cursor-blurred-background; }
     Grid:focus > .grid--cursor { background: $block-cursor-background; color: $block-cursor-foreground; }
     Grid > .grid--good { color: $text-success; }
-    Grid > .grid--busy { color: $text-accent; }
+    Grid > .grid--busy { color: $text-primary; }
     Grid > .grid--waiting { color: $text-warning; }
     Grid > .grid--bad { color: $text-error; text-style: bold; }
     Grid > .grid--past { color: $text-muted; }

@@ -154,8 +154,9 @@ class JobScreen(Screen[None]):
         details = job_details(known.job, known.reports, now=self._clock())
         self.query_one("#sentence", Static).update(Text("\n".join(self._sentences())))
         outlook = [Text(line) for line in why_outlook(known.why)] if known.why else []
-        parts = [_pairs(details.facts), *outlook, *map(_table, (details.timeline, details.attempts, details.reports))]
-        self.query_one("#details", Static).update(Group(*parts))
+        tables = [table for table in (details.timeline, details.attempts, details.reports) if table.rows]
+        spaced = [part for table in tables for part in (Text(), _table(table))]
+        self.query_one("#details", Static).update(Group(_pairs(details.facts), *outlook, *spaced))
         ranks = gang_rows(known.job, known.reports, self._members)
         table = _table(Table("Ranks", GANG_COLUMNS, tuple(ranks)), self._slow(known)[0], cut=True)
         self.query_one("#ranks", Static).update(table)

@@ -134,15 +134,19 @@ class Overview(Screen[None]):
     def _draw(self) -> None:
         self._due = False
         self._draw_summary()
-        if self.state.heard:
+        if self.state.heard and self.pane.is_attached:
             self.pane.update_rows(self.state, self.clock())
 
     def _draw_summary(self) -> None:
         self.cloud.take(self.state, self.clock())
         room = self.app.size.width - 2  # within its padding
         line = summary(self.state, self.cloud.bill, room, read_only=self.orders.read_only)
-        self.query_one("#summary", Static).update(line, layout=False)
+        self._write("#summary", line)
         self._draw_views()
+
+    def _write(self, place: str, line: Text) -> None:
+        for found in self.query(place).results(Static):  # none while the screen is being taken down
+            found.update(line, layout=False)
 
     @on(Grid.Marked)
     def _draw_views(self) -> None:
@@ -153,7 +157,7 @@ class Overview(Screen[None]):
             line.append(f"  {len(pane.marked)} marked", style="bold yellow")
         if pane.words:
             line.append(f"  only: {printable(pane.words)}", style="bold yellow")
-        self.query_one("#views", Static).update(line, layout=False)
+        self._write("#views", line)
 
     def _labels(self) -> list[str]:
         """Of the views; in a narrow terminal only the one that is seen has its name."""

@@ -126,6 +126,8 @@ def node_part(node: Json) -> NodePart:
     name = printable(text(node, "id"))
     if word in {"DOWN", "UNKNOWN"}:
         return NodePart(0, 0, 0, 0, 0, f"{name} is down" if word == "DOWN" and not node.get("drained") else "")
+    if word == "REFUSED":  # what it has is counted under its other name
+        return NodePart(0, 0, 0, 0, 0, f"{name} is the same machine as {printable(text(node, 'same_as'))}")
     sick = [text(gpu, "index") for gpu in gpus if gpu.get("healthy") is False]
     alert = f"{name}: GPU {' '.join(sick)} out of order" if sick else ""
     return NodePart(1, count(node, "used_cpus"), cpu_count(node), count(node, "used_gpus"), len(gpus), alert)

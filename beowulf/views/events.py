@@ -10,7 +10,7 @@ from beowulf.views.hosts import compress_hosts
 from beowulf.views.text import printable
 
 EVENT_COLUMNS = ("TIME", "EVENT", "ABOUT", "WHAT")
-BAD_EVENTS = frozenset({"NodeDown", "NodeDrained", "PeersUnreachable"})
+BAD_EVENTS = frozenset({"NodeDown", "NodeDrained", "NodeRefused", "PeersUnreachable"})
 BAD_RESULTS = frozenset({"FAILED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY"})
 
 

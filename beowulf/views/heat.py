@@ -10,6 +10,7 @@ from beowulf.views.gpus import HOT_C, MOST_POWER_W, GpuNow
 
 WIDTHS = (5, 3, 2, 1)  # of a cell: the widest of which all fit
 MOST_LABEL = 16
+WITH_A_FIGURE = 3  # from this width on a cell has room for one
 GAP = 1
 
 
@@ -88,7 +89,7 @@ def heat_cell(gpu: GpuNow, measure: str, width: int) -> str:
         return "!".center(width)
     if part < 0:
         return "·".center(width)
-    return f"{part * MEASURES[measure].most:3.0f}".center(width) if width >= 3 else level(part) * width
+    return f"{part * MEASURES[measure].most:3.0f}".center(width) if width >= WITH_A_FIGURE else level(part) * width
 
 
 def average(gpus: Sequence[GpuNow], measure: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from beowulf.model.node import Failures
+from beowulf.model.node import Failures, same_machine
 from beowulf.views.amounts import ago, mebibytes
 from beowulf.views.fields import Json, count, inner, items, number, text
 from beowulf.views.profile import profile_details
@@ -42,7 +42,9 @@ def node_row(node: Json) -> NodeRow:
 
 
 def _reason(node: Json) -> str:
-    """Why it is down or drained; else who else works on it."""
+    """Why it gets no jobs; else who else works on it."""
+    if text(node, "same_as") and text(node, "state") == "UP":
+        return same_machine(text(node, "id"), text(node, "same_as"))
     said = text(node, "draining_reason") if node.get("drained") else text(node, "reason")
     return said or "; ".join(others(node))
 
@@ -73,9 +75,12 @@ def node_rows(nodes: Iterable[Json]) -> list[NodeRow]:
 
 
 def node_word(node: Json) -> str:
-    """UNKNOWN, DOWN, DRAINED, DRAINING (drained, jobs still there), IDLE, MIXED or ALLOCATED."""
+    """UNKNOWN, DOWN, REFUSED (its machine has another name), DRAINED, DRAINING (drained, jobs still there), IDLE, MIXED
+    or ALLOCATED."""
     state = text(node, "state")
     used = count(node, "used_cpus")
+    if state == "UP" and text(node, "same_as"):
+        return "REFUSED"
     if state == "UP" and node.get("drained"):
         return "DRAINING" if used or count(node, "used_gpus") else "DRAINED"
     if state != "UP":

@@ -79,6 +79,7 @@ def _facts(job: Json, utc: bool) -> list[tuple[str, str]]:
         ("Project", text(spec, "project")),
         ("Work folder", text(workdir, "source")),
         ("Outputs", _outputs(job)),
+        ("Removed", text(job, "let_go")),
         ("Checkpoint", _checkpoint(job)),
         ("Promised start", clock_time(number(job, "promised_at"), utc=utc) if number(job, "promised_at") else ""),
         ("Retries", f"{int(number(job, 'retries'))}" if number(job, "retries") else ""),
@@ -95,7 +96,7 @@ def _checkpoint(job: Json) -> str:
 def _outputs(job: Json) -> str:
     """Which were asked for and, once they are at the head, the command that brings them here."""
     asked = ", ".join(map(str, items(inner(job, "spec"), "outputs")))
-    ended = asked and number(job, "ended_at")
+    ended = asked and number(job, "ended_at") and not text(job, "let_go")
     return f"{asked} (at the head; bring them here: beowulf fetch {text(job, 'id')})" if ended else asked
 
 

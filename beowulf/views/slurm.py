@@ -33,6 +33,7 @@ NODE_STATES: Mapping[str, tuple[str, str]] = {
     "MIXED": ("mix", "mixed"),
     "ALLOCATED": ("alloc", "allocated"),
     "DRAINED": ("drain", "drained"),
+    "REFUSED": ("drain", "drained"),
     "DRAINING": ("drng", "draining"),
     "DOWN": ("down", "down"),
     "UNKNOWN": ("unk", "unknown"),

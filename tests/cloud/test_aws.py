@@ -193,11 +193,11 @@ def test_half_a_list_is_no_list(ec2: Emulator) -> None:
 
 def test_a_fresh_machine_is_not_listed_and_not_found(ec2: Emulator) -> None:
     """F6: what the provider must let its caller know of, since neither a list nor a NotFound proves absence then."""
-    ec2.rules(unlisted_s=30)
+    ec2.rules(unlisted_s=600)
     made = provider(ec2).create(REQUEST)
     assert provider(ec2).list() == []
     provider(ec2).destroy(made.instance_id)
-    ec2.advance(31)
+    ec2.advance(601)
     until(lambda: [one.state for one in provider(ec2).list()] == [InstanceState.RUNNING])
 
 

@@ -6,7 +6,6 @@ moto keeps no client tokens, so nothing about crashes can be seen here; that is 
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -16,6 +15,7 @@ from dataclasses import replace
 import boto3
 import pytest
 from emulator.starting import until
+from ports import hold_port
 
 from beowulf.cloud.aws import Aws
 from beowulf.cloud.provider import InstanceState, LaunchRequest
@@ -31,8 +31,8 @@ pytestmark = pytest.mark.usefixtures("aws_credentials")
 
 @pytest.fixture(scope="module")
 def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+    held = hold_port()
+    port = held.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
     argv = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     with open(tmp_path_factory.mktemp("moto") / "log", "wb") as log:
@@ -46,10 +46,11 @@ def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         except OSError:
             return False
 
-    until(answers, 60, what="moto's server does not answer")
+    until(answers, what="moto's server does not answer")
     yield url
     server.kill()
     server.wait()
+    held.close()
 
 
 def some_image(moto: str) -> str:

@@ -142,13 +142,13 @@ def test_put_makes_and_repeats(emulator: Emulator) -> None:
 
 
 def test_accepted_is_not_done(emulator: Emulator) -> None:
-    emulator.rules(boot_s=60.0)
+    emulator.rules(boot_s=600.0)
     given = machine(emulator, "one")
     poller = put(emulator, "one", given)
     assert poller.status() == "InProgress" and not poller.done()
     assert client(emulator).virtual_machines.get(GROUP, "one").provisioning_state == "Creating"
-    emulator.advance(61)
-    assert poller.result(20).provisioning_state == "Succeeded"
+    emulator.advance(601)
+    assert poller.result(120).provisioning_state == "Succeeded"
     (power,) = [one.code for one in client(emulator).virtual_machines.instance_view(GROUP, "one").statuses[1:]]
     assert power == "PowerState/running"
 
@@ -186,9 +186,9 @@ def test_parts_go_with_the_whole(emulator: Emulator, keep: bool) -> None:
         network.network_interfaces.begin_delete(GROUP, "one-nic")
     with pytest.raises(HttpResponseError, match="PublicIPAddressCannotBeDeleted"):
         network.public_ip_addresses.begin_delete(GROUP, "one-nic-ip")
-    client(emulator).virtual_machines.begin_delete(GROUP, "one", polling_interval=0).wait(20)
+    client(emulator).virtual_machines.begin_delete(GROUP, "one", polling_interval=0).wait(120)
     assert names(emulator) == (["one-disk", "one-nic", "one-nic-ip"] if keep else [])
-    client(emulator).virtual_machines.begin_delete(GROUP, "one").wait(20)
+    client(emulator).virtual_machines.begin_delete(GROUP, "one").wait(120)
     with pytest.raises(ResourceNotFoundError):
         client(emulator).virtual_machines.get(GROUP, "one")
 
@@ -203,7 +203,7 @@ def test_an_interface_serves_one_machine(emulator: Emulator) -> None:
 @pytest.mark.root
 def test_a_shutdown_from_inside_is_billed_on(start: Start) -> None:
     emulator = start()
-    put(emulator, "one", machine(emulator, "one")).result(20)
+    put(emulator, "one", machine(emulator, "one")).result(120)
     emulator.cut(emulator.machines()[0]["id"])
     machines = client(emulator).virtual_machines
     until(lambda: machines.instance_view(GROUP, "one").statuses[1].code == "PowerState/stopped")

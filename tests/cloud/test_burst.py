@@ -58,8 +58,8 @@ def spec(script: str, nodes: int = 1, *, spot: bool = False, **more: Any) -> Job
 
 
 def nothing_is_left(head: RealHead, ec2: Emulator) -> None:
-    until(lambda: not ec2.live(), 60, "the machines to be given back")
-    until(lambda: not head.client.machines()["machines"], 60, "the store to know it")
+    until(lambda: not ec2.live(), what="the machines to be given back")
+    until(lambda: not head.client.machines()["machines"], what="the store to know it")
 
 
 def test_a_gang_runs_on_rented_machines_and_they_are_gone_afterwards(bursting: RealHead, ec2: Emulator) -> None:
@@ -151,7 +151,7 @@ def test_a_spot_machine_that_is_taken_back_gets_a_checkpoint_first(bursting: Rea
     script = f"exec python3 -c {shlex.quote(SAVES_WHEN_ASKED)}"
     job = bursting.submit(spec(script, spot=True, checkpoint=Checkpointing("ckpt")))
     bursting.is_running(job, 120)
-    ec2.reclaim(ec2.live()[0]["id"], 60.0)
+    ec2.reclaim(ec2.live()[0]["id"], 240.0)
     done = bursting.ended(job, 120)
     assert done["word"] == "COMPLETED", done["reason"] + bursting.log()
     first, second = done["attempts"]
@@ -180,7 +180,7 @@ def test_a_job_with_a_deadline_falls_back_to_machines_nobody_takes_away(bursting
     job = bursting.submit(replace(plain, max_duration_s=20 * 60.0, burst=burst))
     bursting.is_running(job, 120)
     ec2.rules(capacity={"*/*/spot": 0})
-    ec2.reclaim(ec2.live()[0]["id"], 60.0)
+    ec2.reclaim(ec2.live()[0]["id"], 240.0)
     done = bursting.ended(job, 120)
     assert done["word"] == "COMPLETED", done["reason"] + bursting.log()
     machines = {one["id"]: one for one in bursting.client.machines(every=True)["machines"]}

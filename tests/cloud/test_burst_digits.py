@@ -122,8 +122,8 @@ def test_the_digits_train_elsewhere_while_the_lab_is_full(
     home = json.loads((fresh_head.home / "jobs" / job / "outputs" / "results" / "accuracy.json").read_text())
     assert home["ranks"] == 4 and home["accuracy"] >= home["goal"] == 0.95
     assert fresh_head.client.job(taken)["word"] == "RUNNING"
-    until(lambda: not site.rented(), 60, "the machines to be given back")
-    until(lambda: not fresh_head.client.machines()["machines"], 60, "the store to know it")
+    until(lambda: not site.rented(), what="the machines to be given back")
+    until(lambda: not fresh_head.client.machines()["machines"], what="the store to know it")
     assert len(fresh_head.client.machines(every=True)["machines"]) == 2  # nobody bought more than the gang
     [line] = fresh_head.client.cost(by="job")["lines"]
     assert (line["name"], line["machines"]) == (job, 2)

@@ -68,7 +68,7 @@ def said(head: RealHead, job: str, attempt: int = 1) -> list[list[str]]:
 
 
 def completed(head: RealHead, job: str) -> list[list[str]]:
-    assert head.ended(job, 90)["word"] == "COMPLETED", head.log()
+    assert head.ended(job, 150)["word"] == "COMPLETED", head.log()
     return said(head, job)
 
 
@@ -80,7 +80,7 @@ def offer(provider: str, region: str, machine_type: str) -> Offer:
 
 
 def gone(emulator: Emulator) -> None:
-    until(lambda: not emulator.live(), 60, "every machine to be given back")
+    until(lambda: not emulator.live(), what="every machine to be given back")
     assert len(emulator.machines()) == 2  # nobody bought more than the gang
 
 
@@ -114,9 +114,9 @@ def test_on_slurm_beyond_the_limit_of_the_first_pilots(
     machines = "[{machine_type: main, cpus: 2, memory: 512MB}]"
     clouds = f"clouds:\n  hpc:\n    provider: slurm\n    options: {options}\n    machines: {machines}\n"
     job = start(fresh_head, clouds, [], LONG)
-    until(lambda: all(len(line) == 3 for line in said(fresh_head, job)), 60, "the gang to run")
+    until(lambda: all(len(line) == 3 for line in said(fresh_head, job)), what="the gang to run")
     first = set(bed.slurm.run("squeue", "-h", "-o", "%i").split())
     bed.slurm.run("scancel", "--batch", "--signal=USR1", *first)
     assert [line[:2] for line in completed(fresh_head, job)] == [["0", "2"], ["1", "2"]]
     assert {line[2] for line in said(fresh_head, job, 2)} == {"n2", "n3"}
-    until(lambda: not bed.jobs() and not bed.of_user(), 60, "every pilot to be given back")
+    until(lambda: not bed.jobs() and not bed.of_user(), what="every pilot to be given back")

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +44,7 @@ class Rented:
         """With the cluster's key, the host key pinned to the one made before the launch."""
         known = self.folder / "known_hosts"
         known.write_text(f"{self.machine['address']} {self.values.host_key_public}\n")
-        options = ["-F", "none", "-o", f"UserKnownHostsFile={known}", "-o", "BatchMode=yes", "-o", "ConnectTimeout=5"]
+        options = ["-F", "none", "-o", f"UserKnownHostsFile={known}", "-o", "BatchMode=yes", "-o", "ConnectTimeout=60"]
         where = f"{user}@{self.machine['address']}"
         argv = ["ssh", *options, "-i", str(self.folder / "cluster"), where, command]
         return subprocess.run(argv, capture_output=True, text=True)
@@ -133,27 +134,45 @@ def test_a_pipe_in_the_lease_s_place_holds_no_dead_man_up(tmp_path: Path) -> Non
     assert ended.returncode == -signal.SIGTERM
 
 
+@pytest.mark.parametrize("vendor", ["aws", "azure"])
+def test_a_job_that_renews_the_lease_itself_does_not_live_for_ever(vendor: str, tmp_path: Path) -> None:
+    """It runs as the user whose file that is; the limit is root's."""
+    values = Values("lab", "m-1", "beowulf", str(tmp_path), "50", "k", "ssh-ed25519 A", "k", limit_s="1")
+    lease = Path(values.lease_file)
+    lease.parent.mkdir(parents=True)
+    boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    lease.write_text(f"{boot_id} {time.clock_gettime(time.CLOCK_BOOTTIME) + 40:.0f}\n")
+    for end in ("shutdown", "give-back"):
+        (tmp_path / end).write_text('#!/bin/sh\nkill "$PPID"\n')
+        (tmp_path / end).chmod(0o755)
+    files = read_config(user_data((TEMPLATES / f"{vendor}.yaml").read_text(), values))["write_files"]
+    script = next(file["content"] for file in files if file["path"].endswith("dead-man"))
+    script = script.replace("/dev/console", "/dev/null").replace("/etc/beowulf/give-back", "give-back")
+    path = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    assert subprocess.run(["sh", "-c", script], env=path, timeout=30).returncode == -signal.SIGTERM
+
+
 @pytest.mark.root
 def test_a_machine_whose_head_is_gone_for_ever_ends_itself(rent: Callable[..., Rented]) -> None:
     """F8: no word ever comes, there is no state anywhere, and still the bill ends."""
     rented = rent("2")
-    until(lambda: rented.machine["state"] == "terminated", 60)
+    until(lambda: rented.machine["state"] == "terminated")
     assert rented.machine["reason"] == "shut down from inside"
-    assert rented.machine["billed_s"] == 60
+    assert 60 <= rented.machine["billed_s"] < 300
 
 
 @pytest.mark.root
 def test_a_lease_keeps_it_alive_and_its_end_ends_it(rent: Callable[..., Rented]) -> None:
-    """Renewed for 8 s it outlives its first lease of 5; a word of another boot, or one without end, counts no more."""
+    """Renewed for 12 s it outlives its first lease of 10; a word of another boot, or without end, counts no more."""
     file = "/home/beowulf/.beowulf/lab/aws-1/lease"
     boot = "$(cat /proc/sys/kernel/random/boot_id)"
     renew = f"echo {boot} $(($(cut -d. -f1 /proc/uptime) + 5)) > {file}"
     forged = f"echo another-boot 99999999 > {file}; sleep 1; echo {boot} 99999999 > {file}"
-    loop = f"for i in $(seq 16); do {renew}; sleep 0.5; done"
-    rented = rent("5", also=f"mkdir -p {Path(file).parent}; {loop}; {forged}")
-    until(lambda: rented.machine["state"] == "terminated", 60)
+    loop = f"for i in $(seq 24); do {renew}; sleep 0.5; done"
+    rented = rent("10", also=f"mkdir -p {Path(file).parent}; {loop}; {forged}")
+    until(lambda: rented.machine["state"] == "terminated")
     assert rented.machine["reason"] == "shut down from inside"
-    assert rented.machine["ended_at"] - rented.machine["running_at"] > 8
+    assert rented.machine["ended_at"] - rented.machine["running_at"] > 12
     assert "99999999" in rented.emulator.console(rented.instance_id)  # the boot came to its end
 
 
@@ -178,10 +197,10 @@ def test_a_spot_notice_reaches_the_agents_folder(rent: Callable[..., Rented]) ->
     """F28's first half: within seconds there is a line with the machine's own clock at which it goes."""
     rented = rent("900", Market.SPOT)
     rented.await_boot()
-    rented.emulator.reclaim(rented.instance_id, 120)
+    rented.emulator.reclaim(rented.instance_id, 600)
     notice = str(Path(rented.values.lease_file).with_name("notice"))
     boot, at = until(lambda: rented.ssh(f"cat {notice}").stdout.split())
     now = float(rented.ssh("cut -d' ' -f1 /proc/uptime").stdout)
     assert boot == rented.ssh("cat /proc/sys/kernel/random/boot_id").stdout.strip()
-    assert 60 < float(at) - now < 121
+    assert 0 < float(at) - now < 601
     assert rented.ssh(f"stat -c %U {notice}").stdout.strip() == "beowulf"

@@ -129,11 +129,11 @@ def test_an_end_may_be_asked_for_again_and_stays_visible_for_an_hour(ec2: Any, e
 
 
 def test_eventual_consistency(ec2: Any, emulator: Emulator) -> None:
-    emulator.rules(unlisted_s=20)
+    emulator.rules(unlisted_s=600)
     instance_id = launch(ec2)
     assert listed(ec2) == []
     assert refused(ec2.describe_instances, InstanceIds=[instance_id])[0] == "InvalidInstanceID.NotFound"
-    emulator.advance(21)
+    emulator.advance(601)
     assert listed(ec2) == [instance_id]
 
 
@@ -278,11 +278,11 @@ def test_objects(emulator: Emulator, tmp_path: Any) -> None:
     assert keys == ["a/large", "a/small file"]
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket="lab", PaginationConfig={"PageSize": 1})
     assert [one["Key"] for page in pages for one in page["Contents"]] == ["a/large", "a/small file"]
-    url = s3.generate_presigned_url("get_object", {"Bucket": "lab", "Key": "a/small file"}, ExpiresIn=60)
+    url = s3.generate_presigned_url("get_object", {"Bucket": "lab", "Key": "a/small file"}, ExpiresIn=600)
     assert urllib.request.urlopen(url).read() == b"hello"
     with pytest.raises(urllib.error.HTTPError):
         urllib.request.urlopen(url.split("?")[0])
-    emulator.advance(61)
+    emulator.advance(601)
     with pytest.raises(urllib.error.HTTPError):
         urllib.request.urlopen(url)
     s3.delete_object(Bucket="lab", Key="a/large")

@@ -72,7 +72,7 @@ def test_the_host_behind_an_instance_is_what_the_cloud_config_says(cloud: Cloud,
     assert ssh("hostname").stdout.strip() == instance_id  # a cloud's control plane may die, machines live
     emulator.cut(instance_id)
     until(lambda: machine(emulator, instance_id)["state"] == "terminated")
-    assert machine(emulator, instance_id)["billed_s"] == 60
+    assert 60 <= machine(emulator, instance_id)["billed_s"] < 300
 
 
 def test_killed_and_started_again_it_knows_machines_tokens_and_rules(cloud: Cloud) -> None:
@@ -121,18 +121,19 @@ def test_the_bill_runs_while_the_machine_does(cloud: Cloud) -> None:
     instance_id = launch(ec2(emulator))
     until(lambda: machine(emulator, instance_id)["state"] == "running")
     emulator.advance(600)
-    assert 600 <= machine(emulator, instance_id)["billed_s"] <= 630
+    assert 600 <= machine(emulator, instance_id)["billed_s"] < 1200
     ec2(emulator).terminate_instances(InstanceIds=[instance_id])
     until(lambda: machine(emulator, instance_id)["state"] == "terminated")
+    billed_s = machine(emulator, instance_id)["billed_s"]
     emulator.advance(600)
-    assert 600 <= machine(emulator, instance_id)["billed_s"] <= 630
+    assert 600 <= machine(emulator, instance_id)["billed_s"] == billed_s < 1200
 
 
 def test_spot_is_taken_back_when_its_notice_has_run_out(cloud: Cloud) -> None:
     emulator = cloud("ec2", hosts="none")
     instance_id = launch(ec2(emulator), InstanceMarketOptions={"MarketType": "spot"})
     until(lambda: machine(emulator, instance_id)["state"] == "running")
-    emulator.reclaim(instance_id, 120)
+    emulator.reclaim(instance_id, 600)
     assert machine(emulator, instance_id)["state"] == "running"
-    emulator.advance(121)
+    emulator.advance(601)
     until(lambda: machine(emulator, instance_id)["state"] == "terminated")

@@ -100,7 +100,7 @@ def collect(ours: Provider, action: str, emulator: Emulator, chance: random.Rand
         except Unclear:
             return False
 
-    until(nothing_left, 60, "everything to be gone")
+    until(nothing_left, what="everything to be gone")
 
 
 @pytest.fixture

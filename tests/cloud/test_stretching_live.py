@@ -97,9 +97,9 @@ def listens(machine: dict[str, Any], ec2: Emulator, port: int) -> bool:
     return f"0100007F:{port:04X} 00000000:0000 0A" in table.stdout
 
 
-def reaches(lab: Lab, address: str, port: int) -> bool:
+def reaches(lab: Lab, address: str, port: int, patience_s: int = 60) -> bool:
     """Whether the lab's host does, without the head."""
-    return lab.run("n1", ["timeout", "5", "bash", "-c", f"</dev/tcp/{address}/{port}"]).returncode == 0
+    return lab.run("n1", ["timeout", str(patience_s), "bash", "-c", f"</dev/tcp/{address}/{port}"]).returncode == 0
 
 
 def test_ranks_of_two_sites_meet_through_the_head(stretching: RealHead, ec2: Emulator, lab: Lab) -> None:
@@ -110,7 +110,7 @@ def test_ranks_of_two_sites_meet_through_the_head(stretching: RealHead, ec2: Emu
     stretching.wait_for(lambda: len("".join(said(stretching, job)).splitlines()) == 2, "ranks to hear each other", 90)
     (machine,) = ec2.live()
     assert reaches(lab, lab.hosts["n1"].address, lab.hosts["n1"].port)
-    assert not reaches(lab, machine["address"], 22), "they have no other way"
+    assert not reaches(lab, machine["address"], 22, 5), "they have no other way"
     first, second = said(stretching, job)
     assert first.startswith("0 hears 1 at 0,1") and second.startswith("1 hears 0 at 0,1")
     (measured,) = stretching.client.node(nodes_of(stretching.client.job(job))[0][1])["profile"]["links"]
@@ -119,7 +119,7 @@ def test_ranks_of_two_sites_meet_through_the_head(stretching: RealHead, ec2: Emu
     stretching.client.cancel(job)
     done = stretching.ended(job)
     assert done["word"] == "CANCELLED" and nodes_of(done)[0][0] == "n1"
-    until(lambda: not listens(machine, ec2, door(stretching, job)), 30, "its way to be closed")
+    until(lambda: not listens(machine, ec2, door(stretching, job)), what="its way to be closed")
     nothing_is_left(stretching, ec2)
 
 
@@ -131,7 +131,7 @@ def test_a_head_that_dies_ends_the_gang_leaves_no_way_open_and_starts_it_anew(
     stretching.wait_for(lambda: len("".join(said(stretching, job)).splitlines()) == 2, "ranks to hear each other", 90)
     (machine,) = ec2.live()
     stretching.kill()
-    until(lambda: not listens(machine, ec2, door(stretching, job)), 30, "its way to be closed")
+    until(lambda: not listens(machine, ec2, door(stretching, job)), what="its way to be closed")
     stretching.up()
     done = stretching.ended(job, 120)
     assert done["word"] == "COMPLETED", done["reason"] + stretching.log()

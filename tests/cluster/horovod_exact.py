@@ -10,10 +10,8 @@ from typing import Any
 import horovod.torch as hvd
 import torch
 from digits import BATCH, IGNORED, MICRO, digits, flat, loss_of, network, optimizer_of, statistics_of
-from scenarios import STEPS, ours
+from scenarios import STEPS, ours, parts
 from torch.utils.data import TensorDataset
-
-from beowulf.train.order import Batch, block, epoch_order
 
 UNEVEN = (5, 1, 1, 1)
 
@@ -27,14 +25,7 @@ def stock(dtype: torch.dtype) -> Any:
     """The same split of the same samples under stock Horovod: local means, averaged over ranks."""
     model = network(dtype)
     optimizer = hvd.DistributedOptimizer(optimizer_of(model), named_parameters=model.named_parameters())
-    data = digits(dtype)
-    mine = block(UNEVEN, hvd.rank())
-    for step in range(STEPS):
-        epoch, place = divmod(step, len(data) // BATCH)
-        order = epoch_order(len(data), 3, epoch, True)
-        batch = Batch(place * BATCH, BATCH, MICRO)
-        x, y = data[order[batch.micro(mine[0])[0] : batch.micro(mine[-1])[1]]]
-        torch.manual_seed(step)
+    for x, y in parts(digits(dtype), UNEVEN, hvd.rank(), STEPS):
         optimizer.zero_grad()
         loss_of(model(x), y).backward()
         optimizer.synchronize()

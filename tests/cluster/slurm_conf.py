@@ -61,7 +61,7 @@ def configuration(controller: str, address: str, folder: str, nodes: Mapping[str
 
 def wait_idle(sinfo: Callable[[], str], nodes: int) -> None:
     """``sinfo()``: what ``sinfo -h -o '%t %D'`` prints."""
-    until = time.monotonic() + 60
+    until = time.monotonic() + 200
     while time.monotonic() < until:
         if sinfo().split()[:2] == ["idle", str(nodes)]:
             return

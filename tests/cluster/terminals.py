@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import select
 import struct
 import subprocess
@@ -29,7 +30,7 @@ class Terminal:
         self.out = ""
         self._seen = 0
 
-    def until(self, words: str, patience_s: float = 60.0) -> str:
+    def until(self, words: str, patience_s: float = 150.0) -> str:
         """→ what came after the last call, up to and with ``words``."""
         deadline = time.monotonic() + patience_s
         while words not in self.out[self._seen :]:
@@ -46,16 +47,22 @@ class Terminal:
         self.say(f"{text}\r")
 
     def interrupt(self) -> None:
-        """Ctrl-C, and again where it was not heard: one just before Python's readline waits is seen with the next."""
-        while "interrupted" not in self.out and self.process.poll() is None:
-            self.say("\x03")
-            deadline = time.monotonic() + 5.0
-            while "interrupted" not in self.out and time.monotonic() < deadline and self._read(0.1):
-                pass
+        """Ctrl-C, once it waits for an answer: one just before Python's readline waits is heard with the next key."""
+        slept = ""
+        while not slept or slept != self._asleep():
+            slept = self._asleep()
+            if not self._read(0.1):
+                self._give_up("it has ended")
+        self.say("\x03")
+
+    def _asleep(self) -> str:
+        """How often its first thread went to sleep so far, and "" while it is awake: twice the same is one sleep."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return re.findall(r"voluntary_ctxt_switches:\t(\d+)", status)[0] if "\nState:\tS" in status else ""
 
     def ended(self) -> int:
         """→ the exit code, once everything was read."""
-        deadline = time.monotonic() + 120.0
+        deadline = time.monotonic() + 250.0
         while self._read(1.0):
             if time.monotonic() > deadline:
                 self._give_up("it does not end")
@@ -72,7 +79,10 @@ class Terminal:
     def _read(self, patience_s: float) -> bool:
         """False: nobody writes any more."""
         if not select.select([self._ours], [], [], patience_s)[0]:
-            return self.process.poll() is None
+            if self.process.poll() is None:
+                return True
+            if not select.select([self._ours], [], [], 0)[0]:  # it may have said its last since
+                return False
         try:
             piece = os.read(self._ours, 1 << 16)
         except OSError:  # the other end is closed

@@ -61,7 +61,7 @@ def test_unequal_hosts_are_measured_and_ranks_are_told(cluster: RealHead) -> Non
 
 def test_jobs_come_first(cluster: RealHead) -> None:
     """A busy node is left alone unless somebody insists."""
-    job = cluster.submit(JobSpec("busy", "sleep 600", nodelist=("n1",)))
+    job = cluster.submit(JobSpec("busy", "sleep infinity", nodelist=("n1",)))
     cluster.is_running(job)
     done = cluster.cli("nodes", "bench", "n1", "n2", "--peers", "0", "--json")
     answer = json.loads(done.stdout)

@@ -32,7 +32,7 @@ class Place:
 
     def script(self, *words: str) -> subprocess.CompletedProcess[str]:
         argv = [*INIT, *words]
-        return subprocess.run(argv, env=self.head.env(), cwd=self.folder, capture_output=True, text=True, timeout=120)
+        return subprocess.run(argv, env=self.head.env(), cwd=self.folder, capture_output=True, text=True, timeout=280)
 
     def known(self) -> set[str]:
         return {node["id"] for node in self.head.client.nodes()}

@@ -50,7 +50,7 @@ def test_everything_a_job_needs_came_with_it(fresh_lab: Callable[..., Lab], fres
 
 
 def test_hello_mpi_over_eight_hosts(lab: Lab, head: RealHead) -> None:
-    done = head.cli("submit", "--wait", "jobs/hello-mpi.yaml", "--num-nodes", "8", timeout=180)
+    done = head.cli("submit", "--wait", "jobs/hello-mpi.yaml", "--num-nodes", "8", timeout=280)
     assert done.returncode == 0, done.stdout + done.stderr + head.log()
     job = head.client.jobs(limit=1)[0]
     assert sorted(job["nodes"]) == list(EVERYWHERE)
@@ -133,12 +133,10 @@ def test_a_rank_killed_inside_an_allreduce_ends_all(lab: Lab, head: RealHead, la
     )
     job = head.submit(spec)
     head.is_running(job, 600)
-    head.wait_for(lambda: b"step 20" in head.text(job, "0"), "the loop to run", 120)
+    head.wait_for(lambda: b"step 20" in head.text(job, "0"), "the loop to run", 300)
     node = head.client.job(job)["attempts"][-1]["allocation"]["shares"][1]["node"]
-    victim = next(pid for pid, command in lab.processes(node) if "step" in command and "python3 -c" in command[:40])
-    Path(f"/proc/{victim}/stat").read_text()
     lab.run(node, ["pkill", "-KILL", "-o", "-f", "^python3 -c .*step"])
-    done = head.ended(job, 60)
+    done = head.ended(job)
     assert done["word"] == "FAILED"
     assert re.match(rf"rank 1 on {node} was ended by signal 9 \(SIGKILL\)", done["reason"]), done["reason"]
     for name in lab.hosts:
@@ -181,7 +179,7 @@ def test_an_array_and_what_depends_on_it(head: RealHead) -> None:
     from beowulf.model.job import Dependency
 
     after = head.submit(JobSpec("after", "echo done", dependencies=(Dependency("afterok", array),)))
-    assert head.ended(after, 120)["word"] == "COMPLETED"
+    assert head.ended(after, 250)["word"] == "COMPLETED"
     for index in range(1, 21):
         assert head.text(f"{array}_{index}", "0") == f"task {index}\n".encode()
 
@@ -227,6 +225,6 @@ def test_a_work_folder_travels_once_and_outputs_come_home(head: RealHead, tmp_pa
 def test_nodes_keep_nothing_of_an_ended_job(lab: Lab, head: RealHead) -> None:
     job = head.submit(JobSpec("short", "true", min_nodes=8, max_nodes=8))
     assert head.ended(job)["word"] == "COMPLETED"
-    left = ["sh", "-c", "ls -d /root/.beowulf/*/*/attempts/*"]
     for name in lab.hosts:
-        head.wait_for(lambda name=name: not lab.run(name, left).stdout, f"{name} to forget it")  # type: ignore[misc]
+        left = ["ls", f"{head.client.node(name)['root']}/attempts"]
+        head.wait_for(lambda name=name, left=left: not lab.run(name, left).stdout, f"{name} to forget it")  # type: ignore[misc]

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from real_head import RealHead
 
+from beowulf.model.job import JobSpec, Resources
+
 # What torchrun's ranks do, with the standard library: rank 0 listens, the others come, everybody learns the sum.
 MEET = """
 import os, socket, time
@@ -40,7 +42,7 @@ launcher: torchrun
 procs_per_node: 2
 run: python3 meet.py
 workdir: .
-max_duration: 1m
+max_duration: 10m
 """
 
 
@@ -58,7 +60,7 @@ def own_head(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RealHe
 def test_two_ranks_meet_on_the_head_itself(own_head: RealHead, tmp_path: Path) -> None:
     added = own_head.cli("nodes", "add", "local")
     assert added.returncode == 0, added.stderr
-    assert own_head.cli("nodes", "wait").returncode == 0
+    assert own_head.cli("nodes", "wait", "--timeout", "250").returncode == 0
     shown = json.loads(own_head.cli("nodes", "list", "--json").stdout)["nodes"]
     assert [(node["id"], node["endpoint"]["local"], node["state"]) for node in shown] == [("local", True, "UP")]
 
@@ -74,3 +76,21 @@ def test_two_ranks_meet_on_the_head_itself(own_head: RealHead, tmp_path: Path) -
     assert own_head.cli("run", "--", "sh", "-c", "exit 3").returncode == 3
     sound = own_head.cli("doctor", "local")
     assert sound.returncode == 0, sound.stdout
+
+
+def test_the_same_machine_under_a_second_name_is_refused(own_head: RealHead) -> None:
+    assert own_head.cli("nodes", "add", "local").returncode == 0
+    assert own_head.cli("nodes", "wait").returncode == 0
+    own_head.client.add_node("again", {"host": "again", "local": True})
+    waited = own_head.cli("nodes", "wait", "again")
+    assert waited.returncode == 124 and "again is REFUSED: it is the same machine as local" in waited.stderr
+    page = own_head.cli("nodes", "show", "again").stdout
+    assert "REFUSED" in page and "beowulf nodes remove again" in page
+    assert "NodeRefused" in own_head.cli("events").stdout
+    threads = json.loads(own_head.cli("nodes", "list", "--json").stdout)["nodes"][0]["facts"]["cpus"]
+    jobs = [own_head.client.submit(JobSpec("fat", "true", resources=Resources(cpus=len(threads)))) for _ in range(3)]
+    for job in jobs:
+        assert own_head.ended(job)["attempts"][0]["allocation"]["shares"][0]["node"] == "local"
+    assert own_head.cli("nodes", "remove", "local").returncode == 0
+    assert own_head.cli("nodes", "wait", "again").returncode == 0
+    assert own_head.cli("run", "--", "true").returncode == 0

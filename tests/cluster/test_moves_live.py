@@ -48,7 +48,7 @@ def test_a_training_moves_to_a_faster_gpu_that_came_free(
     for node, steps in (("old", 10), ("new", 2000)):  # so many in a second: what the family does on each
         tried = JobSpec("tried", "sleep 1", resources=GPU, nodelist=(node,), family="net", steps=steps)
         assert fresh_head.ended(fresh_head.submit(tried))["word"] == "COMPLETED"
-    busy = fresh_head.submit(JobSpec("busy", "sleep 600", resources=GPU, nodelist=("new",)))
+    busy = fresh_head.submit(JobSpec("busy", "sleep infinity", resources=GPU, nodelist=("new",)))
     fresh_head.is_running(busy)
     keeps = Checkpointing("ckpt")
     job = fresh_head.submit(JobSpec("net", TRAIN, resources=GPU, checkpoint=keeps, family="net", steps=10**6))

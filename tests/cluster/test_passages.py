@@ -58,7 +58,7 @@ def test_whole_streams_go_both_ways_and_ends_are_told(ground: Ground) -> None:
     passages = fleet.passages("near", broken.append)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         door = passages.lead("far", listener.getsockname()[1])
-        with socket.create_connection(("127.0.0.1", door), 10) as caller:
+        with socket.create_connection(("127.0.0.1", door), 120) as caller:
             there, _ = listener.accept()
             threading.Thread(target=caller.sendall, args=(b"a" * SIZE,), daemon=True).start()
             assert exactly(there, SIZE) == b"a" * SIZE
@@ -78,7 +78,7 @@ def test_a_caller_waits_for_a_listener_that_comes_later(ground: Ground) -> None:
     passages = fleet.passages("near", lambda why: None)
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))  # nobody else gets the port, and nothing listens at it yet
-        with socket.create_connection(("127.0.0.1", passages.lead("far", listener.getsockname()[1])), 10) as caller:
+        with socket.create_connection(("127.0.0.1", passages.lead("far", listener.getsockname()[1])), 120) as caller:
             caller.sendall(b"hello")
             caller.settimeout(0.5)
             with pytest.raises(TimeoutError):
@@ -102,7 +102,7 @@ def test_a_connection_that_dies_is_told_once(ground: Ground) -> None:
     passages = fleet.passages("near", note)
     passages.lead("far", 9)
     near.kill_children()
-    assert told.wait(60)
+    assert told.wait(120)
     passages.close()
     assert broken == ["the way from the head to near broke"]
 

@@ -14,6 +14,7 @@ ALONE = Resources(all_cpus=True)
 
 def test_a_promise_is_kept_and_the_past_answers_what_if(lab: Lab, head: RealHead) -> None:
     """Two jobs want one node; the second is promised it at the first one's limit, and gets it earlier."""
+    lab.run("n1", ["rm", "-f", "/root/turns"])
     turns = "until [ -e ~/turns ]; do sleep 0.1; done; sleep 1"
     spec = JobSpec("turns", turns, nodelist=("n1",), resources=ALONE, max_duration_s=600.0, project="vision")
     first = head.submit(spec)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import http.client
 import os
 import re
 import shutil
@@ -20,7 +21,7 @@ from typing import ClassVar
 
 import aiohttp
 import pytest
-from real_head import RealHead
+from real_head import PATIENCE_S, RealHead
 
 from beowulf.client import Client
 from beowulf.lab import Lab
@@ -44,7 +45,7 @@ def served(lab: Lab, head: RealHead) -> Iterator[tuple[str, int]]:
 
 
 def got(url: str, data: bytes | None = None) -> bytes:
-    with urllib.request.urlopen(urllib.request.Request(url, data), timeout=30) as answer:
+    with urllib.request.urlopen(urllib.request.Request(url, data), timeout=PATIENCE_S) as answer:
         return bytes(answer.read())
 
 
@@ -87,11 +88,12 @@ def test_pages_uploads_and_websockets_at_once(lab: Lab, head: RealHead, served: 
         asyncio.run(talks())
         assert len(large.result()) == 5 * MEGABYTE
         assert sent.result().decode() == hashlib.sha256(upload).hexdigest()
-        held = socket.create_connection(("127.0.0.1", forward.port))
-        head.wait_for(lambda: relays(lab) > 0, "a connection to the node")
+        held = http.client.HTTPConnection("127.0.0.1", forward.port, timeout=PATIENCE_S)
+        held.request("GET", "/")
+        assert held.getresponse().read() == b"hello from the node\n"
+        assert relays(lab) > 0
         here = forward.port
-    held.settimeout(60)
-    assert held.recv(1) == b""  # an open one is ended, too
+    assert held.sock.recv(1) == b""  # an open one is ended, too
     held.close()
     assert refused(here)
     head.wait_for(lambda: relays(lab) == 0, "the last connection on the node to end")
@@ -110,7 +112,7 @@ def test_through_ssh_to_the_head(head: RealHead, served: tuple[str, int], monkey
 def test_what_the_job_does_not_listen_at_is_refused(lab: Lab, head: RealHead, served: tuple[str, int]) -> None:
     """Another job's port on the same machine is none of ours."""
     job_id, port = served
-    other = head.submit(JobSpec("other", "sleep 300", nodelist=("n2",), kill_grace_s=1))
+    other = head.submit(JobSpec("other", "sleep infinity", nodelist=("n2",), kill_grace_s=1))
     head.is_running(other)
     with pytest.raises(Refused, match=rf"rank 0 of job {other} on n2: it does not listen at port {port} \(at none\)"):
         head.client.connect(other, port)
@@ -119,7 +121,7 @@ def test_what_the_job_does_not_listen_at_is_refused(lab: Lab, head: RealHead, se
     with pytest.raises(BadInput, match="has ranks 0 to 0"):
         head.client.connect(job_id, port, rank=1)
     head.client.cancel(other)
-    head.client.wait(other, timeout_s=30)
+    head.client.wait(other, timeout_s=PATIENCE_S)
     with pytest.raises(Refused, match=f"job {other} is CANCELLED, not RUNNING"):
         head.client.connect(other, port)
 
@@ -145,7 +147,7 @@ class Command:
     def ended(self, number: int) -> str:
         """What it still said on standard error."""
         self.process.send_signal(number)
-        return self.process.communicate(timeout=60)[1]
+        return self.process.communicate(timeout=PATIENCE_S)[1]
 
 
 @pytest.fixture(autouse=True)
@@ -195,7 +197,7 @@ def test_tensorboard_runs_beside_the_job_and_goes_with_the_command(
 ) -> None:
     package(tmp_path / "work", "tensorboard")
     tree = head.client.hand_in(tmp_path / "work")
-    job_id = head.submit(JobSpec("board", "sleep 300", nodelist=("n2",), workdir=tree, kill_grace_s=1))
+    job_id = head.submit(JobSpec("board", "sleep infinity", nodelist=("n2",), workdir=tree, kill_grace_s=1))
     head.is_running(job_id)
     opened = Command(head, "open", "tensorboard", job_id)
     assert got(opened.address()) == b"hello from the node\n"
@@ -207,12 +209,12 @@ def test_tensorboard_runs_beside_the_job_and_goes_with_the_command(
     again = Command(head, "open", "tensorboard", job_id)
     again.address()
     head.client.cancel(job_id)  # the end of the job is the end of what is beside it
-    assert again.process.wait(timeout=60) == 0
+    assert again.process.wait(timeout=PATIENCE_S) == 0
     head.wait_for(lambda: not lab.run("n2", programs).stdout, "it to go with the job")
 
 
 def test_without_tensorboard_it_says_so(head: RealHead) -> None:
-    job_id = head.submit(JobSpec("bare", "sleep 300", nodelist=("n2",), kill_grace_s=1))
+    job_id = head.submit(JobSpec("bare", "sleep infinity", nodelist=("n2",), kill_grace_s=1))
     head.is_running(job_id)
     done = head.cli("open", "tensorboard", job_id)
     head.client.cancel(job_id)
@@ -241,7 +243,7 @@ def test_a_notebook_is_a_job(lab: Lab, head: RealHead, tmp_path: Path) -> None:
     attached.ended(signal.SIGINT)
     assert head.client.job(job["id"])["word"] == "RUNNING"
     head.client.cancel(job["id"])
-    assert head.client.wait(job["id"], timeout_s=60)["word"] == "CANCELLED"
+    assert head.client.wait(job["id"], timeout_s=PATIENCE_S)["word"] == "CANCELLED"
     assert "jupyter_server/little_web.py" in head.client.outputs(job["id"], tmp_path / "home")
 
 
@@ -253,14 +255,14 @@ def test_ctrl_c_or_a_closed_window_ends_a_notebook(head: RealHead, tmp_path: Pat
     (job,) = head.client.jobs(state="live", name="notebook")
     said = opened.ended(how)
     assert f"beowulf fetch {job['id']}" in said and "Traceback" not in said
-    assert head.client.wait(job["id"], timeout_s=60)["word"] == "CANCELLED"
+    assert head.client.wait(job["id"], timeout_s=PATIENCE_S)["word"] == "CANCELLED"
 
 
 def test_a_notebook_without_jupyter_says_what_is_missing(head: RealHead, tmp_path: Path) -> None:
     done = head.cli("notebook", "--nodelist", "n2", cwd=tmp_path)
     assert done.returncode == 4
     assert "there is no Jupyter in the environment of this job" in done.stderr and "--requirements" in done.stderr
-    other = head.submit(JobSpec("other", "sleep 100", kill_grace_s=1))
+    other = head.submit(JobSpec("other", "sleep infinity", kill_grace_s=1))
     assert head.cli("notebook", "attach", other).returncode == 4
     head.client.cancel(other)
 
@@ -309,4 +311,4 @@ def test_real_jupyter_and_real_tensorboard(lab: Lab, head: RealHead, tmp_path: P
     assert b"<title>TensorBoard</title>" in got(board.address())
     board.ended(signal.SIGINT)
     opened.ended(signal.SIGINT)
-    assert head.client.wait(job["id"], timeout_s=60)["word"] == "CANCELLED"
+    assert head.client.wait(job["id"], timeout_s=PATIENCE_S)["word"] == "CANCELLED"

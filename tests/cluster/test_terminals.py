@@ -5,17 +5,17 @@ from __future__ import annotations
 import os
 import pty
 import signal
-import socket
 import struct
 import subprocess
 import sys
+from collections.abc import Iterator
 from fcntl import ioctl
 from pathlib import Path
 from termios import TIOCSWINSZ
 
 import pyte
 import pytest
-from real_head import RealHead
+from real_head import PATIENCE_S, RealHead, reserved_port
 from test_top_live import drained, shown
 
 from beowulf.lab import Lab
@@ -44,15 +44,16 @@ VERBS = (
 def talker(lab: Lab, head: RealHead) -> str:
     """A job that has said something outside every poor locale, and goes on."""
     job_id = head.submit(
-        JobSpec("hübsch", "printf 'schön → \\342\\202\\254 \\377\\033[31m\\n'; exec sleep 600", kill_grace_s=1)
+        JobSpec("hübsch", "printf 'schön → \\342\\202\\254 \\377\\033[31m\\n'; exec sleep infinity", kill_grace_s=1)
     )
     head.wait_for(lambda: b"\n" in head.text(job_id, "0"), "its first line")
     return job_id
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as one:
-        return int(one.getsockname()[1])
+@pytest.fixture
+def port() -> Iterator[int]:
+    with reserved_port() as one:
+        yield one
 
 
 def calm(done: subprocess.CompletedProcess[bytes]) -> None:
@@ -64,7 +65,11 @@ def test_poor_locales_no_colour_and_no_terminal(head: RealHead, talker: str, tmp
     file.write_text("run: echo schön  # → UTF-8, whatever the locale\n", encoding="utf-8")
     for words in (*VERBS, ("plan", str(file)), ("show", talker), ("why", talker), ("logs", talker)):
         done = subprocess.run(
-            (*CLI, *words), env={**head.env(), **POOR}, stdin=subprocess.DEVNULL, capture_output=True, timeout=60
+            (*CLI, *words),
+            env={**head.env(), **POOR},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=PATIENCE_S,
         )
         calm(done)
         assert done.returncode == 0 and done.stdout, (words, done.stderr)
@@ -82,7 +87,7 @@ def test_a_reader_that_leaves(head: RealHead, talker: str, words: tuple[str, ...
         stdin=subprocess.DEVNULL,
         stdout=write,
         stderr=subprocess.PIPE,
-        timeout=60,
+        timeout=PATIENCE_S,
     )
     os.close(write)
     calm(done)
@@ -97,12 +102,14 @@ def test_a_reader_that_leaves(head: RealHead, talker: str, words: tuple[str, ...
         ("ps", "--watch"),
         ("web", "--port", "FREE"),
         ("submit", "--wait", "sleeps.yaml"),
-        ("run", "--", "sleep", "600"),
+        ("run", "--", "sleep", "infinity"),
     ],
 )
-def test_ctrl_c_is_130_and_ends_no_job(head: RealHead, talker: str, words: tuple[str, ...], tmp_path: Path) -> None:
-    (tmp_path / "sleeps.yaml").write_text("name: sleep\nrun: sleep 600\n")
-    known = {"JOB": talker, "FREE": str(free_port())}
+def test_ctrl_c_is_130_and_ends_no_job(
+    head: RealHead, talker: str, words: tuple[str, ...], port: int, tmp_path: Path
+) -> None:
+    (tmp_path / "sleeps.yaml").write_text("name: sleep\nrun: sleep infinity\n")
+    known = {"JOB": talker, "FREE": str(port)}
     process = subprocess.Popen(
         (*CLI, *(known.get(word, word) for word in words)),
         env={**head.env(), "PYTHONUNBUFFERED": "1"},
@@ -117,7 +124,7 @@ def test_ctrl_c_is_130_and_ends_no_job(head: RealHead, talker: str, words: tuple
         else:
             assert process.stdout is not None and process.stdout.read(1)
         process.send_signal(signal.SIGINT)
-        said = process.communicate(timeout=60)[1]
+        said = process.communicate(timeout=PATIENCE_S)[1]
     finally:
         process.kill()
         process.wait()
@@ -156,6 +163,8 @@ def test_a_storm_of_sizes(head: RealHead, talker: str) -> None:
 
 
 def test_top_without_a_terminal_says_so(head: RealHead, tmp_path: Path) -> None:
-    done = subprocess.run((*CLI, "top"), env=head.env(), stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
+    done = subprocess.run(
+        (*CLI, "top"), env=head.env(), stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE_S
+    )
     calm(done)
     assert done.returncode == 4 and b"terminal" in done.stderr

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import socket
 import threading
 import urllib.request
 from collections.abc import Iterator
@@ -14,13 +13,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from real_head import RealHead
+from real_head import PATIENCE_S, RealHead, reserved_port
 
 from beowulf.lab import Lab
 from beowulf.model.job import JobSpec, Retry
 
 SECRET = b"of the hook"
 Taken = list[tuple[str, bytes]]
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    with reserved_port() as one:
+        yield one
 
 
 @pytest.fixture
@@ -48,13 +53,10 @@ def listener() -> Iterator[tuple[str, Taken]]:
 
 
 def test_a_failed_job_is_told_and_counted(
-    lab: Lab, fresh_head: RealHead, tmp_path: Path, listener: tuple[str, Taken]
+    lab: Lab, fresh_head: RealHead, tmp_path: Path, listener: tuple[str, Taken], port: int
 ) -> None:
     url, taken = listener
     head = fresh_head
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     (tmp_path / "secret").write_bytes(SECRET + b"\n")
     (tmp_path / "tell").write_text(
         '#!/bin/sh\ncd "$(dirname "$0")"; { echo "$BEOWULF_NEWS"; cat; } > part; mv part told\n'
@@ -78,7 +80,7 @@ def test_a_failed_job_is_told_and_counted(
     assert b"hush" not in content
     word, _, said = (tmp_path / "told").read_text().partition("\n")
     assert word == "failed" and json.loads(said)["seq"] == body["seq"]
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE_S) as answer:
         figures = answer.read().decode()
     assert 'beowulf_node_up{node="n1",site="lab"} 1.0' in figures
     assert 'result="FAILED"} 1.0' in figures

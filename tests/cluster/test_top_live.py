@@ -15,7 +15,7 @@ from fcntl import ioctl
 from termios import TIOCSWINSZ
 
 import pyte
-from real_head import RealHead
+from real_head import PATIENCE_S, RealHead
 from textual.pilot import Pilot
 
 from beowulf.lab import Lab
@@ -28,7 +28,7 @@ MOUSE = {mode << 5 for mode in (1000, 1003, 1006)}  # as pyte keeps private mode
 
 def test_a_job_really_cancelled_and_a_node_really_drained(lab: Lab, head: RealHead) -> None:
     """Keys pressed on the screen, effects read through the API by somebody else."""
-    job_id = head.submit(JobSpec("sleeper", "echo started; sleep 600"))
+    job_id = head.submit(JobSpec("sleeper", "echo started; sleep infinity"))
     head.wait_for(lambda: head.client.job(job_id)["state"] == "RUNNING", "it to run")
 
     async def main() -> None:
@@ -53,7 +53,7 @@ def test_a_job_really_cancelled_and_a_node_really_drained(lab: Lab, head: RealHe
 
 
 async def seen(pilot: Pilot[None], holds: Callable[[], bool]) -> None:
-    for _ in range(600):
+    for _ in range(2000):
         await pilot.pause(0.05)
         if holds():
             return
@@ -62,7 +62,7 @@ async def seen(pilot: Pilot[None], holds: Callable[[], bool]) -> None:
 
 def test_a_small_terminal_hostile_lines_and_ctrl_c(lab: Lab, head: RealHead) -> None:
     """20 columns and 5 lines, a job whose name and log hold escape sequences, and the way out by q: exit code 0."""
-    job_id = head.submit(JobSpec("x", "printf '\\033]0;owned\\007\\033[2Jplain\\n'; sleep 600"))
+    job_id = head.submit(JobSpec("x", "printf '\\033]0;owned\\007\\033[2Jplain\\n'; sleep infinity"))
     head.wait_for(lambda: head.client.job(job_id)["state"] == "RUNNING", "it to run")
     ours, theirs = pty.openpty()
     ioctl(theirs, TIOCSWINSZ, struct.pack("HHHH", 5, 20, 0, 0))
@@ -89,13 +89,14 @@ def test_a_small_terminal_hostile_lines_and_ctrl_c(lab: Lab, head: RealHead) -> 
         assert drained(ours, process) == 0
     finally:
         process.kill()
+        process.wait()
         os.close(ours)
         head.client.cancel(job_id)
     assert head.client.ping()
 
 
 def shown(terminal: int, stream: pyte.ByteStream, holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_S
     while not holds():
         assert time.monotonic() < deadline, "it was never shown"
         if select.select([terminal], [], [], 0.2)[0]:
@@ -104,11 +105,11 @@ def shown(terminal: int, stream: pyte.ByteStream, holds: Callable[[], bool]) -> 
 
 def drained(terminal: int, process: subprocess.Popen[bytes]) -> int:
     """→ its exit code; what it still writes is read, as a terminal would."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_S
     while process.poll() is None and time.monotonic() < deadline:
         if select.select([terminal], [], [], 0.2)[0]:
             try:
                 os.read(terminal, 65536)
             except OSError:  # the other end was closed
                 break
-    return process.wait(timeout=30)
+    return process.wait(timeout=PATIENCE_S)

@@ -53,23 +53,23 @@ def proxy(ground: Ground, server: Sshd, mood: Mood = Mood.PASS) -> tuple[ChaosPr
 
 def test_hosts_that_stall_or_drop_do_not_delay_the_others(ground: Ground, watcher: Watcher) -> None:
     server = ground.sshd()
-    # Far more stalling hosts than slots, all before the good one.
-    fleet = ground.fleet(watcher, slots=2, stalled_slots=1, banner_s=5.0)
+    # Far more stalling hosts than slots, all before the good one, which would have to wait for ever.
+    fleet = ground.fleet(watcher, slots=2, stalled_slots=1, banner_s=3600.0)
     moods = {"stall": Mood.STALL, "drop": Mood.DROP}
-    for name, mood in moods.items():
-        endpoint = proxy(ground, server, mood)[1]
+    ends = {name: proxy(ground, server, mood)[1] for name, mood in moods.items()}
+    for name, endpoint in ends.items():
         for number in range(20):
             fleet.connect(f"{name}{number}", endpoint, server.host_key, 1)
     fleet.connect("good", server.endpoint, server.host_key, 1)
     watcher.wait_for(LinkUp, "good")
-    assert not [event for event in watcher.events if event.node.startswith("stall")], "the good one had to wait"
     assert watcher.wait_for(LinkDown, "drop0").kind is ProblemKind.DROPPED
-    assert watcher.wait_for(LinkDown, "stall0").kind is ProblemKind.TIMEOUT_BANNER
+    ground.fleet(watcher, banner_s=0.5).connect("other", ends["stall"], server.host_key, 1)
+    assert watcher.wait_for(LinkDown, "other").kind is ProblemKind.TIMEOUT_BANNER
 
 
 def test_a_handshake_that_stalls_ends_in_time_and_mends(ground: Ground, watcher: Watcher) -> None:
     server = ground.sshd()
-    fleet = ground.fleet(watcher, slots=1, handshake_s=2.0)
+    fleet = ground.fleet(watcher, slots=1, handshake_s=5.0)
     chaos, endpoint = proxy(ground, server, Mood.STALL_AFTER_BANNER)
     fleet.connect("n1", endpoint, server.host_key, 1)
     assert watcher.wait_for(LinkDown).kind is ProblemKind.TIMEOUT_BANNER
@@ -119,7 +119,7 @@ def test_a_jump_host_is_gone_through_when_its_key_is_known(ground: Ground, watch
     fleet.connect("n2", endpoint, server.host_key, 1)
     watcher.wait_for(LinkUp, "n1")
     watcher.wait_for(LinkUp, "n2")
-    assert len(jump.children()) == 1, "both nodes go through one connection"
+    wait_until(lambda: len(jump.children()) == 1)  # both nodes go through one connection
     fleet.send("n1", echo(3), b"y" * 200_000)
     assert watcher.wait_for(Received).payload == b"y" * 200_000
     channel = fleet.bulk("n1", ["cat"])
@@ -177,7 +177,7 @@ def test_bulk_needs_more_connections_where_sessions_are_few(ground: Ground, watc
     fleet.connect("n1", server.endpoint, server.host_key, 1)
     watcher.wait_for(LinkUp)
     channels = [fleet.bulk("n1", ["cat"]) for _ in range(3)]
-    assert len(server.children()) == 4
+    wait_until(lambda: len(server.children()) == 4)
     for number, channel in enumerate(channels):
         channel.write(b"%d" % number)
         channel.close_write()
@@ -192,7 +192,7 @@ def test_bulk_breaks_with_the_connection(ground: Ground, watcher: Watcher) -> No
     fleet = ground.fleet(watcher)
     fleet.connect("n1", server.endpoint, server.host_key, 1)
     watcher.wait_for(LinkUp)
-    channel = fleet.bulk("n1", ["sleep", "30"])
+    channel = fleet.bulk("n1", ["cat"])
     threading.Timer(0.2, server.kill_children).start()
     with pytest.raises(LinkFailed) as caught:
         channel.read(10)

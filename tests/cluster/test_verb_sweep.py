@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from real_head import RealHead
+from real_head import PATIENCE_S, RealHead, healed
 from verb_table import LINES, Line, commands
 
 from beowulf.cli import root
@@ -63,13 +63,13 @@ class Scene:
 @pytest.fixture(scope="module")
 def scene(_session_lab: Lab, _session_head: RealHead, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     head, folder = _session_head, tmp_path_factory.mktemp("sweep")
-    head.settle(_session_lab)
-    running = head.submit(JobSpec("hübsch →", "printf 'schön \\342\\202\\254 \\377\\033[31m\\n'; exec sleep 900"))
+    head.settle(healed(_session_lab))
+    running = head.submit(JobSpec("hübsch →", "printf 'schön \\342\\202\\254 \\377\\033[31m\\n'; exec sleep infinity"))
     ended = head.submit(JobSpec("ends", "echo x > out.txt", outputs=("out.txt",)))
     array = head.submit(JobSpec("tasks", 'echo \'{"rate": 1}\' >> "$BEOWULF_REPORT"'), array=(1, 2))
     head.ended(ended)
     head.wait_for(lambda: b"\n" in head.text(running, "0"), "its first line")
-    head.client.wait(array, timeout_s=60)
+    head.client.wait(array, timeout_s=PATIENCE_S)
     (folder / "folder").mkdir()
     (folder / "job.yaml").write_text("name: sweep\nrun: 'true'\n")
     (folder / "job.sh").write_text("#!/bin/sh\n#SBATCH -N 1\ntrue\n")
@@ -87,7 +87,7 @@ def scene(_session_lab: Lab, _session_head: RealHead, tmp_path_factory: pytest.T
             "binary": "binary",
         }
         yield Scene(head, _session_lab, folder, running, names)
-    head.settle(_session_lab)
+    head.settle(healed(_session_lab))
 
 
 @dataclass

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -17,7 +16,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from real_head import RealHead
+from real_head import PATIENCE_S, RealHead, reserved_port
 
 BROWSER = shutil.which("chromium")
 FLAGS = (
@@ -37,20 +36,18 @@ FLAGS = (
 @pytest.fixture
 def address(fresh_head: RealHead) -> Iterator[str]:
     fresh_head.up()
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "beowulf.cli", "web", "--port", str(port)]
-    process = subprocess.Popen(command, env=fresh_head.env(), stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    yield process.stdout.readline().strip()
-    process.terminate()
-    process.wait(timeout=30)
+    with reserved_port() as port:
+        command = [sys.executable, "-m", "beowulf.cli", "web", "--port", str(port)]
+        process = subprocess.Popen(command, env=fresh_head.env(), stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        yield process.stdout.readline().strip()
+        process.terminate()
+        process.wait(timeout=PATIENCE_S)
 
 
 def status(url: str, **headers: str) -> int:
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=20) as answer:
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=PATIENCE_S) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         return error.code
@@ -84,7 +81,7 @@ class Browser:
         self._number += 1
         await self._socket.send_json({"id": self._number, "method": method, "params": parameters})
         while True:
-            answer = await self._socket.receive_json(timeout=60)
+            answer = await self._socket.receive_json(timeout=PATIENCE_S)
             if answer.get("id") == self._number:
                 return answer["result"]
 
@@ -93,7 +90,7 @@ class Browser:
         return answer["result"].get("value")
 
     async def until(self, script: str) -> None:
-        for _ in range(300):
+        for _ in range(1000):
             if await self.value(script):
                 return
             await asyncio.sleep(0.1)
@@ -113,9 +110,7 @@ def test_a_browser_shows_the_screens_and_its_keys_reach_them(address: str, tmp_p
     async def main() -> None:
         port = await asyncio.to_thread(debugging_port, tmp_path)
         async with aiohttp.ClientSession() as session:
-            async with session.get(f"http://127.0.0.1:{port}/json") as answer:
-                pages = json.loads(await answer.text())
-            url = next(page["webSocketDebuggerUrl"] for page in pages if page["type"] == "page")
+            url = await first_page(session, f"http://127.0.0.1:{port}/json")
             async with session.ws_connect(url, max_msg_size=0) as connection:
                 browser = Browser(connection)
                 await browser.ask("Page.navigate", url=address)
@@ -133,8 +128,19 @@ def test_a_browser_shows_the_screens_and_its_keys_reach_them(address: str, tmp_p
         process.wait()
 
 
+async def first_page(session: aiohttp.ClientSession, listing: str) -> str:
+    """It is made a moment after the port is told."""
+    while True:
+        async with session.get(listing) as answer:
+            pages = json.loads(await answer.text())
+        for page in pages:
+            if page["type"] == "page":
+                return str(page["webSocketDebuggerUrl"])
+        await asyncio.sleep(0.05)
+
+
 def debugging_port(folder: Path) -> int:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         file = folder / "DevToolsActivePort"
         if file.exists() and file.read_text().strip():

@@ -17,6 +17,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from real_head import PATIENCE_S, reserved_port
+
 from beowulf.agent import wire
 from beowulf.model.node import Endpoint
 from beowulf.transport import Fleet, KeyRing, LinkEvent, LinkSettings, SettingsFolder, generate_key, public_line
@@ -26,11 +28,11 @@ SSHD = shutil.which("sshd") or "/usr/sbin/sshd"
 # Quick to try again, and patient with what takes its time on a busy machine: a test that waits for a loss, or for
 # somebody who says nothing, names the limit it is about.
 QUICK = LinkSettings(
-    heartbeat_s=5.0,
-    connect_s=20.0,
-    banner_s=20.0,
-    handshake_s=30.0,
-    welcome_s=30.0,
+    heartbeat_s=60.0,
+    connect_s=60.0,
+    banner_s=60.0,
+    handshake_s=60.0,
+    welcome_s=60.0,
     first_delay_s=0.1,
     longest_delay_s=0.5,
     first_mending_delay_s=0.3,
@@ -92,7 +94,8 @@ class Sshd:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.host = host
-        self.port = free_port(host)
+        self._reserved = contextlib.ExitStack()
+        self.port = self._reserved.enter_context(reserved_port(host))  # also while it is stopped
         self._authorized = authorized
         self.settings = settings
         self._process: subprocess.Popen[bytes] | None = None
@@ -139,6 +142,10 @@ class Sshd:
             with contextlib.suppress(ProcessLookupError):  # it ended by itself
                 os.kill(pid, signal.SIGKILL)
 
+    def close(self) -> None:
+        self.stop()
+        self._reserved.close()
+
     def stop(self) -> None:
         if self._process:
             self.kill_children()
@@ -179,7 +186,9 @@ class Watcher:
             return bool(found)
 
         with self._changed:
-            assert self._changed.wait_for(there, timeout=60), f"no {kind.__name__} of {node} in {self.events[-5:]}"
+            assert self._changed.wait_for(there, timeout=PATIENCE_S), (
+                f"no {kind.__name__} of {node} in {self.events[-5:]}"
+            )
         return found[0]
 
     def of(self, node: str) -> list[LinkEvent]:
@@ -204,7 +213,7 @@ class Ground:
 
     def sshd(self, name: str = "sshd", *, settings: str = "", host: str = "127.0.0.2") -> Sshd:
         server = Sshd(self.folder / name, self.authorized, host=host, settings=settings).start()
-        self.closing.append(server.stop)
+        self.closing.append(server.close)
         return server
 
     def fleet(self, watcher: Watcher, *, epoch: int = 1, agent: AgentSource | None = None, **changes: Any) -> Fleet:
@@ -226,16 +235,10 @@ class Ground:
                 stack.callback(close)
 
 
-def free_port(host: str) -> int:
-    with socket.create_server((host, 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def wait_until(true: Callable[[], bool]) -> None:
-    give_up = time.monotonic() + 60
+    give_up = time.monotonic() + PATIENCE_S
     while not true():
-        assert time.monotonic() < give_up, "waited for 60 s"
+        assert time.monotonic() < give_up, f"waited for {PATIENCE_S:g} s"
         time.sleep(0.02)
 
 

@@ -55,7 +55,7 @@ LINES = {
     "nodes remove": Line("{node}", 4, unknown=NOWHERE, bad=("",)),
     "nodes drain": Line('{idle} "by the sweep"', unknown=f"{NOWHERE} x", bad=("", "{node}")),
     "nodes resume": Line("{idle}", unknown=NOWHERE, bad=("",)),
-    "nodes wait": Line("{node} --timeout 9", unknown=NOWHERE, bad=("--timeout x",)),
+    "nodes wait": Line("{node} --timeout 300", unknown=NOWHERE, bad=("--timeout x",)),
     "cloud ls": Line("--all", bad=("extra",)),
     "cloud gc": Line("", bad=("extra",)),
     "cloud cost": Line("--by job", bad=("--month June", "--by moon")),

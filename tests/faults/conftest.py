@@ -9,7 +9,7 @@ from real_head import RealHead
 
 from beowulf.lab import Lab
 
-QUICK = "heartbeat_s: 1\nnode_fail_after_s: 1\nlost_after_s: 4\nlease_s: 10m\n"
+QUICK = "heartbeat_s: 1\nnode_fail_after_s: 3\nlost_after_s: 4\nlease_s: 10m\n"
 FOUR = ("n1", "n2", "n3", "n4")
 
 
@@ -28,8 +28,9 @@ def _quick_head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealHead]:
 
 
 @pytest.fixture
-def quick_head(lab: Lab, _quick_head: RealHead) -> RealHead:
+def quick_head(lab: Lab, _quick_head: RealHead) -> Iterator[RealHead]:
     _quick_head.settle(lab, FOUR)
     for name in FOUR:
         _quick_head.client.resume(name)  # forgets earlier failures
-    return _quick_head
+    yield _quick_head
+    _quick_head.calm(lab)

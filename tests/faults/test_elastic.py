@@ -213,18 +213,19 @@ print("ended", step, flush=True)
 """
 
 
+@pytest.mark.timeout(900)
 def test_ranks_under_mpirun_grow_when_a_node_comes_free(lab: Lab, hurried_head: RealHead, tmp_path: Path) -> None:
     head = hurried_head
     (tmp_path / "count.py").write_text(COUNTING)
-    other = head.submit(JobSpec("other", "sleep 300", nodelist=("n7",), resources=Resources(all_cpus=True)))
+    other = head.submit(JobSpec("other", "sleep infinity", nodelist=("n7",), resources=Resources(all_cpus=True)))
     head.is_running(other)
     (tmp_path / "job.yaml").write_text(MPI_JOB.replace("WORK", str(tmp_path)))
     done = head.cli("submit", str(tmp_path / "job.yaml"), cwd=CHECKOUT)
     assert done.returncode == 0, done.stderr
     job = done.stdout.strip()
-    head.wait_for(lambda: b"began 0 of 2" in head.text(job, "0"), "two ranks", 200)
+    head.wait_for(lambda: b"began 0 of 2" in head.text(job, "0"), "two ranks", 400)
     head.client.cancel(other)
-    ended = head.ended(job, 120)
+    ended = head.ended(job, 300)
     assert ended["word"] == "COMPLETED", ended["reason"]
     assert [attempt["reason"] for attempt in ended["attempts"]] == ["resized from 2 nodes to 3: n7 can be had", ""]
     assert ended["retries"] == 0

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 import psutil
 import pytest
-from real_head import RealHead
+from real_head import PATIENCE_S, RealHead
 
 from beowulf.lab import Lab
 from beowulf.model.job import JobSpec
@@ -87,7 +87,7 @@ def test_a_flood_is_bounded_and_harmless(
     spec = JobSpec("flood", 'exec python3 -c "$FLOOD"', envs=envs, min_nodes=4, max_nodes=4, procs_per_node=2)
     with most_memory(process) as most:
         job_id = head.submit(spec)
-        job = head.client.wait(job_id, timeout_s=seconds + 120)
+        job = head.client.wait(job_id, timeout_s=seconds + PATIENCE_S)
         assert head.client.ping()
     assert job["word"] == "COMPLETED", job["reason"]
     assert most[0] - before < 64 * MIB, f"{before / MIB:.0f} MiB before, {most[0] / MIB:.0f} MiB at most"

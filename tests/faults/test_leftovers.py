@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 import aftermath
 import pytest
-from real_head import RealHead
+from real_head import PATIENCE_S, RealHead
 
 from beowulf.lab import Lab
 from beowulf.model.errors import Refused
@@ -58,8 +59,10 @@ def pids_called(lab: Lab, host: str, wanted: str) -> list[int]:
 
 def end(lab: Lab, host: str, *names: str) -> None:
     for name in names:
-        pids = pids_called(lab, host, name)
-        assert pids, f"no {name} on {host}"
+        deadline = time.monotonic() + PATIENCE_S
+        while not (pids := pids_called(lab, host, name)):  # the watcher gets its name a moment after its keeper began
+            assert time.monotonic() < deadline, f"no {name} on {host}"
+            time.sleep(0.01)
         for pid in pids:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -86,7 +89,7 @@ LINK = "beowulf-link"
 def test_nothing_is_left(lab: Lab, head: RealHead, first: str) -> None:
     spec = JobSpec("escape", JOB, envs={"TWICE": TWICE}, min_nodes=2, max_nodes=2, kill_grace_s=1, retry=Retry((), 0))
     job = head.submit(spec)
-    head.wait_for(lambda: len(strays(lab)) == 2 * STRAYS, "the job to spread", 20)
+    head.wait_for(lambda: len(strays(lab)) == 2 * STRAYS, "the job to spread")
     victim = head.client.job(job)["attempts"][-1]["allocation"]["shares"][1]["node"]
     head.client.resume(victim)  # so that the links these tests kill do not add up to a quarantine
     FIRST[first](lab, victim)

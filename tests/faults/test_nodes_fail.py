@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -70,8 +71,17 @@ def test_a_gang_that_loses_a_node_goes_on_elsewhere(lab: Lab, quick_head: RealHe
     head.wait_for(lambda: not aftermath.of_jobs(lab), "everything to be gone")
 
 
-def test_nodes_that_do_not_see_each_other_are_told_of_and_kept_apart(lab: Lab, quick_head: RealHead) -> None:
-    head = quick_head
+@pytest.fixture
+def forgetful_head(lab: Lab, quick_head: RealHead) -> Iterator[RealHead]:
+    """What it comes to know of who sees whom is forgotten in the end."""
+    yield quick_head
+    lab.heal()
+    quick_head.down()
+    quick_head.up()
+
+
+def test_nodes_that_do_not_see_each_other_are_told_of_and_kept_apart(lab: Lab, forgetful_head: RealHead) -> None:
+    head = forgetful_head
     lab.partition("n1", "n2")
     pair = JobSpec("pair", FOREVER, launcher=Launcher.TORCHRUN, min_nodes=2, max_nodes=2, kill_grace_s=1)
     job = head.submit(JobSpec(**{**fields(pair), "nodelist": ("n1", "n2", "n3")}))
@@ -86,10 +96,7 @@ def test_nodes_that_do_not_see_each_other_are_told_of_and_kept_apart(lab: Lab, q
     assert head.client.job(waits)["word"] == "PENDING"
     said = head.cli("why", waits).stdout
     assert "n1 and n2 do not reach each other" in said, said
-    lab.heal()
     head.client.cancel(waits)
-    head.down()  # what it knew of who sees whom is forgotten
-    head.up()
 
 
 def fields(spec: JobSpec) -> dict[str, Any]:
@@ -100,7 +107,7 @@ def test_a_lease_ends_what_the_head_cannot_see_and_the_late_report_changes_nothi
     lab: Lab, fresh_head: RealHead
 ) -> None:
     head = fresh_head
-    with_settings(head, "heartbeat_s: 0.5\nlease_s: 4\nnode_fail_after_s: 1\nlost_after_s: 2\n")
+    with_settings(head, "heartbeat_s: 1\nlease_s: 6\nnode_fail_after_s: 1\nlost_after_s: 2\n")
     head.up()
     head.add(lab, ("n5", "n6"))
     job = head.submit(JobSpec("alone", FOREVER, nodelist=("n5", "n6"), kill_grace_s=1))
@@ -124,12 +131,14 @@ def test_a_lease_ends_what_the_head_cannot_see_and_the_late_report_changes_nothi
 
 def test_a_job_outlives_its_lease_while_the_head_is_there(lab: Lab, fresh_head: RealHead) -> None:
     head = fresh_head
-    with_settings(head, "heartbeat_s: 0.3\nlease_s: 2\n")
+    with_settings(head, "heartbeat_s: 0.5\nlease_s: 3\n")
     head.up()
     head.add(lab, ("n5",))
-    job = head.submit(JobSpec("long", "sleep 7; echo lived"))
-    assert head.ended(job)["word"] == "COMPLETED"
-    assert head.text(job, "0") == b"lived\n"
+    # A machine that stands still for a whole lease ends an attempt; were none renewed, no attempt would last so long.
+    job = head.submit(JobSpec("long", "sleep 7; echo lived", retry=Retry(("node_fail",), 5)))
+    done = head.ended(job)
+    assert done["word"] == "COMPLETED", done["reason"]
+    assert head.text(job, "0", len(done["attempts"])) == b"lived\n"
 
 
 def test_a_flapping_node_is_left_alone_and_requeues_are_bounded(lab: Lab, quick_head: RealHead) -> None:
@@ -190,16 +199,30 @@ def inside(pid: int) -> int:
     return int(next(line for line in status.splitlines() if line.startswith("NSpid:")).split()[-1])
 
 
+# It writes while the head is away, and goes on to its end only with the next one.
+GOES_ON = """
+for i in $(seq 60); do
+    echo line $i
+    sleep 0.05
+    case $i in 20 | 40) until [ -e ~/goes-on-$i ]; do sleep 0.05; done ;; esac
+done
+exit 5
+"""
+
+
 def test_a_head_that_restarts_takes_a_running_job_up_again(lab: Lab, quick_head: RealHead) -> None:
     """F15: no gap and no repeat in the log, and the exit code is kept."""
     head = quick_head
-    job = head.submit(
-        JobSpec("goes-on", "for i in $(seq 60); do echo line $i; sleep 0.05; done; exit 5", retry=Retry((), 0))
-    )
-    for seen in (b"line 10\n", b"line 30\n"):
+    for name in FOUR:
+        lab.run(name, ["sh", "-c", "rm -f ~/goes-on-*"])
+    job = head.submit(JobSpec("goes-on", GOES_ON, retry=Retry((), 0)))
+    for seen, enough in ((b"line 10\n", 20), (b"line 30\n", 40)):
         head.wait_for(lambda seen=seen: seen in head.text(job, "0"), "the job to write")  # type: ignore[misc]
         head.kill()
         head.up()
+        assert head.client.job(job)["word"] == "RUNNING"
+        for name in FOUR:
+            lab.run(name, ["touch", f"/root/goes-on-{enough}"])
     done = head.ended(job)
     assert done["word"] == "FAILED" and "exit code 5" in done["reason"]
     assert head.text(job, "0") == b"".join(b"line %d\n" % number for number in range(1, 61))
@@ -210,6 +233,8 @@ def test_a_head_that_restarts_takes_a_running_job_up_again(lab: Lab, quick_head:
 def test_an_end_while_the_head_is_away_is_found_on_the_node(lab: Lab, quick_head: RealHead, code: int) -> None:
     """F16."""
     head = quick_head
+    for name in FOUR:
+        lab.run(name, ["rm", "-f", f"/root/alone-{code}"])
     script = f"until [ -e ~/alone-{code} ]; do sleep 0.1; done; echo last words; exit {code}"
     job = head.submit(JobSpec("ends-alone", script, min_nodes=2, max_nodes=2, retry=Retry((), 0)))
     head.is_running(job)

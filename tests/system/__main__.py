@@ -1,7 +1,12 @@
-"""``python tests/system SEED [SEED …]`` plays histories again; ``python tests/system 0-499`` many."""
+"""``python tests/system SEED [SEED …]`` plays histories again, as ``scripts/test`` does; ``python tests/system 0-499``
+many. With another PYTHONHASHSEED, which maps are walked by, a seed is another history."""
 
+import os
 import sys
 from pathlib import Path
+
+if "PYTHONHASHSEED" not in os.environ:
+    os.execve(sys.executable, sys.orig_argv, {**os.environ, "PYTHONHASHSEED": "0"})
 
 sys.path.append(str(Path(__file__).parents[1] / "cloud"))
 

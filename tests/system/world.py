@@ -19,6 +19,7 @@ from beowulf.controller import draft as act
 from beowulf.controller.inputs import Collected, LogsComplete, Staged
 from beowulf.controller.loop import Ask, Controller
 from beowulf.controller.policy import Policy
+from beowulf.controller.watch import Watch
 from beowulf.model.errors import BeowulfError
 from beowulf.model.job import Tree
 from beowulf.model.node import Endpoint
@@ -94,8 +95,8 @@ class World:
         flaky: Any = FlakyStore(self.store, self)
         self.inbox = []
         try:
-            clock = lambda: self.now + self.clock_off_s  # noqa: E731
-            self.controller = Controller(flaky, self.policy, clock=clock, mint=self.mint)
+            watch = Watch(lambda: self.now + self.clock_off_s, lambda: self.now, "boot", self.store.clock)
+            self.controller = Controller(flaky, self.policy, mint=self.mint, watch=watch)
             self.controller._volatile.rented.chance = self.chance
             self.controller.begin(self)
         except (Killed, StoreError):

@@ -63,6 +63,11 @@ def optimizer_of(model: nn.Module) -> torch.optim.Optimizer:
     return torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9, weight_decay=1e-4)
 
 
+def rate_of(optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LRScheduler:
+    """A schedule by epochs, which depends on all that were before."""
+    return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 3)
+
+
 def flat(model: nn.Module) -> torch.Tensor:
     return torch.cat([parameter.detach().double().cpu().reshape(-1) for parameter in model.parameters()])
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from ports import hold_port
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 SCENARIOS = Path(__file__).with_name("scenarios.py")
@@ -22,20 +23,13 @@ def surroundings(**more: str) -> dict[str, str]:
     return {**kept, **ours, **more}
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def run_gang(
     ranks: int, script: Path, *arguments: str, own: Sequence[Mapping[str, str]] = (), **environment: str
 ) -> str:
     """What the ranks printed. Fails if one of them does; none is left behind. ``own``: more variables of each rank."""
-    shared = surroundings(
-        **{"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": str(ranks), **environment}
-    )
+    held = hold_port()
+    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(held.getsockname()[1]), "WORLD_SIZE": str(ranks)}
+    shared = surroundings(**{**meeting, **environment})
     processes = [
         subprocess.Popen(
             [sys.executable, str(script), *arguments],
@@ -52,6 +46,7 @@ def run_gang(
         for process in processes:
             process.kill()
             process.wait()
+        held.close()
     codes = [process.returncode for process in processes]
     assert not any(codes), f"exit codes {codes}\n" + "\n".join(outputs)
     return "".join(outputs)

@@ -9,8 +9,9 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from digits import BATCH, MICRO, digits, flat, labels_in, loss_of, network, optimizer_of, statistics_of
+from digits import BATCH, MICRO, digits, flat, labels_in, loss_of, network, optimizer_of, rate_of, statistics_of
 from lightning.pytorch import LightningModule, Trainer
+from scenarios import stock
 
 from beowulf import train
 from beowulf.train.over_lightning import Uneven
@@ -30,7 +31,8 @@ class Module(LightningModule):
         return loss
 
     def configure_optimizers(self) -> Any:
-        return optimizer_of(self)
+        optimizer = optimizer_of(self)
+        return [optimizer], [rate_of(optimizer)]
 
 
 def main(folder: Path, epochs: int) -> None:
@@ -50,3 +52,4 @@ if __name__ == "__main__":
     dist.init_process_group("gloo")
     main(Path(sys.argv[1]), 1)
     main(Path(sys.argv[1]), 2)  # begins with the first one's checkpoint
+    torch.save(stock(torch.float64, steps=15, split=(6, 2)), Path(sys.argv[1]) / f"stock.{dist.get_rank()}")

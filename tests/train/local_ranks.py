@@ -1,7 +1,7 @@
 """What ranks of ``test_checkpoint_of_local_modes.py`` run: each steps its own way and shares every fourth step.
 
-``python local_ranks.py TRACE MODE STEPS [STUCK]``: rank 1 never ends step STUCK, and until TRACE/quick is a file
-they take their time on the way to it.
+``python local_ranks.py TRACE MODE STEPS``: they take their time until TRACE/stay is a file. Rank 1 never ends the
+fourth step of the next epoch, three steps after ranks shared, and says so in its book.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from beowulf import train
 from beowulf.train.modes import Choice
 
 PERIOD = 4
+EPOCH = 15  # steps; its end is a sharing, too
 
 
-def main(trace: Path, mode: str, steps: int, stuck: int) -> None:
+def main(trace: Path, mode: str, steps: int) -> None:
     choice = Choice((mode,), {mode: {"period": PERIOD}})
     with train.session(seed=3, communication=choice) as bw, (trace / f"{bw.rank}.jsonl").open("a") as book:
         model = bw.wrap(network())
@@ -30,13 +31,15 @@ def main(trace: Path, mode: str, steps: int, stuck: int) -> None:
         bw.restore(optimizer=optimizer)
         print(json.dumps({"began": bw.cursor.step}), file=book, flush=True)
         for _ in bw.epochs(100):
+            stays = (trace / "stay").exists()
             for step, micro_batches in bw.steps(loader):
                 for x, y, _ in micro_batches:
                     bw.backward(nn.functional.cross_entropy(model(x), y))
-                    if (bw.rank, step) == (1, stuck):
+                    if stays and bw.rank == 1 and step % EPOCH == PERIOD - 1:
+                        print(json.dumps({"stays": step}), file=book, flush=True)
                         time.sleep(1e6)
                 bw.step(optimizer)
-                time.sleep(0.02 if stuck < 0 or (trace / "quick").exists() else 0.3)
+                time.sleep(0.02 if (trace / "stay").exists() else 0.3)
                 weights = {name: value.tolist() for name, value in bw.module.state_dict().items()}
                 print(json.dumps({"step": bw.cursor.step, **weights}), file=book, flush=True)
                 if bw.cursor.step == steps:
@@ -45,4 +48,4 @@ def main(trace: Path, mode: str, steps: int, stuck: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int((sys.argv[4:] or [-1])[0]))
+    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))

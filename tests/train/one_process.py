@@ -28,6 +28,10 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+def constant(optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LRScheduler:
+    return torch.optim.lr_scheduler.ConstantLR(optimizer, 1.0)
+
+
 @one_thread()
 def one_process(
     dtype: torch.dtype,
@@ -35,11 +39,13 @@ def one_process(
     data: Any = None,
     shuffle: bool = True,
     network: Callable[[torch.dtype], torch.nn.Module] = network,
+    rate_of: Callable[[torch.optim.Optimizer], torch.optim.lr_scheduler.LRScheduler] = constant,
 ) -> Any:
     """Plain torch: the micro-batches of each global batch one after the other, their losses' sum over all labels."""
     data = digits(dtype) if data is None else data
     model = network(dtype).to(data[0][0].device)
     optimizer = optimizer_of(model)
+    schedule = rate_of(optimizer)
     epoch = start = 0
     for step in range(steps):
         order = epoch_order(len(data), 3, epoch, shuffle)
@@ -59,6 +65,7 @@ def one_process(
         start += BATCH
         if start >= len(data):
             epoch, start = epoch + 1, 0
+            schedule.step()
     return flat(model), statistics_of(model)
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import resource
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 import torch.distributed as dist
@@ -31,7 +31,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import TensorDataset
 
 from beowulf import train
-from beowulf.train.order import Batch, block, epoch_order
+from beowulf.train.order import Batch, block, epoch_order, reseed, seed_of
 
 UNEVEN = (6, 1, 1)
 STEPS = 20
@@ -61,23 +61,43 @@ def endless(bw: train.Session, loader: train.Loader) -> Iterator[Any]:
         yield from bw.steps(loader)
 
 
-def stock(dtype: torch.dtype, device: torch.device = CPU) -> Any:
+def stock(
+    dtype: torch.dtype,
+    device: torch.device = CPU,
+    steps: int = STEPS,
+    data: Any = None,
+    split: tuple[int, ...] = UNEVEN,
+) -> Any:
     """The same split of the same samples under stock DDP: local means, averaged over ranks."""
     model = DistributedDataParallel(network(dtype).to(device))
     optimizer = optimizer_of(model)
-    data = on(device, digits(dtype))
-    for step in range(STEPS):
-        epoch, place = divmod(step, len(data) // BATCH)
-        order = epoch_order(len(data), 3, epoch, True)
-        mine = block(UNEVEN, dist.get_rank())
-        batch = Batch(place * BATCH, BATCH, MICRO)
-        x, y = data[order[batch.micro(mine[0])[0] : batch.micro(mine[-1])[1]]]
-        torch.manual_seed(step)
+    data = on(device, digits(dtype)) if data is None else data
+    for x, y in parts(data, split, dist.get_rank(), steps):
         loss_of(model(x), y).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
     return flat(model), statistics_of(model)
+
+
+def parts(data: Any, split: tuple[int, ...], rank: int, steps: int) -> Iterator[Any]:
+    """A rank's part of each of our global batches, in one piece and under the seed of its first micro-batch.
+
+    Where there are fewer micro-batches than ranks, some do the first one again, as torch's sampler has it.
+    """
+    epoch = start = 0
+    for step in range(steps):
+        order = epoch_order(len(data), 3, epoch, True)
+        batch = Batch(start, min(BATCH, len(data) - start), MICRO)
+        usual = batch.count == sum(split)
+        mine = block(split, rank) if usual else list(range(rank, batch.count, len(split))) or [0]
+        chosen = torch.cat([order[slice(*batch.micro(index))] for index in mine])
+        reseed(seed_of(3, step, mine[0]))
+        items = [data[int(index)] for index in chosen]
+        yield torch.stack([x for x, _ in items]), torch.stack([y for _, y in items])
+        start += BATCH
+        if start >= len(data):
+            epoch, start = epoch + 1, 0
 
 
 def overflow() -> Any:
@@ -172,21 +192,24 @@ def out_of_memory(network: Any, at: int, short: int, split: tuple[int, ...]) -> 
 
 
 def slow_rank() -> Any:
-    """The splits over time when rank 2 needs four times as long, and after rank 0 gets as slow."""
+    """The splits over time when rank 2 needs four times as long, and after rank 0 gets as slow: by a clock that goes
+    with a rank's own work alone."""
+    work_s = 0.0
     bw = train.session(seed=3)
     model = bw.wrap(torch.nn.Linear(64, 10))
     optimizer = optimizer_of(model)
     loader = bw.loader(digits(torch.float32), 48, 4, count=labels_in)
     splits = []
-    for step, micro_batches in endless(bw, loader):
-        splits.append(bw.pace.share(12))
-        for x, y in micro_batches:
-            time.sleep(0.04 if bw.rank == 2 or (bw.rank == 0 and step >= 20) else 0.01)
-            bw.backward(loss_of(model(x), y))
-        bw.step(optimizer)
-        if step == 36:
-            return splits
-    return None
+    with mock.patch("time.perf_counter", lambda: work_s):
+        for step, micro_batches in endless(bw, loader):
+            splits.append(bw.pace.share(12))
+            for x, y in micro_batches:
+                work_s += 0.04 if bw.rank == 2 or (bw.rank == 0 and step >= 20) else 0.01
+                bw.backward(loss_of(model(x), y))
+            bw.step(optimizer)
+            if step == 36:
+                break
+    return splits
 
 
 def by_turns(step: int) -> tuple[int, ...]:
@@ -201,6 +224,8 @@ SCENARIOS: dict[str, Callable[[], Any]] = {
     "by-turns": lambda: ours(torch.float64, by_turns),
     "few": lambda: ours(torch.float64, lambda _: UNEVEN, 6, data=digits(torch.float64, BATCH + MICRO + 5)),
     "workers": lambda: ours(torch.float64, by_turns, 10, data=Jittered(torch.float64), num_workers=1),
+    "stock-few": lambda: stock(torch.float64, CPU, 6, digits(torch.float64, BATCH + MICRO + 5)),
+    "stock-workers": lambda: stock(torch.float64, CPU, 10, Jittered(torch.float64)),
     "overflow": overflow,
     "nothing-to-learn": nothing_to_learn,
     "slow-rank": slow_rank,

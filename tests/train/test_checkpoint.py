@@ -10,28 +10,32 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import checkpoint_ranks
+import numpy
 import pytest
 import torch
-from gang import free_port, surroundings
+from gang import surroundings
+from ports import hold_port
 
 from beowulf import train
 from beowulf.train import checkpoint_files as files
 
 SCRIPT = Path(checkpoint_ranks.__file__)
 SAMPLES, EPOCHS = 1797, 2
-PATIENCE_S = 120.0
+PATIENCE_S = 280.0
 
 
 class Ranks:
     """Ranks on nodes of their own, as it were: each has its own folder for checkpoints, and its own reports."""
 
     def __init__(self, folder: Path, count: int, command: list[str]) -> None:
-        shared = surroundings(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(free_port()), WORLD_SIZE=str(count))
+        self.held = hold_port()
+        port = str(self.held.getsockname()[1])
+        shared = surroundings(MASTER_ADDR="127.0.0.1", MASTER_PORT=port, WORLD_SIZE=str(count))
         self.folder = folder
         (folder / "trace").mkdir(exist_ok=True)
         self.processes = [
@@ -59,6 +63,7 @@ class Ranks:
         for process in self.processes:
             process.kill()
             process.wait()
+        self.held.close()
 
     def kept(self, rank: int) -> int:
         found = files.newest(str(self.folder / f"node{rank}"))
@@ -132,9 +137,11 @@ def test_a_signal_makes_a_checkpoint_while_the_rank_waits_for_one_that_does_not_
         assert time.monotonic() < deadline and gang.processes[0].poll() is None
         time.sleep(0.1)
     gang.processes[0].send_signal(signal.SIGUSR1)
+    begin = time.monotonic()
     while {"checkpoint": str(tmp_path / "node0" / "step-000000008"), "step": 8} not in reports(tmp_path, 0):
         assert time.monotonic() < deadline, "no checkpoint after the signal"
         time.sleep(0.05)
+    print(f"a checkpoint {time.monotonic() - begin:.2f} s after the signal")
     assert gang.kept(0) == 8 and gang.kept(1) == 5
     assert gang.processes[0].poll() is None, "asking for a checkpoint ends nothing"
     for process in gang.processes:
@@ -165,6 +172,48 @@ def test_a_checkpoint_says_what_it_lacks(tmp_path: Path) -> None:
             break
 
 
+def test_what_is_asked_for_between_a_step_and_its_schedule_holds_both(tmp_path: Path) -> None:
+    """The signal comes when the model has moved and the learning rate has not."""
+    folder = str(tmp_path / "ckpt")
+    with train.session(checkpoint=folder, environment={}) as bw:
+        model = bw.wrap(checkpoint_ranks.network())
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.9)
+        bw.restore(optimizer=optimizer, schedule=schedule)
+        for step, micro_batches in bw.steps(bw.loader(checkpoint_ranks.Numbered(), 128, 16)):
+            for x, y, _ in micro_batches:
+                bw.backward(torch.nn.functional.cross_entropy(model(x), y))
+            bw.step(optimizer)
+            if step == 3:
+                os.kill(os.getpid(), signal.SIGUSR1)
+                until(lambda: files.newest(folder) is not None, 0.5)  # it must not come, however long one waits
+            schedule.step()
+        until(lambda: files.newest(folder) is not None, PATIENCE_S)
+    found = files.newest(folder)
+    assert found is not None
+    state = torch.load(found.state, weights_only=True)
+    assert state["kept"]["schedule"]["last_epoch"] == state["cursor"]["step"] >= 4
+
+
+def until(condition: Callable[[], bool], patience_s: float) -> None:
+    deadline = time.monotonic() + patience_s
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+
+def test_what_could_be_written_and_not_read_is_refused_at_once(tmp_path: Path) -> None:
+    class Odd:
+        def state_dict(self) -> dict[str, Any]:
+            return {"best": numpy.float64(0.5)}
+
+        def load_state_dict(self, state: Any) -> None: ...
+
+    with train.session(checkpoint=str(tmp_path / "ckpt"), environment={}) as bw:
+        bw.wrap(checkpoint_ranks.network())
+        with pytest.raises(train.Misuse, match="odd cannot be kept in a checkpoint: its state_dict holds more than"):
+            bw.restore(odd=Odd())
+
+
 def test_workers_of_a_rank_end_at_a_signal_as_anybody_does(tmp_path: Path) -> None:
     """A forked data loader worker has no thread that listens."""
     hear, tell = os.pipe()
@@ -172,7 +221,7 @@ def test_workers_of_a_rank_end_at_a_signal_as_anybody_does(tmp_path: Path) -> No
         child = os.fork()
         if not child:
             os.write(tell, b".")
-            time.sleep(60)
+            time.sleep(600)
             os._exit(0)
         os.read(hear, 1)
         os.kill(child, signal.SIGTERM)

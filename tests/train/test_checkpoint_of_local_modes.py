@@ -15,7 +15,6 @@ from test_checkpoint import PATIENCE_S, Ranks, ranks, reports, whole_lines  # no
 from beowulf.train import checkpoint_files as files
 
 SCRIPT = Path(local_ranks.__file__)
-STUCK = 41  # three steps after ranks shared: an epoch, which ends in sharing, has 15 steps
 
 
 def book(folder: Path, rank: int) -> list[dict[str, Any]]:
@@ -51,7 +50,7 @@ def test_asked_for_a_checkpoint_the_ranks_agree_on_one_and_else_keep_what_they_l
     tmp_path: Path,
     ranks: Any,  # noqa: F811
 ) -> None:
-    gang = ranks(2, "local-sgd", "10000", str(STUCK), script=SCRIPT)
+    gang = ranks(2, "local-sgd", "10000", script=SCRIPT)
     wait_for(lambda: len(book(tmp_path, 0)) > 2, gang)
     gang.processes[0].send_signal(signal.SIGUSR1)
     wait_for(lambda: any("checkpoint" in line for line in reports(tmp_path, 1)), gang)
@@ -62,17 +61,19 @@ def test_asked_for_a_checkpoint_the_ranks_agree_on_one_and_else_keep_what_they_l
     assert all(map(torch.equal, momentum, theirs)) and any(one.any() for one in momentum), (
         "nor is the optimizer's state"
     )
-    (tmp_path / "trace" / "quick").touch()
-    wait_for(lambda: book(tmp_path, 0)[-1].get("step", 0) >= STUCK, gang)  # and rank 1 does not come any more
+    (tmp_path / "trace" / "stay").touch()
+    wait_for(lambda: "stays" in book(tmp_path, 1)[-1], gang)
+    stuck = book(tmp_path, 1)[-1]["stays"]
+    wait_for(lambda: book(tmp_path, 0)[-1].get("step", 0) >= stuck, gang)  # and rank 1 does not come any more
     gang.processes[0].send_signal(signal.SIGUSR1)
     wait_for(lambda: gang.kept(0) > step, gang)
     later, mine, _ = kept(tmp_path, 0)
-    assert STUCK - local_ranks.PERIOD < later < STUCK
+    assert later == stuck - (local_ranks.PERIOD - 1)
     assert same(mine, after(tmp_path, 0, later)) and same(mine, after(tmp_path, 1, later))
-    assert not same(mine, after(tmp_path, 0, STUCK))
+    assert not same(mine, after(tmp_path, 0, stuck))
     for process in gang.processes:
         process.terminate()
     assert gang.codes() == [128 + signal.SIGTERM] * 2
-    second = ranks(2, "local-sgd", str(STUCK), script=SCRIPT)
+    second = ranks(2, "local-sgd", str(stuck), script=SCRIPT)
     assert second.codes() == [0, 0], "\n".join(second.said)
     assert [line["began"] for line in book(tmp_path, 1) if "began" in line] == [0, later]

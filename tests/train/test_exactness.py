@@ -36,18 +36,29 @@ def test_a_split_of_6_1_1_trains_as_one_process_and_the_stock_split_does_not(out
 
 
 @pytest.mark.parametrize(
-    ("name", "steps", "data"),
+    ("name", "control", "steps", "data"),
     [
-        ("by-turns", STEPS, None),  # the split changes at every step, one rank has nothing to do now and then
-        ("few", 6, digits(torch.float64, BATCH + MICRO + 5)),  # an epoch ends with two micro-batches for three ranks
-        ("workers", 10, Jittered(torch.float64)),  # loaded ahead by workers while the split changes; augmented
+        ("by-turns", "f64", STEPS, None),  # the split changes at every step, one rank has nothing to do now and then
+        (
+            "few",
+            "few",
+            6,
+            digits(torch.float64, BATCH + MICRO + 5),
+        ),  # an epoch ends with two micro-batches for three ranks
+        (
+            "workers",
+            "workers",
+            10,
+            Jittered(torch.float64),
+        ),  # loaded ahead by workers while the split changes; augmented
     ],
 )
-def test_any_splits_train_as_one_process(outcomes: Any, name: str, steps: int, data: Any) -> None:
+def test_any_splits_train_as_one_process(outcomes: Any, name: str, control: str, steps: int, data: Any) -> None:
     wanted, statistics = one_process(torch.float64, steps, data)
     for weights, merged in outcomes[name]:
         assert relative_error(weights, wanted) <= 1e-12
         assert relative_error(merged, statistics) <= 1e-12
+    assert min(relative_error(weights, wanted) for weights, _ in outcomes[f"stock-{control}"]) > 1e-3
 
 
 def test_micro_batches_without_any_label_add_nothing(outcomes: Any) -> None:

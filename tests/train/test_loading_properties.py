@@ -133,6 +133,19 @@ def test_samples_that_come_in_one_piece_go_through_the_model_one_micro_batch_at_
         first(4)
 
 
+def test_a_collation_that_draws_is_refused_where_micro_batches_are_collated_together() -> None:
+    def masked(numbers: list[int]) -> torch.Tensor:
+        return torch.tensor(numbers) * torch.randint(2, (len(numbers),))
+
+    def first(together: int) -> Any:
+        loader = Loader(Numbers(8), 8, 2, shuffle=False, together=together, collate_fn=masked)
+        return next(loader.running(Position(5, 0, 0, 0), (4,), lambda count: (count,)))
+
+    assert len(first(1)) == 2
+    with pytest.raises(ValueError, match="collate_fn draws random numbers"):
+        first(4)
+
+
 def batch_count(size: int, batch_size: int, micro: int) -> int:
     """Micro-batches of an epoch's last batch."""
     return -(-(size % batch_size or batch_size) // micro)
@@ -156,6 +169,7 @@ def test_seeds_fit_every_generator(numbers: list[int]) -> None:
         ({"batch_size": 8, "micro_batch": 0}, "micro_batch=0 has to be from 1 to batch_size=8"),
         ({"batch_size": 8, "micro_batch": 9}, "micro_batch=9 has to be from 1 to batch_size=8"),
         ({"batch_size": 8, "micro_batch": 2, "sampler": [1]}, "bw.loader decides sampler itself: leave it out"),
+        ({"batch_size": 8, "micro_batch": 2, "in_order": False}, "bw.loader decides in_order itself: leave it out"),
     ],
 )
 def test_a_loader_that_makes_no_sense_is_refused(arguments: dict[str, Any], sentence: str) -> None:

@@ -142,6 +142,7 @@ def test_a_loop_that_cannot_be_exact_is_told_what_to_mend(bw: train.Session) -> 
     [
         (nn.SyncBatchNorm(8), "1 is a SyncBatchNorm, which makes every pass wait for all: use BatchNorm"),
         (nn.BatchNorm1d(8, momentum=None), "1 has momentum=None: give it a momentum"),
+        (nn.Embedding(8, 8, max_norm=1.0), "1 has max_norm, which moves its weights in the passes of one rank"),
     ],
 )
 def test_a_layer_that_cannot_be_exact_is_refused(bw: train.Session, layer: nn.Module, sentence: str) -> None:

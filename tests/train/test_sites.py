@@ -11,20 +11,22 @@ import pytest
 import sites_ranks
 import torch.distributed as dist
 from chaos_proxy import ChaosProxy
-from gang import free_port, run_gang
+from gang import run_gang
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ports import hold_port
 
 from beowulf.train import sites
 from beowulf.train.sites import PIECE_BYTES, Between, read_sites
 
 SCRIPT = Path(sites_ranks.__file__)
-PATIENCE_S = 120.0
+PATIENCE_S = 280.0
 
 
 def came_to(tmp_path: Path, mode: str, *, apart: bool) -> dict[str, Any]:
     """Of three ranks: all at one site, or the last one at another."""
-    port = free_port()
+    held = hold_port()
+    port = held.getsockname()[1]
     way = ChaosProxy(("127.0.0.1", port), patience_s=PATIENCE_S)
     file = tmp_path / f"{mode}-{apart}.json"
     places = {"BEOWULF_SITES": "0,0,1"} if apart else {}
@@ -33,6 +35,7 @@ def came_to(tmp_path: Path, mode: str, *, apart: bool) -> dict[str, Any]:
         run_gang(3, SCRIPT, str(file), mode, own=own, MASTER_PORT=str(port), **places)
     finally:
         way.close()
+        held.close()
     assert bool(way.accepted) is apart
     found: dict[str, Any] = json.loads(file.read_text())
     return found
@@ -79,7 +82,7 @@ def test_what_is_said_arrives_whole_whatever_its_length_and_the_store_forgets_it
     for speaker in speakers:
         speaker.start()
     for speaker in speakers:
-        speaker.join(60)
+        speaker.join(PATIENCE_S)
     assert heard == dict.fromkeys(range(count), said)
     last_round = sum(max(1, -(-size // PIECE_BYTES)) for size in rounds[-1])
     assert store.num_keys() == last_round + (count - 1)

@@ -1,4 +1,4 @@
-"""``python -m emulator VENDOR FOLDER [PORT]``: serves one cloud until it is killed; the same folder goes on with it."""
+"""``python -m emulator VENDOR FOLDER PORT``: serves one cloud until it is killed; the same folder goes on with it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from emulator.world import World
 
 def main() -> None:
     vendor_name, folder = sys.argv[1], Path(sys.argv[2])
-    port = int(sys.argv[3]) if len(sys.argv) > 3 else 0
+    port = int(sys.argv[3])
     world = World(folder)
     vendor = importlib.import_module(f"emulator.{vendor_name}").make(world)
     hosts = Hosts(folder)

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ports import hold_port
+
 HERE = Path(__file__).resolve().parent.parent
 
 
@@ -21,7 +23,8 @@ class Emulator:
 
     def __init__(self, folder: Path, vendor: str) -> None:
         self.folder, self.vendor = folder, vendor
-        self.port = 0
+        self._held = hold_port()  # also while the emulator is dead
+        self.port: int = self._held.getsockname()[1]
         self._process: subprocess.Popen[bytes] | None = None
 
     @classmethod
@@ -46,21 +49,13 @@ class Emulator:
         self.folder.mkdir(parents=True, exist_ok=True)
         told = self.folder / "port"
         told.unlink(missing_ok=True)
-        argv = [
-            sys.executable,
-            "-m",
-            "emulator",
-            self.vendor,
-            str(self.folder),
-            *([str(self.port)] if self.port else []),
-        ]
+        argv = [sys.executable, "-m", "emulator", self.vendor, str(self.folder), str(self.port)]
         environment = {**os.environ, "PYTHONPATH": str(HERE)}
         with open(self.folder / "emulator.log", "ab") as log:
             self._process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
         until(lambda: told.exists() or self._process.poll() is not None)  # type: ignore[union-attr]
         if not told.exists():
             raise RuntimeError((self.folder / "emulator.log").read_text())
-        self.port = int(told.read_text())
 
     def kill(self) -> None:
         """As in a power cut of the emulator: nothing is said to anybody, hosts live on."""
@@ -75,6 +70,7 @@ class Emulator:
             self.restart()
         self._ask("stop")
         self.kill()
+        self._held.close()
 
     def rules(self, **changes: Any) -> None:
         self._ask("rules", changes)
@@ -135,7 +131,7 @@ class Emulator:
             return json.load(reply)
 
 
-def until(true: Callable[[], Any], timeout_s: float = 30.0, what: str = "") -> Any:
+def until(true: Callable[[], Any], timeout_s: float = 120.0, what: str = "") -> Any:
     """The first truthy answer. Raises TimeoutError."""
     deadline = time.monotonic() + timeout_s
     while True:

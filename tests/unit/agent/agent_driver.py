@@ -14,7 +14,7 @@ from typing import Any
 
 from beowulf.agent import pack, wire
 
-LIMIT_S = 30.0
+LIMIT_S = 120.0
 _markers = itertools.count(os.getpid() * 1000)
 
 HOSTILE = """
@@ -59,6 +59,10 @@ def wait_for(true: Callable[[], Any], what: str = "", limit_s: float = LIMIT_S) 
 
 def process(argv: list[str], name: str = "0", **more: Any) -> dict[str, Any]:
     return {"id": name, "rank": 0, "argv": argv, "env": {}, "cwd": ".", "cpus": [], **more}
+
+
+UNTIL = "while [ ! -e {} ]; do sleep 0.02; done"
+"""For a shell in its work folder: it waits until the test has made this file there (`Agent.let`)."""
 
 
 class Agent:
@@ -187,6 +191,10 @@ class Agent:
         path = self.root / "attempts" / tag / "state.json"
         value: dict[str, Any] = json.loads(wait_for(lambda: path.exists() and path.read_text()))
         return value
+
+    def let(self, tag: str, name: str) -> None:
+        """What waits `UNTIL` it may."""
+        (self.root / "attempts" / tag / "work" / name).touch()
 
     def kill_keeper(self, tag: str, role: str = "keeper") -> None:
         os.kill(self.state(tag)[role][0], signal.SIGKILL)

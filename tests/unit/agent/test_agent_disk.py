@@ -42,7 +42,7 @@ def test_a_disk_full_before_the_start_is_told(small_home: Path) -> None:
         with pytest.raises(OSError, match="No space"), open(small_home / "fill", "wb", buffering=0) as file:
             while True:
                 file.write(bytes(4096))
-        order = {"lease_s": 9, "grace_s": 1, "processes": [process(["true"])]}
+        order = {"lease_s": 600, "grace_s": 1, "processes": [process(["true"])]}
         agent.send("start", attempt="1.1", **order)
         assert "No space" in agent.expect("start_failed")["error"]
     finally:

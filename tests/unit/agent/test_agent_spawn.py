@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from agent_driver import Agent, carrying, marker, process, wait_for
+from agent_driver import UNTIL, Agent, carrying, marker, process, wait_for
 
 from beowulf.agent import rsh
 
@@ -34,8 +34,10 @@ def is_shim(command: bytes) -> bool:
 
 def family(pid: int) -> list[int]:
     """The process and everything below it."""
-    children = Path(f"/proc/{pid}/task/{pid}/children")
-    below = [int(child) for child in children.read_text().split()] if children.exists() else []
+    try:
+        below = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:  # it ended meanwhile
+        below = []
     return [pid, *(one for child in below for one in family(child))]
 
 
@@ -128,10 +130,11 @@ def test_a_wish_that_a_dying_head_took_along_is_told_to_the_next(pair: Pair, age
 
 
 def test_a_wish_uttered_while_there_is_no_head_waits_for_one(pair: Pair, agents: Callable[..., Agent]) -> None:
-    late = f'sleep 0.5; exec "{program(pair.asking, "beowulf-rsh")}" n2 sh -c "\'exit 12\'"'
+    late = f'{UNTIL.format("alone")}; exec "{program(pair.asking, "beowulf-rsh")}" n2 sh -c "\'exit 12\'"'
     pair.asking.start("1.1", [process([*SH, late])], spawn=True)
     pair.asking.expect("running")
     pair.asking.kill_link()
+    pair.asking.let("1.1", "alone")
     state = pair.asking.state("1.1")
     wait_for(lambda: any(is_shim(arguments(pid)) for pid in family(state["keeper"][0])), "the shim")
     pair.asking = agents(node="n1", epoch=2)

@@ -66,6 +66,7 @@ class FakeHead:
         self.courses: dict[tuple[str, int], Course] = {}
         self.wishes: list[tuple[str, int, dict[str, Any]]] = []
         self.echoes: list[Echo] = []
+        self.removed: dict[str, str] = {}  # by job: why what it left is not there any more
 
     def happen(self, event: ev.Event) -> None:
         self.state = apply(self.state, event)
@@ -201,6 +202,9 @@ class FakeHead:
     def log_files(self, job_id: str, attempt: int | None) -> dict[str, Path]:
         folder = self.folder / job_id / str(attempt or len(self.state.jobs[job_id].attempts))
         return {path.stem: path for path in folder.glob("*.log")}
+
+    def let_go(self, job_id: str) -> str:
+        return self.removed.get(job_id, "")
 
     def logs_complete(self, job_id: str, attempt: int) -> bool:
         return self.complete

@@ -68,7 +68,7 @@ def test_the_stream_tells_of_machines_whenever_one_is_another(client: Client, he
     lines = client.changes()
     assert [one["id"] for one in next(lines)["machines"]] == ["aws-2"]
     head.happen(rented.MachineGone(AUGUST + 1000.0, "aws-2", "it is gone", AUGUST + 1000.0, 1.0))
-    assert next(line for line in lines if line["machines"] is not None)["machines"] == []
+    assert any(line["machines"] == [] for line in lines)  # before it there may be a line of what they cost by now
 
 
 def test_offers_cheapest_first(client: Client) -> None:

@@ -182,6 +182,16 @@ def test_errors_have_one_shape(path: Path, method: str, target: str, status: int
     assert set(answer["error"]) == {"code", "message", "hint"}
 
 
+def test_what_a_job_left_and_was_removed_is_said_to_be(path: Path, head: FakeHead) -> None:
+    ask(path, "POST", "/v1/jobs", {"spec": SPEC})
+    assert ask(path, "GET", "/v1/jobs/1")[1]["let_go"] == ""
+    head.removed["1"] = "its log and outputs were removed on 2026-11-25"
+    assert ask(path, "GET", "/v1/jobs/1")[1]["let_go"] == head.removed["1"]
+    for what in ("logs", "outputs"):
+        status, answer = ask(path, "GET", f"/v1/jobs/1/{what}")
+        assert (status, answer["error"]["message"]) == (404, f"job 1: {head.removed['1']}")
+
+
 def test_what_the_scheduler_goes_by_is_told_without_its_market(path: Path) -> None:
     status, answer = ask(path, "GET", "/v1/rules")
     assert status == 200 and "market" not in answer["rules"]
@@ -227,7 +237,7 @@ def test_socket_mode_stale_sockets_and_second_daemons(head: FakeHead, tmp_path: 
 def stream(path: Path, target: str) -> Iterator[dict[str, Any]]:
     connection = HTTPConnection("x")
     connection.sock = socket.socket(socket.AF_UNIX)
-    connection.sock.settimeout(20)
+    connection.sock.settimeout(120)
     connection.sock.connect(str(path))
     connection.request("GET", target)
     with connection.getresponse() as response:

@@ -99,7 +99,7 @@ class FakeClient:
         return [job_id]
 
     def nodes(self) -> list[dict[str, Any]]:
-        return [{"id": "n1", "state": "DOWN", "reason": "no route", "facts": {}}]
+        return [{"id": "n1", "state": "DOWN", "reason": "no route", "same_as": "", "facts": {}}]
 
     def node(self, name: str) -> dict[str, Any]:
         raise NotFound(f"node {name!r} is not known")

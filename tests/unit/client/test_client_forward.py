@@ -123,9 +123,9 @@ def test_a_caller_that_goes_while_the_job_takes_nothing_leaves_nothing(
     with client.connect("1", 80) as stream:
         sending = threading.Thread(target=_sent, args=(stream, bytes(size)))
         sending.start()
-        assert deaf.asked.wait(10)
+        assert deaf.asked.wait(60)
     sending.join()
-    assert deaf.closed.wait(20)
+    assert deaf.closed.wait(60)
 
 
 def _sent(stream: Stream, data: bytes) -> None:
@@ -165,17 +165,17 @@ def test_connections_being_made_count_too(
 
     def slow(*wish: Any) -> Echo:
         asked.set()
-        assert answered.wait(20)
+        assert answered.wait(60)
         return echo(*wish)
 
     monkeypatch.setattr(head, "beside", slow)
     with Client(tmp_path / "api.sock") as other:
         first = threading.Thread(target=lambda: other.connect("1", 80).close())
         first.start()
-        assert asked.wait(20)
+        assert asked.wait(60)
         head.beside = echo  # type: ignore[method-assign]
         with pytest.raises(Refused, match="1 connections to jobs are open already"):
             client.connect("1", 80)
         answered.set()
         first.join()
-    assert head.echoes[0].closed.wait(20)
+    assert head.echoes[0].closed.wait(60)

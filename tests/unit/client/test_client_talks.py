@@ -200,7 +200,7 @@ def test_a_client_that_leaves_is_forgotten(client: Client, head: FakeHead) -> No
     assert len(head.wakes) == 1
     events.close()  # type: ignore[attr-defined]
     gone = threading.Event()
-    for _ in range(200):
+    for _ in range(1200):
         if not head.wakes:
             break
         gone.wait(0.05)
@@ -225,7 +225,7 @@ def test_a_lost_submit_is_repeated_with_its_key(tmp_path: Path, head: FakeHead) 
     head.ask = die_after_commit  # type: ignore[method-assign]
     replacement = ApiServer(head, path)
     server.start()
-    with Client(path) as client:
+    with Client(path, patience_s=120.0) as client:
         assert client.submit(SPEC) == "1"
         assert list(head.state.jobs) == ["1"]
     replacement.stop()

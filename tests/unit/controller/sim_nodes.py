@@ -28,6 +28,7 @@ from beowulf.controller.draft import (
 from beowulf.controller.inputs import Collected, LogsComplete, Staged
 from beowulf.controller.loop import Ask, Controller, Input
 from beowulf.controller.policy import Policy
+from beowulf.controller.watch import Watch
 from beowulf.model.job import JobSpec, Tree
 from beowulf.model.node import Endpoint
 from beowulf.model.snapshot import Snapshot
@@ -70,6 +71,7 @@ class SimNode:
         self.name = name
         self.world = world
         self.boot = 1
+        self.processes = ""
         self.linked = False
         self.powered = True
         self.keepers: dict[str, Keeper] = {}
@@ -190,7 +192,8 @@ class SimNode:
             }
             for tag, k in self.keepers.items()
         ]
-        return {"wire": 1, "root": f"/r/{self.name}", "boot_id": str(self.boot), "python": "3.9", "attempts": attempts}
+        told = {"boot_id": str(self.boot), "processes": self.processes, "python": "3.9"}
+        return {"wire": 1, "root": f"/r/{self.name}", **told, "attempts": attempts}
 
     def lose_power(self) -> None:
         for tag, keeper in self.keepers.items():
@@ -214,6 +217,8 @@ class World:
         self.longest_s = 20.0
         self.makes_checkpoints = True
         self.now = 1000.0
+        self.clock_off_s = 0.0  # the head's clock less the true time
+        self.boot = "first"  # of the head's machine
         self.inbox: list[Input] = []
         self.url = f"sqlite:///{folder}/beowulf.db"
         self.running: dict[str, set[str]] = {}  # tag → nodes where its ranks run
@@ -231,14 +236,18 @@ class World:
         self.survey_errors: list[str] = []  # how they go, one after the other; then well
 
     def head_up(self) -> None:
-        self.store = Store.open(self.url, now=self.now, cluster="sim")
-        self.controller = Controller(self.store, self.policy, clock=lambda: self.now)
+        self.store = Store.open(self.url, now=self.wall(), cluster="sim")
+        watch = Watch(self.wall, lambda: self.now, self.boot, self.store.clock)
+        self.controller = Controller(self.store, self.policy, watch=watch)
         self.inbox = []
         self.controller.begin(self)
         for name in self.nodes:
             if name not in self.snapshot.nodes:
                 command = co.AddNode(ME, name, Endpoint(name), "ssh-ed25519 AAAA")
                 assert self.ask(command).result() == name
+
+    def wall(self) -> float:
+        return self.now + self.clock_off_s
 
     def head_killed(self) -> None:
         """SIGKILL: nothing is said to anybody, what was not committed is gone."""

@@ -249,6 +249,23 @@ def test_the_killed_rank_is_named_though_its_peer_was_heard_first() -> None:
     assert judge_exits(late).reason == "rank 0 on n1 ended with exit code 14"
 
 
+@pytest.mark.parametrize(
+    ("node", "signal", "at", "named"),
+    [
+        ("n2", 9, 14.9, "rank 1 on n2 was ended by signal 9 (SIGKILL)"),  # news of a node that was busy
+        ("n2", 9, 15.1, "rank 0 on n1 ended with exit code 14"),  # by the teardown, after its grace
+        ("n2", 6, 14.9, "rank 0 on n1 ended with exit code 14"),  # it gave up on the lost connection
+        ("n1", 9, 14.9, "rank 0 on n1 ended with exit code 14"),  # news of one node come in order
+    ],
+)
+def test_who_was_killed_before_the_teardown_killed_anybody_is_named(
+    node: str, signal: int, at: float, named: str
+) -> None:
+    shares = {"n1": ShareState.RUNNING, "n2": ShareState.RUNNING}
+    exits = (RankExit("0", "n1", 14, 0, at=10.0), RankExit("1", node, 128 + signal, signal, at=at))
+    assert judge_exits(Attempt(1, Allocation(()), 0.0, shares, exits=exits), 5.0).reason == named
+
+
 def test_leases_of_what_runs_are_renewed(tmp_path: Path) -> None:
     world = World(tmp_path, NAMES, 1)
     up(world)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import resource
 from collections.abc import Mapping
 from pathlib import Path
@@ -74,6 +76,29 @@ def test_what_a_full_disk_took_in_part_does_not_come_twice(tmp_path: Path) -> No
     assert (tmp_path / "1" / "logs" / "1" / "0.log").read_bytes() == b"0123456789"
     logs.append("n1", "1.1", "0", 4, b"456789abcdef")
     assert (tmp_path / "1" / "logs" / "1" / "0.log").read_bytes() == b"0123456789abcdef"
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_a_power_cut_after_the_word_costs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, works: bool) -> None:
+    """The node forgets its log once it is told to: by then ours, and the folders it is new in, are on the disk."""
+    story: list[str] = []
+    flush, failures = os.fsync, [] if works else [OSError(errno.EIO, "the disk did not take it")]
+
+    def fsync(descriptor: int) -> None:
+        if failures:
+            raise failures.pop()
+        flush(descriptor)
+        story.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    logs = LogFiles(tmp_path, Wire(), lambda tag, node: story.append("complete"))
+    logs.expect("n1", "7.1", {"0": 6, "1": 0})
+    logs.append("n1", "7.1", "0", 0, b"abcdef")
+    if not works:
+        assert story == []
+        logs.look("n1", "7.1")
+    own = tmp_path / "7" / "logs" / "1"
+    assert story == [str(path) for path in (own / "0.log", own, own.parent, tmp_path / "7", tmp_path)] + ["complete"]
 
 
 def test_completeness_is_told_once_the_sizes_are_reached(tmp_path: Path) -> None:

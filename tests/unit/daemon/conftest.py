@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import socket
+from collections.abc import Iterator
 
 import pytest
+from ports import hold_port
 
 
 @pytest.fixture
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def free_port() -> Iterator[int]:
+    """A server may listen there."""
+    with hold_port() as held:
+        port: int = held.getsockname()[1]
+        yield port

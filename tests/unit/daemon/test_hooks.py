@@ -65,6 +65,7 @@ class Head:
 @pytest.fixture
 def head(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Head]:
     monkeypatch.setattr(hooks_module, "FIRST_RETRY_S", 0.02)
+    monkeypatch.setattr(hooks_module, "PATIENCE_S", 300.0)
     head = Head(tmp_path)
     head.happen(ev.NodeAdded(0.5, "n1", Endpoint("10.0.0.1"), "key"))
     yield head
@@ -118,7 +119,7 @@ def listener() -> Iterator[Callable[[int], Listener]]:
 
 def until(holds: Callable[[], bool]) -> None:
     turn = threading.Event()
-    for _ in range(2000):
+    for _ in range(6000):
         if holds():
             return
         turn.wait(0.01)
@@ -151,6 +152,22 @@ def test_a_hook_hears_of_what_happens_from_its_beginning_on(head: Head, listener
     head.a_job_fails("2")
     until(lambda: bool(server.taken))
     assert [taken["job"] for taken, _, _ in server.taken] == ["2"]
+
+
+def test_what_happens_before_its_thread_has_looked_is_told_too(
+    head: Head, listener: Callable[[int], Listener], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, read, happened = listener(0), hooks_module._read, threading.Event()
+
+    def late(place: Path) -> int | None:
+        assert happened.wait(60)
+        return read(place)
+
+    monkeypatch.setattr(hooks_module, "_read", late)
+    head.begin(Hook(("failed",), url=server.url))
+    head.a_job_fails()
+    happened.set()
+    until(lambda: len(server.taken) == 1)
 
 
 def test_after_a_restart_it_goes_on_where_it_was(head: Head, listener: Callable[[int], Listener]) -> None:

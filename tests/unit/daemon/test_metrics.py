@@ -113,10 +113,10 @@ def test_served_on_loopback_and_nothing_else_is(cluster: Cluster, free_port: int
     server = MetricsServer(cluster.metrics.text, free_port)
     server.start()
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{free_port}/metrics", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{free_port}/metrics", timeout=60) as answer:
             assert answer.headers["Content-Type"].startswith("application/openmetrics-text")
             assert b'beowulf_jobs{state="PENDING"} 2.0' in answer.read()
         with pytest.raises(urllib.error.HTTPError, match="404"):
-            urllib.request.urlopen(f"http://127.0.0.1:{free_port}/v1/jobs", timeout=10)
+            urllib.request.urlopen(f"http://127.0.0.1:{free_port}/v1/jobs", timeout=60)
     finally:
         server.stop()

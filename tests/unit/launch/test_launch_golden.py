@@ -153,7 +153,7 @@ def test_the_frame_is_plain_json() -> None:
     nodes, allocation, task, digest = CASES["mpi-wheel"]
     made = starts(nodes, allocation, task, environments={"n1": digest, "n2": digest})
     assert set(made["n1"]) == {
-        *("processes", "setup", "hold", "env", "peers", "files", "spawn", "fail_fast", "log_cap_bytes"),
+        *("processes", "setup", "hold", "env", "peers", "files", "spawn", "scratch", "fail_fast", "log_cap_bytes"),
     }
     ranks = json.loads(made["n2"]["files"]["ranks.json"])
     assert list(ranks) == ["2", "3"]

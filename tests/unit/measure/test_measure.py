@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import stat
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -98,21 +101,39 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cluster:
     return Cluster(tmp_path)
 
 
+def with_torch(folder: Path, script: str) -> None:
+    """An environment whose Python, asked to measure with its torch, is this shell script."""
+    made = folder / "envs" / "x"
+    (made / "lib" / "python3.11" / "site-packages" / "torch").mkdir(parents=True)
+    (made / "bin").mkdir()
+    (made / "bin" / "python").write_text(f"#!/bin/sh\n{script}\n")
+    (made / "bin" / "python").chmod(stat.S_IRWXU)
+
+
+def held(folder: Path) -> Path:
+    """The measurement comes to no end before this file is made."""
+    release = folder / "release"
+    with_torch(folder, f"while [ ! -e {release} ]; do sleep 0.02; done; exit 1")
+    return release
+
+
 def test_the_real_program_measures_two_nodes_and_their_line(cluster: Cluster) -> None:
     said = list(cluster.bench().run(["n1", "n2"]))
     assert [one.phase for one in said if one.phase in ("measured", "skipped")] == ["measured", "measured"]
     devices, lines = cluster.kept["n1"]
-    assert devices.devices[0].method == "python" and devices.devices[0].gflops > 0.001
-    assert devices.devices[0].memory_gb_s > 0.05 and devices.devices[0].threads == len(os.sched_getaffinity(0))
+    assert devices.devices[0].method == "python" and devices.devices[0].gflops > 0
+    assert devices.devices[0].memory_gb_s > 0 and devices.devices[0].threads == len(os.sched_getaffinity(0))
     assert [(line.peer, line.error) for line in lines.links] == [("n2", "")]
-    assert lines.links[0].megabytes_per_s > 1 and lines.links[0].round_trip_ms > 0
+    assert lines.links[0].megabytes_per_s > 0 and lines.links[0].round_trip_ms > 0
     assert all(channel._process.poll() is not None for channel in cluster.channels)
 
 
-def test_a_job_that_comes_meanwhile_ends_the_measurement(cluster: Cluster) -> None:
+def test_a_job_that_comes_meanwhile_ends_the_measurement(cluster: Cluster, tmp_path: Path) -> None:
+    release = held(tmp_path)
     steps = cluster.bench().run(["n1"])
     assert next(steps).phase == "processors"
     cluster.place("n1")
+    release.touch()
     rest = list(steps)
     assert (rest[-1].phase, rest[-1].text) == ("skipped", "job 7 is there (--force measures all the same)")
     assert cluster.kept == {}
@@ -159,7 +180,8 @@ def test_a_channel_that_breaks_at_its_first_word_is_closed() -> None:
     assert closed.is_set()
 
 
-def test_a_program_that_goes_away_is_told(cluster: Cluster) -> None:
+def test_a_program_that_goes_away_is_told(cluster: Cluster, tmp_path: Path) -> None:
+    held(tmp_path)
     steps = cluster.bench().run(["n1"])
     next(steps)
     cluster.channels[0]._process.kill()
@@ -169,16 +191,40 @@ def test_a_program_that_goes_away_is_told(cluster: Cluster) -> None:
 def test_strangers_on_the_line_are_hung_up_on() -> None:
     listener = bench_line.listen()
     port = listener.getsockname()[1]
-    serving = threading.Thread(target=bench_line.serve, args=(listener, b"t" * 16, 0.05, 20.0))
+    serving = threading.Thread(target=bench_line.serve, args=(listener, b"t" * 16, 0.05, 60.0))
     serving.start()
     with pytest.raises(OSError):
-        bench_line.measure("127.0.0.1", port, b"x" * 16, 0.05, 5.0)
-    found = bench_line.measure("127.0.0.1", port, b"t" * 16, 0.05, 5.0)
-    serving.join(20)
+        bench_line.measure("127.0.0.1", port, b"x" * 16, 0.05, 60.0)
+    found = bench_line.measure("127.0.0.1", port, b"t" * 16, 0.05, 60.0)
+    serving.join(60)
     assert not serving.is_alive() and found["there_mb_s"] > 0 and found["back_mb_s"] > 0
     with pytest.raises(OSError):
         bench_line.serve(listener, b"t" * 16, 0.05, 0.05)
     listener.close()
+
+
+def test_a_sender_that_is_kept_waiting_for_all_its_time_still_tells_a_rate() -> None:
+    near, far = socket.socketpair()
+
+    class Busy:
+        """The machine has something else to do after the first chunk."""
+
+        def __init__(self) -> None:
+            self.waits_s = [2 * bench_line.SETTLE_S]
+
+        def sendall(self, data: bytes) -> None:
+            near.sendall(data)
+            time.sleep(self.waits_s.pop() if self.waits_s else 0.0)
+
+    def send() -> None:
+        bench_line._send_for(cast(Any, Busy()), 0.05)
+        near.close()
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    with far:
+        assert bench_line._received_rate(far) > 0
+    sender.join()
 
 
 def test_the_best_python_is_the_one_with_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,11 +242,7 @@ def test_the_best_python_is_the_one_with_torch(tmp_path: Path, monkeypatch: pyte
 
 def test_a_package_that_cannot_run_gives_way_to_the_next(cluster: Cluster, tmp_path: Path) -> None:
     """A torch for another processor dies of SIGILL: the figure of bare Python is there all the same."""
-    broken = tmp_path / "envs" / "x"
-    (broken / "lib" / "python3.11" / "site-packages" / "torch").mkdir(parents=True)
-    (broken / "bin").mkdir()
-    (broken / "bin" / "python").write_text("#!/bin/sh\nkill -ILL $$\n")
-    (broken / "bin" / "python").chmod(stat.S_IRWXU)
+    with_torch(tmp_path, "kill -ILL $$")
     said = [one.text for one in cluster.bench().run(["n1"], peers=0)]
     assert any("could not measure (exit code -4)" in text for text in said)
     assert cluster.kept["n1"][0].devices[0].method == "python"
@@ -209,11 +251,7 @@ def test_a_package_that_cannot_run_gives_way_to_the_next(cluster: Cluster, tmp_p
 def test_nothing_stays_when_the_head_goes_meanwhile(cluster: Cluster, tmp_path: Path) -> None:
     """As over SSH: all that the program sees of it is the end of its input."""
     mark = f"1000.{os.getpid()}"
-    slow = tmp_path / "envs" / "x"
-    (slow / "lib" / "python3.11" / "site-packages" / "torch").mkdir(parents=True)
-    (slow / "bin").mkdir()
-    (slow / "bin" / "python").write_text(f"#!/bin/sh\nexec sleep {mark}\n")
-    (slow / "bin" / "python").chmod(stat.S_IRWXU)
+    with_torch(tmp_path, f"exec sleep {mark}")
     talk = Talk.begin(cluster, "n1")
     talk.send("processors", root=str(tmp_path))
 

@@ -125,6 +125,6 @@ def test_between_nodes() -> None:
     assert [(finding.node, finding.what) for finding in compare(apart)] == [
         ("n3", "it has Open MPI 1.10.7, most others have Open MPI 4.1.4")
     ]
-    assert [finding.what for finding in compare([node("n1"), node("n2")])] == ["it is the same machine as n1"]
+    assert [finding.what for finding in compare([node("n1"), node("n2")])] == ["it is a part of the same machine as n1"]
     clocks = [node("n1", clock_skew_s=-1.5), node("n2", clock_skew_s=1.5, boot_id="b2")]
     assert only(compare(clocks)).what == "its clock is 3.0 s ahead of n1's"

@@ -65,11 +65,11 @@ def test_what_cannot_be_read_is_nobodys() -> None:
 
 
 def test_the_question_finds_a_process_of_a_job_on_this_machine() -> None:
-    job = subprocess.Popen(["sleep", "60"], env={"BEOWULF_JOB": "lab/7.1"})
+    job = subprocess.Popen(["sleep", "600"], env={"BEOWULF_JOB": "lab/7.1"})
     try:
         *shell, snippet, _ = use()[0]["argv"]
         whoever = snippet.replace("least=10", "least=0")  # else it would have to keep a thread busy for ten seconds
-        asked = subprocess.run([*shell, whoever], capture_output=True, text=True, timeout=30)
+        asked = subprocess.run([*shell, whoever], capture_output=True, text=True, timeout=120)
         found = look({"processes": {"code": 0, "out": asked.stdout, "err": "", "timed_out": False}}, "lab")
     finally:
         job.kill()
@@ -84,7 +84,7 @@ def test_the_gpu_question_joins_processes_and_cards(tmp_path: Path, apps: str) -
     tool.write_text(f"#!/bin/sh\ncase \"$*\" in *query-gpu*) echo '0, GPU-a, 512' ;; *) echo '{apps}' ;; esac\n")
     tool.chmod(0o755)
     argv = use()[1]["argv"]
-    asked = subprocess.run(argv, capture_output=True, text=True, timeout=30, env={"PATH": f"{tmp_path}:/usr/bin:/bin"})
+    asked = subprocess.run(argv, capture_output=True, text=True, timeout=120, env={"PATH": f"{tmp_path}:/usr/bin:/bin"})
     found = look({"gpu use": {"code": 0, "out": asked.stdout, "err": "", "timed_out": False}}, "lab")
     assert found.used_mib == ((0, 512),)
     assert [(index, process.pid, process.ours) for index, process in found.on_gpus] == [(0, 1, False)]

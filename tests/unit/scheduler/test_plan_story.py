@@ -221,7 +221,7 @@ def test_a_whole_node_is_shared_with_nobody() -> None:
     cluster.tick()
     whole = cluster.submit(resources=Resources(all_cpus=True))
     assert cluster.tick() == {}
-    assert cluster.why(whole).sentence == f"needs the whole node, 1 attempt there ({small}.1)"
+    assert cluster.why(whole).sentence == f"needs the whole node, where job {small} is"
     cluster.end(small)
     assert cluster.tick() == {whole: ("n1",)}
     assert cluster.snapshot.held["n1"][f"{whole}.1"].cpus == (0, 1, 2, 3)

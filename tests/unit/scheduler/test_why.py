@@ -46,6 +46,18 @@ def test_every_reason_is_told_and_each_by_the_plan_itself() -> None:
     }
 
 
+def test_what_only_two_circumstances_do_together_is_told_too() -> None:
+    """n2 is free, and promised with n1 to a job that waits; n3 would do in its place, were it not busy."""
+    cluster = lab(3, rules=Rules("easy"))
+    for name in ("n1", "n3"):
+        cluster.submit(nodelist=(name,), resources=Resources(cpus=2), max_duration_s=100)
+    cluster.run()
+    gang = cluster.submit(nodelist=("n1", "n2"), min_nodes=2, max_nodes=2, resources=Resources(cpus=2))
+    (limit,) = asked(cluster, cluster.submit(resources=Resources(cpus=2))).limits
+    assert (limit.circumstance, limit.reason.code) == ("what runs now and those who wait", "Priority")
+    assert limit.reason.sentence.startswith(f"behind job {gang}")
+
+
 def test_a_machine_that_is_not_there_is_told_once() -> None:
     cluster = lab(1)
     (limit,) = asked(cluster, cluster.submit(resources=Resources(gpus=4))).limits

@@ -15,7 +15,7 @@ from beowulf.model.rules import Quota, Rules, ServiceClass
 from beowulf.model.snapshot import Snapshot
 from beowulf.scheduler import POLICIES, Policy
 from beowulf.sim import Outcome, Trace, TraceJob, flat_cluster, generated, replay, serving
-from beowulf.sim.in_line import Line, Ranked, Steady
+from beowulf.sim.in_line import Line, Personal, Steady
 from beowulf.sim.serving import Serving
 
 SEVERAL = ["conservative", "conservative"]  # are promised a start
@@ -126,8 +126,8 @@ def show_the_second(self: Steady, account: Any) -> list[Line]:
         (Serving, "_opening", promise_nothing),
         (Serving, "_foretell", first_of_each_line),
         (Serving, "_foretell", everybody_at_once),
-        (Ranked, "ended", lambda *_: None),
-        (Ranked, "_known_dues", lambda self, accounts, rules: dict.fromkeys(accounts, 1.0)),
+        (Personal, "ended", lambda *_: None),
+        (Personal, "_known_dues", lambda self, accounts, rules: dict.fromkeys(accounts, 1.0)),
         (Steady, "_next", show_the_second),
         (Steady, "_settle", lambda self: self._moved.clear()),
     ],
@@ -146,7 +146,15 @@ def test_twenty_promises_are_those_of_plan_after_plan() -> None:
     assert sum(one.promised_at < float("inf") for one in quick.ran) > 50
 
 
-@pytest.mark.parametrize("policy", ["easy", "fair"])
+def test_a_policy_that_says_falsely_that_it_does_not_matter_whose_a_job_is_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(POLICIES, "fair", replace(POLICIES["fair"], personal=False))
+    with pytest.raises((AssertionError, ExceptionGroup)):
+        goes_alike()
+
+
+@pytest.mark.parametrize("policy", ["easy", "fair", "short"])
 def test_a_log_of_gangs_goes_as_plan_after_plan_would_have_it(policy: str) -> None:
     cluster = flat_cluster(32)
     trace = generated(cluster, 150, seed=5, load=1.2)

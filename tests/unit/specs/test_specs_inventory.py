@@ -129,9 +129,16 @@ def test_settings() -> None:
     assert parse_settings(text, name="settings.yaml") == Settings(1.0, 900.0, 3.0, 1200.0, 10, Quarantine(2, 3600.0))
 
 
+def test_settings_say_how_long_what_jobs_left_is_kept() -> None:
+    kept = parse_settings("keep_jobs: {age: 30-00:00:00, size: 100GB}", name="settings.yaml").keep_jobs
+    assert (kept.max_age_s, kept.max_mib) == (30 * 86400.0, 100 * 1024)
+    assert (Settings().keep_jobs.max_age_s, Settings().keep_jobs.max_mib) == (365 * 86400.0, 0)
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
+        ("keep_jobs: {age: never}", "settings.yaml:1:18: keep_jobs.age 'never' is not a duration"),
         ("heartbeat_s: 0", "settings.yaml:1:14: heartbeat_s must be between 0.1 and 300 seconds"),
         ("lease_s: 5", "settings.yaml:1:10: lease_s must be at least six heartbeats (30 seconds)"),
         ("heartbeat: 5", "settings.yaml:1:1: key 'heartbeat' is not known; did you mean 'heartbeat_s'?"),

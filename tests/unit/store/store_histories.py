@@ -10,6 +10,7 @@ from beowulf.model import rented
 from beowulf.model.allocation import Allocation, RankSlot, Share
 from beowulf.model.apply import apply
 from beowulf.model.apply_machines import MOVES
+from beowulf.model.clock import Clock, ClockStepped
 from beowulf.model.cloud import Market, Offer
 from beowulf.model.job import Dependency, Job, JobSpec, JobState, RankExit, Result, ShareState
 from beowulf.model.node import Endpoint, Facts, Gpu
@@ -63,6 +64,7 @@ def _node(random: Random, snapshot: Snapshot, at: float) -> ev.Event:
             ev.PeersUnreachable(at, node, random.choice(NODES), "timed out", at + 60),
             ev.NodeRemoved(at, node),
             ev.ControllerStarted(at, 2),
+            ClockStepped(at, by_s := random.choice((-600.0, 600.0)), Clock(at, "boot", at - 7.0), f"{by_s}"),
         ]
     )
 

@@ -61,7 +61,7 @@ class ProcessChannel:
         if self.process.poll() is None:
             self.close_write()
             try:
-                self.process.wait(30)
+                self.process.wait(120)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()

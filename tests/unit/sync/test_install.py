@@ -202,6 +202,6 @@ def test_cancelling_ends_the_installer_on_the_node(
     with pytest.raises(Cancelled):
         stager.stage(node, SPEC, cancellation=cancellation)
     canceller.join()
-    nodes.channels[-1].process.wait(30)
+    nodes.channels[-1].process.wait(120)
     assert not Path(f"/proc/{(tmp_path / 'started').read_text().strip()}").exists()
     assert os.listdir(Path(node.root) / "envs") == [] and os.listdir(Path(node.root) / "tmp") == []

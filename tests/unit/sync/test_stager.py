@@ -161,20 +161,20 @@ def test_cancelling_ends_a_transfer_and_the_wait_for_one(nodes: LocalNodes, stor
 
     def hold(_: Progress) -> None:
         started.set()
-        go_on.wait(20)
+        go_on.wait(120)
 
     first, second = Cancellation(), Cancellation()
     with ThreadPoolExecutor(2) as pool:
         sending = pool.submit(stager.stage, node, job(tree), report=hold, cancellation=first)
-        assert started.wait(20)
+        assert started.wait(120)
         waiting = pool.submit(stager.stage, node, job(tree), cancellation=second)
         second.cancel()
         with pytest.raises(Cancelled):
-            waiting.result(20)
+            waiting.result(120)
         first.cancel()
         go_on.set()
         with pytest.raises(Cancelled):
-            sending.result(20)
+            sending.result(120)
     assert on_node(node, tree) == {}
     stager.stage(node, job(tree))
     assert len(on_node(node, tree)) == 1 and tidy(node)

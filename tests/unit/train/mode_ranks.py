@@ -371,7 +371,7 @@ def main() -> None:
     rank, world, file, *names = sys.argv[1:]
     torch.set_num_threads(1)
     dist.init_process_group(
-        "gloo", f"file://{file}", datetime.timedelta(seconds=60), rank=int(rank), world_size=int(world)
+        "gloo", f"file://{file}", datetime.timedelta(seconds=280), rank=int(rank), world_size=int(world)
     )
     found = {name: SCENARIOS[name]() for name in names}
     if rank == "0":

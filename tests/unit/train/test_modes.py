@@ -46,7 +46,12 @@ def run_ranks(folder: Path, *scenarios: str) -> list[subprocess.CompletedProcess
         subprocess.Popen(one, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env, cwd=folder)
         for one in argv
     ]
-    said = [process.communicate(timeout=200) for process in started]
+    try:
+        said = [process.communicate(timeout=280) for process in started]
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
     return [
         subprocess.CompletedProcess(process.args, process.returncode, *texts)
         for process, texts in zip(started, said, strict=True)

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
 
 from made_up import NOW, MadeUp
+from textual.css.query import NoMatches
 from textual.pilot import Pilot
 
 from beowulf.tui.app import Top
@@ -31,11 +32,18 @@ def drive(client: MadeUp, steps: Steps, size: tuple[int, int] = (120, 30), **how
     return asyncio.run(main())
 
 
-async def until(pilot: Pilot[None], holds: Callable[[], bool]) -> None:
+async def until(pilot: Pilot[None], holds: Callable[[], object]) -> None:
     deadline = time.monotonic() + 60.0
-    while not holds():
+    while not _now(holds):
         assert time.monotonic() < deadline, "it never came"
         await pilot.pause(0.02)
+
+
+def _now(holds: Callable[[], object]) -> bool:
+    try:
+        return bool(holds())
+    except (LookupError, NoMatches):  # what it looks at is not there yet
+        return False
 
 
 async def settle(pilot: Pilot[None]) -> None:

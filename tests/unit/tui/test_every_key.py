@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 import pytest
-from driving import drive, lines_of, log_text, notes, press
+from driving import drive, lines_of, log_text, notes, press, until
 from made_up import MadeUp
 from textual.binding import Binding
 from textual.dom import DOMNode
@@ -248,7 +248,10 @@ def test_each_key_does_what_it_says(name: str, tmp_path: Path, monkeypatch: pyte
                     seen.screen.query_one("#file", Input).value = str(job)
                 else:
                     await press(pilot, *([word] if word in KEYS else word))
-            assert effect(seen), f"{name}: {key} after {keys}\n" + "\n".join(lines_of(app))
+            try:
+                await until(pilot, lambda effect=effect: effect(seen))  # type: ignore[misc]
+            except AssertionError:
+                raise AssertionError(f"{name}: {key} after {keys}\n" + "\n".join(lines_of(app))) from None
             if effect is ended:
                 return
 

@@ -23,6 +23,7 @@ from beowulf.tui.job import JobScreen
 from beowulf.tui.keyline import KeyLine
 from beowulf.tui.log import JobLog, unseen
 from beowulf.tui.obey import VERBS
+from beowulf.tui.overview import Unanswered
 from beowulf.tui.submit import NewJob
 
 
@@ -570,6 +571,17 @@ def test_a_reader_who_scrolled_up_stays_there_while_ranks_go_on() -> None:
             assert (log.scroll_y > 0) == seen_last
 
     drive(client, steps)
+
+
+def test_a_change_that_comes_while_the_screen_is_taken_down_is_let_be() -> None:
+    async def steps(app: Top, pilot: Pilot[None]) -> None:
+        screen = app.overview
+        await screen.remove_children()
+        screen.post_message(Unanswered("gone"))
+        screen._draw_soon()
+        await until(pilot, lambda: screen.state.stale == "gone" and not screen._due)
+
+    assert drive(MadeUp(), steps)._exception is None
 
 
 def test_without_a_terminal_it_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

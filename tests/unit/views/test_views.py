@@ -106,6 +106,13 @@ def test_what_the_next_attempt_would_go_on_from_is_shown() -> None:
     assert "Checkpoint" not in dict(views.job_details(as_sent(RUNNING), now=NOW).facts)
 
 
+def test_details_of_a_job_whose_log_was_removed() -> None:
+    spec = {"outputs": ["model"]}
+    job = {"id": "7", "spec": spec, "ended_at": NOW, "let_go": "its log and outputs were removed on 2026-11-25"}
+    facts = dict(views.job_details(job, now=NOW).facts)
+    assert (facts["Outputs"], facts["Removed"]) == ("model", "its log and outputs were removed on 2026-11-25")
+
+
 def test_job_details() -> None:
     exits = (
         RankExit("0", "n1", 143, 15, NOW - 4),
