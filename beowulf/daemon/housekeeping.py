@@ -18,7 +18,6 @@ from beowulf.model.errors import BeowulfError
 from beowulf.model.job import Job
 from beowulf.model.node import Node
 from beowulf.model.snapshot import Snapshot
-from beowulf.specs.settings import KeepJobs
 from beowulf.sync.depot import Depot
 from beowulf.sync.environment import environment_digest
 from beowulf.sync.expiry import CacheLimits, to_drop
@@ -32,7 +31,6 @@ EVERY_S = 3600.0
 IN_USE_S = 86400.0  # a wheel that was asked for so lately may be on its way
 LOG_BYTES = 64 << 20
 FRESH_S = 7 * 86400.0  # what a job left stays so long, however much it is
-DISK_SHARE = 0.5
 STAGED_S = 7 * 86400.0  # so long inputs stay in a bucket, which is billed for them
 WHOLE_S = 2 * 86400.0  # so long everything is kept that ranks and nodes tell
 
@@ -71,7 +69,7 @@ class Housekeeping(Every):
     ) -> None:
         """``jobs``: a folder for each job, with its logs, outputs and checkpoints. ``thin_history``: leaves what is
         worth keeping of what ranks and nodes told before a moment. ``keep_jobs``: of logs and outputs of jobs that
-        have ended; 0 bytes: half of the disk."""
+        have ended; None: all of it."""
         super().__init__(EVERY_S, lambda: self.tidy(time.time()), "housekeeping")
         self._snapshot = snapshot
         self._thin_history = thin_history
@@ -81,7 +79,7 @@ class Housekeeping(Every):
         self._jobs = jobs
         self._head_log = head_log
         self._limits = limits or CacheLimits()
-        self._keep_jobs = keep_jobs or CacheLimits(0, KeepJobs().max_age_s)
+        self._keep_jobs = keep_jobs
         self._depots = depots
 
     def tidy(self, now: float) -> None:
@@ -125,14 +123,19 @@ class Housekeeping(Every):
     def _let_go(self, snapshot: Snapshot, now: float) -> None:
         """Logs and outputs of jobs that have ended. Those of one that has not are not even home yet."""
         keep = self._keep_jobs
-        most = keep.max_bytes or int(DISK_SHARE * shutil.disk_usage(self._jobs).total)
+        if keep is None:
+            return
         found = dated(leavings(self._jobs), now)
         fresh = {one.name for one in found if now - one.used_at < FRESH_S}
         live = {job.id for job in live_jobs(snapshot)}
         old = {one.name for one in found if now - one.used_at > keep.max_age_s}
         day = time.strftime("%Y-%m-%d", time.localtime(now))
-        for name in to_drop(found, live | fresh, CacheLimits(most, keep.max_age_s), now):
-            limit = f"{keep.max_age_s / 86400.0:g} days old" if name in old else f"more than {most >> 30} GiB in all"
+        for name in to_drop(found, live | fresh, keep, now):
+            limit = (
+                f"{keep.max_age_s / 86400.0:g} days old"
+                if name in old
+                else f"more than {keep.max_bytes >> 30} GiB in all"
+            )
             let_go(self._jobs / name, f"its log and outputs were removed on {day}: {limit} (keep_jobs)")
 
     def _turn_log(self, snapshot: Snapshot, now: float) -> None:

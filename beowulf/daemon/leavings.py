@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from beowulf.sync.expiry import Cached
+from beowulf.specs.settings import KeepJobs
+from beowulf.sync.expiry import Cached, CacheLimits
 
 LEFT = ("logs", "outputs")
 NOTE = "let-go"
+
+
+def limits_of(keep: KeepJobs) -> CacheLimits | None:
+    """None: nothing goes by itself, as results are their owners' and the head cannot know whether they are needed."""
+    if keep == KeepJobs():
+        return None
+    age_s = math.inf if keep.max_age_s is None else keep.max_age_s
+    return CacheLimits(sys.maxsize if keep.max_mib is None else keep.max_mib << 20, age_s)
 
 
 def leavings(jobs: Path) -> list[Cached]:

@@ -38,6 +38,7 @@ from beowulf.daemon.head import RunningHead
 from beowulf.daemon.home import Home
 from beowulf.daemon.hooks import Hooks
 from beowulf.daemon.housekeeping import Housekeeping
+from beowulf.daemon.leavings import limits_of
 from beowulf.daemon.metrics import Metrics
 from beowulf.daemon.metrics_server import MetricsServer
 from beowulf.daemon.samples import Samples
@@ -49,7 +50,6 @@ from beowulf.probe import GPU_LOAD, LinkProblem, read_gpu_load
 from beowulf.specs.settings import Settings, parse_settings
 from beowulf.store import Store
 from beowulf.sync.errors import StagingError
-from beowulf.sync.expiry import CacheLimits
 from beowulf.sync.opening import over
 from beowulf.sync.stager import Stager
 from beowulf.sync.trees import TreeStore
@@ -112,7 +112,7 @@ class Service:
             home.jobs,
             home.log,
             self._store.thin,
-            keep_jobs=CacheLimits(settings.keep_jobs.max_mib << 20, settings.keep_jobs.max_age_s),
+            keep_jobs=limits_of(settings.keep_jobs),
             depots=depots.values(),
         )
         self._hands = WorkingHands(

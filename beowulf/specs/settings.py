@@ -24,10 +24,10 @@ class Quarantine:
 
 @dataclass(frozen=True, slots=True)
 class KeepJobs:
-    """How long, and how much of, logs and outputs of jobs that have ended stay on the head; 0: half of its disk."""
+    """How long, and how much of, logs and outputs of jobs that have ended stay on the head. None: without a limit."""
 
-    max_age_s: float = 365 * 86400.0
-    max_mib: int = 0
+    max_age_s: float | None = None
+    max_mib: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +58,8 @@ QUARANTINE = Record(
 )
 KEEP_JOBS = Record(
     (
-        Key("age", words.duration, "What is older goes.", "365-00:00:00"),
-        Key(
-            "size", words.memory, "So much in all: the oldest goes first, nothing of the last week.", "half of the disk"
-        ),
+        Key("age", words.duration, "What is older goes.", "it stays"),
+        Key("size", words.memory, "So much in all: the oldest goes first, nothing of the last week.", "it stays"),
     ),
     "how long logs and outputs of jobs that have ended stay on the head",
 )

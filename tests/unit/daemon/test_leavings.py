@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 
@@ -10,8 +11,9 @@ from hypothesis import strategies as st
 from test_housekeeping import Remembering, cluster
 
 from beowulf.daemon.housekeeping import Housekeeping
-from beowulf.daemon.leavings import dated, leavings, let_go, word_of
+from beowulf.daemon.leavings import dated, leavings, let_go, limits_of, word_of
 from beowulf.model.snapshot import Snapshot
+from beowulf.specs.settings import KeepJobs
 from beowulf.sync.expiry import Cached, CacheLimits
 from beowulf.sync.trees import TreeStore
 from beowulf.sync.wheels import WheelHouse
@@ -29,7 +31,7 @@ def job(folder: Path, name: str, day: float, size: int = 10) -> None:
         os.utime(path, (day * DAY, day * DAY))
 
 
-def tidy(folder: Path, keep: CacheLimits, snapshot: Snapshot | None = None) -> list[str]:
+def tidy(folder: Path, keep: CacheLimits | None, snapshot: Snapshot | None = None) -> list[str]:
     """→ the jobs whose outputs are there still."""
     known = snapshot or Snapshot()
     trees, wheels = TreeStore(folder / "trees"), WheelHouse(folder / "wheels")
@@ -58,10 +60,12 @@ def test_the_oldest_make_room_and_nothing_of_the_last_week(tmp_path: Path) -> No
     assert "in all" in word_of(tmp_path / "jobs" / "1")
 
 
-def test_half_of_the_disk_and_a_year_when_nothing_is_said(tmp_path: Path) -> None:
-    for name, day in (("1", 600), ("2", 700)):
+def test_everything_stays_when_nothing_is_said(tmp_path: Path) -> None:
+    for name, day in (("1", 10), ("2", 700)):
         job(tmp_path / "jobs", name, day)
-    assert tidy(tmp_path, CacheLimits(0, 365 * DAY)) == ["2"]
+    assert tidy(tmp_path, limits_of(KeepJobs())) == ["1", "2"]
+    assert limits_of(KeepJobs(max_mib=2)) == CacheLimits(2 << 20, math.inf)
+    assert tidy(tmp_path, limits_of(KeepJobs(max_age_s=365 * DAY))) == ["2"]
 
 
 def test_outputs_are_as_old_as_their_coming_home(tmp_path: Path) -> None:
