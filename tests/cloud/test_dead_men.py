@@ -136,7 +136,7 @@ def test_azures_machine_hears_of_its_eviction(cloud: Start, tmp_path: Path, monk
     inside = LoginHost(f"beowulf@{address}", keys, SettingsFolder(tmp_path), LinkSettings())
     emulator.reclaim(emulator.machines()[0]["id"], 600.0)
     told = "~/.beowulf/cafe/azure-1/notice"
-    read = lambda: inside(("sh", "-c", f"cat {told}; cut -d. -f1 /proc/uptime; stat -c %U {told}"), "")  # noqa: E731
+    read = lambda: inside(("sh", "-c", f"cat {told} && cut -d. -f1 /proc/uptime && stat -c %U {told}"), "")  # noqa: E731
     _, at, uptime, owner = until(lambda: answers(read), what="the notice").split()
     assert 0 < float(at) - float(uptime) <= 601 and owner == "beowulf"
 
