@@ -84,7 +84,7 @@ def slurm(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
         monkeypatch.setenv(name, os.environ.get(name) or str(Path.home() / folder))
     monkeypatch.setenv("HOME", str(bed.home))
     options = f"{{login: {bed.slurm.login}, programs: {PROGRAMS}}}"
-    machines = "[{machine_type: main, cpus: 2, memory: 768MB}]"
+    machines = "[{machine_type: main, cpus: 2, memory: 2GB}]"
     clouds = f"clouds:\n  hpc:\n    provider: slurm\n    options: {options}\n    machines: {machines}\n"
     yield Site(clouds, lambda: [*bed.jobs(), *bed.of_user()])
     bed.slurm.run("scancel", "--me")

@@ -54,7 +54,7 @@ def installed() -> bool:
 def configuration(controller: str, address: str, folder: str, nodes: Mapping[str, str], cpus: int) -> str:
     """slurm.conf: the controller's host name and address, and the compute nodes' addresses by name."""
     lines = "\n".join(
-        f"NodeName={name} NodeAddr={at} CPUs={cpus} RealMemory=1024 State=UNKNOWN" for name, at in nodes.items()
+        f"NodeName={name} NodeAddr={at} CPUs={cpus} RealMemory=4096 State=UNKNOWN" for name, at in nodes.items()
     )
     return CONF.format(head=controller, address=address, folder=folder, nodes=lines, names=",".join(nodes))
 
