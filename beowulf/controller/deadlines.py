@@ -28,7 +28,7 @@ def check(draft: Draft) -> None:
             members.ask_facts(draft, node.id)
         elif abs(draft.now - draft.volatile.looked.get(node.id, draft.now)) >= draft.policy.others_every_s:
             others.ask(draft, node.id)
-    names.look(draft)
+    names.look_if_freed(draft)
     _ask_for_logs_again(draft)
     for node_id in draft.volatile.links:
         since = abs(draft.now - draft.volatile.renewed.get(node_id, 0.0))  # the head's clock may be set back

@@ -16,6 +16,12 @@ def look_if_claimed(draft: Draft) -> None:
         look(draft)
 
 
+def look_if_freed(draft: Draft) -> None:
+    """Nothing tells when the first name has become down and idle; only those that were refused care."""
+    if any(node.same_as for node in draft.snapshot.nodes.values()):
+        look(draft)
+
+
 def look(draft: Draft) -> None:
     held = draft.snapshot.held
     busy = {node for node in held if held[node]}

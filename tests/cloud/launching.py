@@ -1,12 +1,14 @@
-"""Launch requests for the tests of providers, and the keys in them."""
+"""Launch requests for the tests of providers, the keys in them, and what holds for every depot."""
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from beowulf.cloud.provider import LaunchRequest
 from beowulf.model.cloud import Market, Offer
+from beowulf.sync.depot import Depot
 from beowulf.transport import generate_key
 
 CLOUD_CONFIG = """#cloud-config
@@ -59,3 +61,11 @@ class Launching:
                 max_hourly_usd=1.0,
             )
         return self._made[token]
+
+
+def drops_its_own_when_old(depot: Depot, theirs: Depot, file: Path) -> None:
+    """``depot`` holds one file; ``theirs`` is another cluster's view of the same bucket."""
+    for other in ("1" * 64, "2" * 64):
+        depot.link(other, file)
+    later = time.time() + 60.0
+    assert (depot.drop(time.time() - 3600.0), theirs.drop(later), depot.drop(later), depot.drop(later)) == (0, 0, 3, 0)

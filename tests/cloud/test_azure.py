@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 import pytest
 from emulator.azure import CLIENT, GROUP, SECRET, SUBSCRIPTION, TENANT
 from emulator.starting import Emulator, until
-from launching import Launching
+from launching import Launching, drops_its_own_when_old
 
 from beowulf.agent.bulk_fetch import fetched
 from beowulf.cloud import registry
@@ -271,12 +270,9 @@ def test_inputs_go_up_once_and_come_down_without_credentials(
     for _ in range(2):  # a head that was restarted meanwhile
         url = registry.depots([ours], "cafe")["azure:eastus"].link(name, tmp_path / "large")
     assert [call["status"] for call in emulator.calls("blobs/write")] == [201]
-    depot = registry.depots([ours], "cafe")["azure:eastus"]
-    for other in ("1" * 64, "2" * 64):
-        depot.link(other, tmp_path / "large")
+    depot, theirs = (registry.depots([ours], cluster)["azure:eastus"] for cluster in ("cafe", "beef"))
     emulator.rules(page_size=1)
-    later, theirs = time.time() + 60.0, registry.depots([ours], "beef")["azure:eastus"]
-    assert (depot.drop(time.time() - 3600.0), theirs.drop(later), depot.drop(later), depot.drop(later)) == (0, 0, 3, 0)
+    drops_its_own_when_old(depot, theirs, tmp_path / "large")
     url = depot.link(name, tmp_path / "large")  # it is brought again
     monkeypatch.delenv("AZURE_CLIENT_SECRET")
     assert b"".join(fetched(url, len(content))) == content

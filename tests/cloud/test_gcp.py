@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
@@ -16,7 +15,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from emulator.starting import Emulator, until
-from launching import Launching
+from launching import Launching, drops_its_own_when_old
 
 from beowulf.agent.bulk_fetch import fetched
 from beowulf.cloud import registry
@@ -278,12 +277,9 @@ def test_inputs_go_up_once_and_come_down_without_credentials(
     for _ in range(2):  # a head that was restarted meanwhile
         url = registry.depots([ours], "cafe")["gcp:us-central1"].link(name, tmp_path / "large")
     assert [call["status"] for call in emulator.calls("objects.insert")] == [200, 200]  # a session, and its bytes
-    depot = registry.depots([ours], "cafe")["gcp:us-central1"]
-    for other in ("1" * 64, "2" * 64):
-        depot.link(other, tmp_path / "large")
+    depot, theirs = (registry.depots([ours], cluster)["gcp:us-central1"] for cluster in ("cafe", "beef"))
     emulator.rules(page_size=1)
-    later, theirs = time.time() + 60.0, registry.depots([ours], "beef")["gcp:us-central1"]
-    assert (depot.drop(time.time() - 3600.0), theirs.drop(later), depot.drop(later), depot.drop(later)) == (0, 0, 3, 0)
+    drops_its_own_when_old(depot, theirs, tmp_path / "large")
     url = depot.link(name, tmp_path / "large")  # it is brought again
     monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS")
     assert b"".join(fetched(url, len(content))) == content

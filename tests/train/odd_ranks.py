@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -261,13 +261,20 @@ def alone(case: Case) -> Any:
             outputs = model(data.tensors[0][part])
             if count:
                 (loss_of(outputs, data.tensors[1][part]) * count / sum(counts)).backward()
-        if case.clip is not None:
-            nn.utils.clip_grad_norm_(network.parameters(), case.clip)
-        for optimizer in optimizers:
-            optimizer.step()
-            optimizer.zero_grad()
-        after()
+        moved(case, network, optimizers, after)
     return outcome(network, others)
+
+
+def moved(
+    case: Case, network: nn.Module, optimizers: Iterable[torch.optim.Optimizer], after: Callable[[], object]
+) -> None:
+    """A step of stock torch, after the passes."""
+    if case.clip is not None:
+        nn.utils.clip_grad_norm_(network.parameters(), case.clip)
+    for optimizer in optimizers:
+        optimizer.step()
+        optimizer.zero_grad()
+    after()
 
 
 def stock(case: Case) -> Any:
@@ -282,12 +289,7 @@ def stock(case: Case) -> Any:
         reseed(seed_of(SEED, step, mine[0]))
         mine = order[slice(*batch.run(mine))]
         loss_of(model(data.tensors[0][mine]), data.tensors[1][mine]).backward()
-        if case.clip is not None:
-            nn.utils.clip_grad_norm_(network.parameters(), case.clip)
-        for optimizer in optimizers:
-            optimizer.step()
-            optimizer.zero_grad()
-        after()
+        moved(case, network, optimizers, after)
     return outcome(network, others)
 
 
